@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The table of processes: a row is written when a process starts (fork) and
+ * when it execs, and removed when its last thread has gone.
+ *
+ * All three tracepoints run in the context of the task they tell of (fork: of
+ * its parent, before the child first runs), so no two programs ever write the
+ * same row at once. The one exception is seeding, see `seed`.
+ *
+ * Every write replaces a whole row, built aside in `drafts`: whoever reads
+ * the table sees the row before or after, never half of one.
+ */
+#include "kernel.bpf.h"
+#include "stats.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/*
+ * Set before loading. Since 6.16 the kernel tells sched_process_exit whether
+ * the last thread of a process is leaving.
+ */
+const volatile u8 has_group_dead = 0;
+
+/* The first PID that found no room in the table, 0 if there is none. */
+u32 first_refused = 0;
+
+/* pid -> row. max_entries is set before loading. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u32);
+	__type(value, struct kamap_process);
+} processes SEC(".maps");
+
+/*
+ * A row in the making. `room` serves twice: the path of the executable is put
+ * together in it, and it lets the verifier see that text written at any offset
+ * up to two paths, and up to KAMAP_TEXT_LEN long, stays inside the draft.
+ */
+struct draft {
+	struct kamap_process row;
+	char room[2 * (KAMAP_PATH_LEN + 1)];
+	u32 busy;
+};
+
+/*
+ * A program takes a draft of its CPU and gives it back. One would do where
+ * programs cannot be preempted; seeding can, and so can all on some kernels.
+ */
+#define DRAFTS 4
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, DRAFTS);
+	__type(key, u32);
+	__type(value, struct draft);
+} drafts SEC(".maps");
+
+static __always_inline struct draft *draft_take(void)
+{
+	for (u32 i = 0; i < DRAFTS; i++) {
+		u32 slot = i;
+		struct draft *draft = bpf_map_lookup_elem(&drafts, &slot);
+
+		if (draft && !__sync_val_compare_and_swap(&draft->busy, 0, 1))
+			return draft;
+	}
+	count(skipped);
+	return NULL;
+}
+
+static __always_inline void draft_give_back(struct draft *draft)
+{
+	*(volatile u32 *)&draft->busy = 0;
+}
+
+/* Puts `/name` before the `*start` bytes free in draft->room; 0 if it does not fit. */
+static __always_inline int put_name(struct draft *draft, u32 *start, u32 len,
+				    const unsigned char *name)
+{
+	u32 at = *start;
+
+	if (len >= at)
+		return 0;
+	at -= len + 1;
+	/* No change, but the verifier cannot know that. */
+	asm volatile("%0 &= %1" : "+r"(at) : "i"(KAMAP_PATH_LEN));
+	asm volatile("%0 &= %1" : "+r"(len) : "i"(KAMAP_PATH_LEN));
+	draft->room[at] = '/';
+	bpf_probe_read_kernel(&draft->room[at + 1], len, name);
+	*start = at;
+	return 1;
+}
+
+/* The most folders that are followed, and as often again mount points and theirs. */
+#define MAX_DEPTH 32
+
+/*
+ * The path of the executable as /proc/PID/exe has it, seen from the root of the
+ * machine's init or, where that does not lead to it, of its mount namespace.
+ * Returns its length. bpf_d_path may not be called from these tracepoints.
+ * The path is put together from its end, in draft->room.
+ */
+static __always_inline u32 put_exe(struct draft *draft, struct task_struct *task,
+				   struct mm_struct *mm)
+{
+	const struct path *init_root = &task->thread_pid->numbers[0].ns->child_reaper->fs->root;
+	const struct vfsmount *init_mnt = init_root->mnt;
+	const struct dentry *init_dentry = init_root->dentry;
+	const struct path *path = &mm->exe_file->f_path;
+	const struct vfsmount *mnt = path->mnt;
+	const struct dentry *dentry = path->dentry;
+	const struct dentry *root = mnt->mnt_root;
+	const struct dentry *above;
+	const struct mount *mount;
+	u32 start = KAMAP_PATH_LEN;
+	int depth;
+	u32 len;
+
+	if (!dentry)
+		return 0;
+	if (!dentry->d_hash.pprev)
+		draft->row.flags |= KAMAP_EXE_DELETED;
+
+	/*
+	 * Up to the root of the file's own mount, mostly the root of all. Field
+	 * accesses cost next to nothing here, bpf_probe_read_kernel about 25 ns.
+	 */
+	for (depth = 0; depth < MAX_DEPTH; depth++) {
+		if (dentry == root)
+			break;
+		/*
+		 * Its own parent, yet no root of a mount: a file without a
+		 * folder (a memfd) if it is the first, else out of reach.
+		 */
+		above = dentry->d_parent;
+		if (dentry == above && depth > 0)
+			goto done;
+		if (!put_name(draft, &start, dentry->d_name.len, dentry->d_name.name))
+			goto cut;
+		dentry = above;
+	}
+
+	/*
+	 * Across mount points. The verifier knows no type for what surrounds a
+	 * vfsmount, so this reads by address.
+	 */
+	mount = container_of(mnt, struct mount, mnt);
+	for (depth = 0; depth < MAX_DEPTH; depth++) {
+		if (dentry == root) {
+			const struct mount *under;
+
+			if (dentry == init_dentry && &mount->mnt == init_mnt)
+				goto done;
+			under = BPF_CORE_READ(mount, mnt_parent);
+			if (under == mount)
+				goto done;
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			root = BPF_CORE_READ(under, mnt.mnt_root);
+			mount = under;
+			continue;
+		}
+		if (!put_name(draft, &start, BPF_CORE_READ(dentry, d_name.len),
+			      BPF_CORE_READ(dentry, d_name.name)))
+			goto cut;
+		dentry = BPF_CORE_READ(dentry, d_parent);
+	}
+cut:
+	draft->row.flags |= KAMAP_EXE_CUT;
+done:
+	len = KAMAP_PATH_LEN - start;
+	asm volatile("%0 &= %1" : "+r"(len) : "i"(KAMAP_PATH_LEN));
+	asm volatile("%0 &= %1" : "+r"(start) : "i"(KAMAP_PATH_LEN));
+	bpf_probe_read_kernel(draft->row.text, len, &draft->room[start]);
+	return len;
+}
+
+/* Whose memory put_args reads. */
+enum args_of {
+	ARGS_OF_CURRENT,
+	ARGS_OF_OTHER,	/* for sleepable programs only */
+	ARGS_OF_NOBODY,	/* they count as cut */
+};
+
+/* Puts the arguments after `used` bytes of text. */
+static __always_inline void put_args(struct draft *draft, u32 used, struct task_struct *task,
+				     struct mm_struct *mm, enum args_of of)
+{
+	unsigned long args = mm->arg_start;
+	unsigned long len = mm->arg_end - args;
+	u32 kept = KAMAP_TEXT_LEN - used;
+	long err = -1;
+
+	/* The kernel bounds them by far less than 4 GiB (MAX_ARG_STRLEN, rlimit). */
+	draft->row.args_len = len;
+	if (kept > len)
+		kept = len;
+	if (kept > KAMAP_TEXT_LEN)	/* for the verifier */
+		return;
+	if (of == ARGS_OF_CURRENT)
+		err = bpf_probe_read_user(draft->row.text + used, kept, (void *)args);
+	else if (of == ARGS_OF_OTHER &&
+		 bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_copy_from_user_task))
+		err = bpf_copy_from_user_task(draft->row.text + used, kept, (void *)args,
+					      task, 0);
+	draft->row.args_kept = err ? 0 : kept;
+	if (draft->row.args_kept < len)
+		count(args_cut);
+}
+
+/* Puts exe, file and arguments; `file` is NULL where it is not known. */
+static __always_inline void put_text(struct draft *draft, struct task_struct *task,
+				     const char *file, enum args_of of)
+{
+	struct mm_struct *mm = task->mm;
+	u32 used;
+	long len;
+
+	if (!mm)
+		return;
+	used = put_exe(draft, task, mm);
+	draft->row.exe_len = used;
+	if (file) {
+		len = bpf_probe_read_kernel_str(draft->row.text + used, KAMAP_PATH_LEN + 1, file);
+		if (len == KAMAP_PATH_LEN + 1)
+			draft->row.flags |= KAMAP_FILE_CUT;
+		if (len > 0) {
+			/* Not counting the NUL, which the arguments overwrite. */
+			len = (len - 1) & KAMAP_PATH_LEN;
+			draft->row.file_len = len;
+			used += len;
+		}
+	}
+	put_args(draft, used, task, mm, of);
+}
+
+/* Everything of a row but its text and its execs, of which it says there are none. */
+static __always_inline void put_facts(struct kamap_process *row, struct task_struct *task,
+				      enum kamap_origin origin)
+{
+	/* A draft still holds its last row. Text beyond the lengths means nothing. */
+	__builtin_memset(row, 0, offsetof(struct kamap_process, text));
+	row->pid = task->tgid;
+	row->start_time = task->start_boottime;
+	row->ppid = task->real_parent->tgid;
+	row->uid = task->cred->euid.val;
+	row->gid = task->cred->egid.val;
+	row->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
+	if (task->flags & PF_KTHREAD)
+		row->flags = KAMAP_KTHREAD;
+	row->origin = origin;
+	bpf_probe_read_kernel(row->comm, sizeof(row->comm), task->comm);
+}
+
+/* A forked child runs what its parent runs, with the same arguments. */
+static __always_inline void copy_text(struct kamap_process *row, const struct kamap_process *from)
+{
+	u32 len = from->exe_len + from->file_len + from->args_kept;
+
+	row->exe_len = from->exe_len;
+	row->file_len = from->file_len;
+	row->args_kept = from->args_kept;
+	row->args_len = from->args_len;
+	row->flags |= from->flags & (KAMAP_EXE_DELETED | KAMAP_EXE_CUT | KAMAP_FILE_CUT);
+	if (len <= KAMAP_TEXT_LEN)	/* for the verifier */
+		bpf_probe_read_kernel(row->text, len, from->text);
+}
+
+/* Counts what became of writing a row; `first` where a process is first seen. */
+static __always_inline void count_refusal(u32 pid, long err, int first)
+{
+	if (err == -E2BIG) {
+		/*
+		 * A process is counted once, at its start: an exec that finds
+		 * the table still full loses no further process.
+		 */
+		if (!first)
+			return;
+		count(table_full);
+		__sync_val_compare_and_swap(&first_refused, 0, pid);
+	} else {
+		count(skipped);
+	}
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	u32 parent_pid = parent->tgid;
+	u32 pid = child->tgid;
+	const struct kamap_process *from;
+	struct draft *draft;
+	long err;
+
+	if (child->pid != child->tgid)	/* a thread */
+		return 0;
+	count(forks);
+	draft = draft_take();
+	if (!draft)
+		return 0;
+
+	from = bpf_map_lookup_elem(&processes, &parent_pid);
+	put_facts(&draft->row, child, KAMAP_ORIGIN_FORK);
+	if (from)
+		copy_text(&draft->row, from);
+	else
+		put_text(draft, child, NULL, ARGS_OF_CURRENT);
+
+	/* BPF_ANY: `seed` may have met the child before this program did. */
+	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
+	if (err)
+		count_refusal(pid, err, 1);
+	draft_give_back(draft);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	u64 now = bpf_ktime_get_boot_ns();
+	const struct kamap_process *past;
+	u32 pid = task->tgid;
+	struct draft *draft;
+	long err;
+
+	count(execs);
+	draft = draft_take();
+	if (!draft)
+		return 0;
+
+	put_facts(&draft->row, task, KAMAP_ORIGIN_EXEC);
+	put_text(draft, task, bprm->filename, ARGS_OF_CURRENT);
+	draft->row.first_exec_time = now;
+	draft->row.last_exec_time = now;
+	draft->row.execs = 1;
+	past = bpf_map_lookup_elem(&processes, &pid);
+	if (past && past->execs && past->start_time == draft->row.start_time) {
+		draft->row.first_exec_time = past->first_exec_time;
+		draft->row.execs += past->execs;
+	}
+
+	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
+	if (err)
+		count_refusal(pid, err, 0);
+	draft_give_back(draft);
+	return 0;
+}
+
+/*
+ * Fires once per thread, and for a leader that leaves before its threads or is
+ * replaced by one that execs. Without `group_dead`, two threads that leave
+ * together can both find nobody alive; only one of them finds the row.
+ */
+SEC("tp_btf/sched_process_exit")
+int on_exit(u64 *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx[0];
+	u32 pid = task->tgid;
+	int dead;
+	long err;
+
+	if (has_group_dead)
+		dead = ctx[1] & 0xff;
+	else
+		dead = task->signal->live.counter == 0;
+	if (!dead)
+		return 0;
+
+	err = bpf_map_delete_elem(&processes, &pid);
+	if (!err)
+		count(exits);
+	else if (err != -ENOENT)
+		count(skipped);
+	return 0;
+}
+
+/*
+ * Adds a process that was alive before the programs were attached. A row that a
+ * tracepoint wrote is never overwritten.
+ *
+ * The process may end meanwhile. The exit program runs after `live` has dropped
+ * to 0, and both take the lock of the row's bucket: either it comes second and
+ * finds the row, or it came first and `live` is seen as 0 here. Then the row is
+ * taken back, if it still is the one added here.
+ */
+static __always_inline void add(struct task_struct *task, enum args_of of)
+{
+	/*
+	 * Read once: a leader that is replaced by a thread's exec is gone, its
+	 * process is not, and they share this.
+	 */
+	struct signal_struct *signal = task->signal;
+	u64 start_time = task->start_boottime;
+	const struct kamap_process *row;
+	u32 pid = task->tgid;
+	struct draft *draft;
+	long err;
+
+	if (signal->live.counter == 0 || bpf_map_lookup_elem(&processes, &pid))
+		return;
+	draft = draft_take();
+	if (!draft)
+		return;
+	put_facts(&draft->row, task, KAMAP_ORIGIN_SEED);
+	put_text(draft, task, NULL, of);
+
+	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_NOEXIST);
+	draft_give_back(draft);
+	if (err) {
+		if (err != -EEXIST)
+			count_refusal(pid, err, 1);
+		return;
+	}
+	if (signal->live.counter == 0) {
+		row = bpf_map_lookup_elem(&processes, &pid);
+		if (row && row->origin == KAMAP_ORIGIN_SEED && row->start_time == start_time)
+			bpf_map_delete_elem(&processes, &pid);
+	}
+}
+
+/*
+ * Runs once for each thread that is alive, and once more with none. Made
+ * sleepable before loading where the kernel has bpf_copy_from_user_task, which
+ * waits for pages that are not in memory.
+ */
+SEC("iter/task")
+int seed(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct pid *reader;
+
+	if (task) {
+		if (task->pid == task->tgid)
+			add(task, ARGS_OF_OTHER);
+		return 0;
+	}
+	/*
+	 * Some hosts hide their PID 1 from the iterator (seen on a 6.18 that runs
+	 * virtual machines); /proc has it. It never ends.
+	 */
+	reader = bpf_get_current_task_btf()->thread_pid;
+	if (reader->level == 0)
+		add(reader->numbers[0].ns->child_reaper, ARGS_OF_NOBODY);
+	return 0;
+}

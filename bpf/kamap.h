@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What the kernel side writes and user space reads. This is the only
+ * definition: the Rust types are generated from it.
+ *
+ * Fixed-width fields, explicit padding, no bool, no includes.
+ */
+#ifndef KAMAP_H
+#define KAMAP_H
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+/* TASK_COMM_LEN of the kernel, part of its ABI (prctl(2), PR_SET_NAME). */
+#define KAMAP_COMM_LEN 16
+
+/*
+ * Bytes of `exe`, `file` and arguments kept in a row. With it a row is 768
+ * bytes, so that 16,384 of them stay under 14 MiB of kernel memory.
+ */
+#define KAMAP_TEXT_LEN 680
+
+/* The most bytes of `exe`, and of `file`, that are kept. */
+#define KAMAP_PATH_LEN 255
+
+/* How a process came to be in the table. */
+enum kamap_origin {
+	KAMAP_ORIGIN_SEED = 1,	/* it was alive before kamap watched */
+	KAMAP_ORIGIN_FORK = 2,	/* started while kamap watched, has not exec'd */
+	KAMAP_ORIGIN_EXEC = 3,	/* exec'd while kamap watched */
+};
+
+enum kamap_flag {
+	KAMAP_KTHREAD = 1 << 0,		/* a thread of the kernel */
+	KAMAP_EXE_DELETED = 1 << 1,	/* `exe` had no name left in its folder */
+	KAMAP_EXE_CUT = 1 << 2,		/* of `exe` only the end is kept */
+	KAMAP_FILE_CUT = 1 << 3,	/* of `file` only the beginning is kept */
+};
+
+/*
+ * One live process: a row of the table, keyed by its PID (the tgid, as the
+ * initial PID namespace counts).
+ *
+ * Times are nanoseconds since boot, suspend included (CLOCK_BOOTTIME).
+ */
+struct kamap_process {
+	/* (pid, start_time) identifies a process; a PID alone does not. */
+	u64 start_time;
+	u64 first_exec_time;	/* 0: has not exec'd while kamap watched */
+	u64 last_exec_time;
+	u64 cgroup_id;		/* in the cgroup v2 hierarchy */
+	u32 pid;
+	u32 ppid;
+	u32 uid;		/* effective, as ps shows it */
+	u32 gid;
+	u32 execs;
+	enum kamap_flag flags;
+	u32 args_len;		/* bytes of all arguments, each with its NUL */
+	enum kamap_origin origin;
+	char comm[KAMAP_COMM_LEN];
+	/* `text` holds exe, file and arguments, in this order, unterminated. */
+	u16 exe_len;
+	u16 file_len;
+	u16 args_kept;		/* less than args_len: the arguments are cut */
+	u16 reserved;
+	char text[KAMAP_TEXT_LEN];
+};
+
+/* What is counted, on each CPU. */
+struct kamap_counters {
+	u64 forks;	/* processes started */
+	u64 execs;	/* successful execs */
+	u64 exits;	/* processes ended whose row was removed */
+	u64 table_full;	/* processes that found no room in the table */
+	u64 args_cut;	/* rows whose arguments did not fit */
+	u64 skipped;	/* writes to the table that the kernel skipped */
+};
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The few kernel types that the programs read. Only the fields in use are
+ * declared; libbpf finds each by name in the running kernel's BTF (CO-RE), so
+ * neither order nor offset matters here.
+ *
+ * Includes libbpf's helpers, which need the fixed-width types first.
+ */
+#ifndef KERNEL_BPF_H
+#define KERNEL_BPF_H
+
+#include "kamap.h"
+
+typedef u8 __u8;
+typedef u16 __u16;
+typedef u32 __u32;
+typedef u64 __u64;
+typedef short __s16;
+typedef int __s32;
+typedef long long __s64;
+typedef u16 __be16;
+typedef u32 __be32;
+typedef u32 __wsum;
+
+/* Of the kernel's user ABI: linux/bpf.h and asm-generic/errno*.h. */
+enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+};
+enum {
+	BPF_ANY = 0,
+	BPF_NOEXIST = 1,
+};
+#define ENOENT 2
+#define E2BIG 7
+#define EEXIST 17
+
+#define offsetof(type, member) __builtin_offsetof(type, member)
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+/* include/linux/sched.h; never renumbered since 2.6 */
+#define PF_KTHREAD 0x00200000
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	u32 val;
+} kuid_t;
+
+typedef struct {
+	u32 val;
+} kgid_t;
+
+struct cred {
+	kuid_t euid;
+	kgid_t egid;
+};
+
+struct qstr {
+	u32 len;
+	const unsigned char *name;
+};
+
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev;
+};
+
+struct dentry {
+	struct hlist_bl_node d_hash;
+	struct dentry *d_parent;
+	struct qstr d_name;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct file {
+	struct path f_path;
+};
+
+struct mm_struct {
+	unsigned long arg_start;
+	unsigned long arg_end;
+	struct file *exe_file;
+};
+
+struct fs_struct {
+	struct path root;
+};
+
+struct kernfs_node {
+	u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+struct signal_struct {
+	atomic_t live;
+};
+
+struct pid_namespace {
+	struct task_struct *child_reaper;
+};
+
+struct upid {
+	struct pid_namespace *ns;
+};
+
+struct pid {
+	unsigned int level;	/* of its PID namespace; 0: the initial one */
+	struct upid numbers[1];	/* [0] is in the initial PID namespace */
+};
+
+struct task_struct {
+	unsigned int flags;
+	int pid;
+	int tgid;
+	u64 start_boottime;
+	struct task_struct *real_parent;
+	const struct cred *cred;
+	struct mm_struct *mm;
+	struct signal_struct *signal;
+	struct css_set *cgroups;
+	struct pid *thread_pid;
+	struct fs_struct *fs;
+	char comm[KAMAP_COMM_LEN];
+};
+
+struct linux_binprm {
+	const char *filename;
+};
+
+struct bpf_iter__task {
+	struct task_struct *task;
+};
+
+#pragma clang attribute pop
+
+/*
+ * For bpf_core_enum_value_exists: the number here does not matter, only
+ * whether the running kernel has the name.
+ */
+enum bpf_func_id {
+	BPF_FUNC_copy_from_user_task = 191,	/* since 5.18 */
+};
+
+#endif

@@ -1,0 +1,61 @@
+//! The live table: read, show, wait, again.
+
+use std::io::{self, IsTerminal};
+use std::time::Instant;
+
+use anyhow::Context;
+use kamap::Tracker;
+
+use crate::args::Args;
+use crate::render::{Json, Output, Plain, Screen, View};
+use crate::signals::{self, Event, Signals};
+
+/// Runs until enough tables have been shown or a signal ends it.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let on_screen = !args.json && args.tables() != Some(1) && is_screen();
+    // Before the start, so that Ctrl-C while the programs are being loaded counts.
+    let signals = Signals::new(on_screen).context("failed to handle signals")?;
+    let mut builder = Tracker::builder();
+    if let Some(max_entries) = args.max_entries {
+        builder = builder.max_entries(max_entries);
+    }
+    let tracker = builder.start()?;
+
+    let stdout = io::stdout().lock();
+    let mut output: Box<dyn Output> = if args.json {
+        Box::new(Json::new(stdout))
+    } else if on_screen {
+        Box::new(Screen::new(stdout)?)
+    } else {
+        Box::new(Plain::new(stdout))
+    };
+    let mut tables_left = args.tables();
+    let mut deadline = Instant::now();
+    loop {
+        let view = View::read(&tracker, args)?;
+        output.table(&view)?;
+        tables_left = tables_left.map(|left| left - 1);
+        if tables_left == Some(0) {
+            return Ok(output.end(&view)?);
+        }
+        // Where the output is slower than the interval, tables do not pile up.
+        deadline = Instant::now().max(deadline + args.interval);
+        loop {
+            match signals.wait_until(deadline) {
+                Event::Time => break,
+                Event::Quit => return Ok(output.summary(&View::read(&tracker, args)?)?),
+                Event::Redraw => output.redraw(&view)?,
+                Event::Stop => {
+                    output.suspend()?;
+                    signals::stop()?;
+                    output.redraw(&view)?;
+                }
+            }
+        }
+    }
+}
+
+/// Whether standard output is a terminal that can be drawn on in place.
+fn is_screen() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+}

@@ -1,0 +1,5 @@
+//! The command `kamap`.
+
+fn main() -> std::process::ExitCode {
+    kamap_cli::main()
+}

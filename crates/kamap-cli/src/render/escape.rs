@@ -1,0 +1,67 @@
+//! Making what processes call themselves safe to show.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// `text` on one line, without anything that a terminal would act on: control
+/// characters as escapes (`\n`, `\u{1b}`), bytes that are no UTF-8 as `\xNN`.
+pub(super) fn escape(text: &OsStr) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for chunk in text.as_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if acts(c) {
+                escaped.extend(c.escape_default());
+            } else {
+                escaped.push(c);
+            }
+        }
+        for byte in chunk.invalid() {
+            escaped.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    escaped
+}
+
+/// Control characters, and those that break lines, are invisible or turn the
+/// direction of the text around.
+fn acts(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn escaped(bytes: &[u8]) -> String {
+        escape(OsStr::from_bytes(bytes))
+    }
+
+    #[test]
+    fn what_a_terminal_acts_on_is_escaped() {
+        assert_eq!(escaped(b"\x1b]0;owned\x07"), "\\u{1b}]0;owned\\u{7}");
+        assert_eq!(escaped(b"a\nb\r\tc"), "a\\nb\\r\\tc");
+        assert_eq!(escaped(b"\x7f"), "\\u{7f}");
+        assert_eq!(escaped("\u{9b}31m".as_bytes()), "\\u{9b}31m");
+        assert_eq!(escaped("\u{202e}txt".as_bytes()), "\\u{202e}txt");
+    }
+
+    #[test]
+    fn all_else_is_left_as_it_is() {
+        assert_eq!(
+            escaped("grün \\d+ 'x' \"日本\"".as_bytes()),
+            "grün \\d+ 'x' \"日本\""
+        );
+    }
+
+    #[test]
+    fn every_byte_comes_out_as_something_harmless() {
+        let all: Vec<u8> = (0..=255).collect();
+        let text = escaped(&all);
+        assert!(!text.chars().any(acts), "{text}");
+        assert!(text.contains("\\x80") && text.contains("\\xff"));
+    }
+}

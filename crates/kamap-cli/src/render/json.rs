@@ -1,0 +1,154 @@
+//! The table as JSON, one object per line.
+
+use std::io::{self, BufWriter, Write};
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use kamap::{Losses, Origin, Process, Seen};
+use serde::Serialize;
+
+use super::{Output, View};
+
+/// Version of the contract: what is in it keeps its name and meaning.
+const VERSION: u32 = 1;
+
+/// Writes a line for each table.
+pub(crate) struct Json<W: Write> {
+    out: BufWriter<W>,
+}
+
+impl<W: Write> Json<W> {
+    pub(crate) fn new(out: W) -> Self {
+        Self {
+            out: BufWriter::new(out),
+        }
+    }
+}
+
+impl<W: Write> Output for Json<W> {
+    fn table(&mut self, view: &View) -> io::Result<()> {
+        let rows = view.processes.iter().map(|process| row(view, process));
+        let table = TableLine {
+            v: VERSION,
+            r#type: "table",
+            time: rfc3339(view.system_time(view.time)),
+            processes: rows.collect(),
+            losses: losses(&view.losses),
+            seen: seen(&view.seen),
+        };
+        serde_json::to_writer(&mut self.out, &table)?;
+        self.out.write_all(b"\n")?;
+        self.out.flush()
+    }
+
+    fn summary(&mut self, view: &View) -> io::Result<()> {
+        self.table(view)
+    }
+}
+
+#[derive(Serialize)]
+struct TableLine {
+    v: u32,
+    r#type: &'static str,
+    time: String,
+    processes: Vec<Row>,
+    losses: LossesObject,
+    seen: SeenObject,
+}
+
+#[derive(Serialize)]
+struct Row {
+    pid: u32,
+    ppid: u32,
+    uid: u32,
+    gid: u32,
+    comm: String,
+    exe: Option<String>,
+    args: Vec<String>,
+    args_cut: bool,
+    start_time: String,
+    age_ns: u64,
+    execs: u32,
+    origin: &'static str,
+    cgroup_id: u64,
+}
+
+#[derive(Serialize)]
+struct LossesObject {
+    table_full: u64,
+    first_refused_pid: Option<u32>,
+    missed_runs: u64,
+    args_cut: u64,
+}
+
+#[derive(Serialize)]
+struct SeenObject {
+    fork: u64,
+    exec: u64,
+    exit: u64,
+}
+
+fn row(view: &View, process: &Process) -> Row {
+    Row {
+        pid: process.pid,
+        ppid: process.ppid,
+        uid: process.uid,
+        gid: process.gid,
+        comm: process.comm().into_owned(),
+        exe: process.exe().map(|exe| exe.to_string_lossy().into_owned()),
+        args: process
+            .args()
+            .map(|arg| arg.to_string_lossy().into_owned())
+            .collect(),
+        args_cut: process.args_cut,
+        start_time: rfc3339(view.system_time(process.start_time)),
+        age_ns: view.age(process).as_nanos() as u64,
+        execs: process.execs,
+        origin: match process.origin {
+            Origin::Exec => "exec",
+            Origin::Fork => "fork",
+            _ => "seed",
+        },
+        cgroup_id: process.cgroup_id,
+    }
+}
+
+fn losses(losses: &Losses) -> LossesObject {
+    LossesObject {
+        table_full: losses.table_full,
+        first_refused_pid: losses.first_refused_pid,
+        missed_runs: losses.missed_runs,
+        args_cut: losses.args_cut,
+    }
+}
+
+fn seen(seen: &Seen) -> SeenObject {
+    SeenObject {
+        fork: seen.fork,
+        exec: seen.exec,
+        exit: seen.exit,
+    }
+}
+
+/// With all nine digits of the nanoseconds, so that times sort as text.
+fn rfc3339(time: SystemTime) -> String {
+    match Timestamp::try_from(time) {
+        Ok(time) => format!("{time:.9}"),
+        // Beyond the year 9999: the clock is set wrong.
+        Err(_) => format!("{:.9}", Timestamp::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn times_have_nine_digits() {
+        let time = UNIX_EPOCH + Duration::new(1_600_000_000, 5_000_000);
+        assert_eq!(rfc3339(time), "2020-09-13T12:26:40.005000000Z");
+        assert!(rfc3339(UNIX_EPOCH + Duration::from_secs(1 << 50)).starts_with("9999"));
+    }
+}

@@ -1,0 +1,89 @@
+//! From what the library says to what is shown. Nothing here asks the kernel,
+//! but for [`View::read`].
+
+mod escape;
+mod json;
+mod plain;
+mod screen;
+mod text;
+
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use kamap::{Clock, Losses, Origin, Process, Seen, Tracker};
+
+use crate::args::Args;
+
+pub(crate) use json::Json;
+pub(crate) use plain::Plain;
+pub(crate) use screen::Screen;
+
+/// What is shown at one time.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// When the table was read: since boot.
+    time: Duration,
+    clock: Clock,
+    /// The processes to show, the oldest first.
+    processes: Vec<Process>,
+    /// All processes in the table.
+    live: usize,
+    /// Those that exec'd since the start.
+    captured: usize,
+    losses: Losses,
+    seen: Seen,
+}
+
+impl View {
+    /// Reads the table, keeping the processes that `args` ask for.
+    pub(crate) fn read(tracker: &Tracker, args: &Args) -> kamap::Result<Self> {
+        let snapshot = tracker.table().snapshot()?;
+        let mut processes = snapshot.processes;
+        let live = processes.len();
+        let exec = |process: &&Process| process.origin == Origin::Exec;
+        let captured = processes.iter().filter(exec).count();
+        processes.retain(|process| args.shows(process));
+        processes.sort_by_key(|process| (process.start_time, process.pid));
+        Ok(Self {
+            time: snapshot.time,
+            clock: *tracker.clock(),
+            processes,
+            live,
+            captured,
+            losses: tracker.losses()?,
+            seen: tracker.seen()?,
+        })
+    }
+
+    fn age(&self, process: &Process) -> Duration {
+        self.time.saturating_sub(process.start_time)
+    }
+
+    fn system_time(&self, since_boot: Duration) -> SystemTime {
+        self.clock.system_time(since_boot)
+    }
+}
+
+/// Where tables go.
+pub(crate) trait Output {
+    /// Shows the next table.
+    fn table(&mut self, view: &View) -> io::Result<()>;
+
+    /// Shows the same table again, where the screen has changed.
+    fn redraw(&mut self, _view: &View) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Leaves the screen to others until the next call.
+    fn suspend(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Nothing follows the last table, `view`.
+    fn end(&mut self, _view: &View) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Nothing follows, since a signal came: shows what there is now.
+    fn summary(&mut self, view: &View) -> io::Result<()>;
+}

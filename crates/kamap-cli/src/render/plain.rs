@@ -1,0 +1,40 @@
+//! One table after the other, for pipes and files.
+
+use std::io::{self, BufWriter, Write};
+
+use super::text::{Text, footer};
+use super::{Output, View};
+
+/// Writes each table in full.
+pub(crate) struct Plain<W: Write> {
+    out: BufWriter<W>,
+    text: Text,
+    first: bool,
+}
+
+impl<W: Write> Plain<W> {
+    pub(crate) fn new(out: W) -> Self {
+        Self {
+            out: BufWriter::new(out),
+            text: Text::default(),
+            first: true,
+        }
+    }
+}
+
+impl<W: Write> Output for Plain<W> {
+    fn table(&mut self, view: &View) -> io::Result<()> {
+        if !self.first {
+            writeln!(self.out)?;
+        }
+        self.first = false;
+        let table = self.text.table(view, &view.processes, None);
+        writeln!(self.out, "{table}\n{}", footer(view))?;
+        self.out.flush()
+    }
+
+    fn summary(&mut self, view: &View) -> io::Result<()> {
+        writeln!(self.out, "\n{}", footer(view))?;
+        self.out.flush()
+    }
+}

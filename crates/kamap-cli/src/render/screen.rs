@@ -1,0 +1,113 @@
+//! The table redrawn in place, on a terminal.
+
+use std::io::{self, BufWriter, Write};
+
+use crossterm::cursor::{Hide, MoveTo, Show};
+use crossterm::terminal::{
+    self, BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap,
+    EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+};
+use crossterm::{execute, queue};
+
+use super::text::{Text, footer};
+use super::{Output, View};
+
+/// Draws on the alternate screen, so that what was on the terminal comes back.
+pub(crate) struct Screen<W: Write> {
+    out: BufWriter<W>,
+    text: Text,
+    drawing: bool,
+}
+
+impl<W: Write> Screen<W> {
+    pub(crate) fn new(out: W) -> io::Result<Self> {
+        let mut screen = Self {
+            out: BufWriter::new(out),
+            text: Text::default(),
+            drawing: false,
+        };
+        screen.enter()?;
+        Ok(screen)
+    }
+
+    fn enter(&mut self) -> io::Result<()> {
+        if !self.drawing {
+            self.drawing = true;
+            execute!(self.out, EnterAlternateScreen, Hide, DisableLineWrap)?;
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self) -> io::Result<()> {
+        if self.drawing {
+            self.drawing = false;
+            execute!(self.out, EnableLineWrap, Show, LeaveAlternateScreen)?;
+        }
+        Ok(())
+    }
+
+    /// What fits on the screen, line by line: the newest processes, and how many
+    /// older ones are left out.
+    fn lines(&self, view: &View) -> io::Result<Vec<String>> {
+        let (width, height) = terminal::size()?;
+        // The header, the line about what is left out, and the footer.
+        let room = usize::from(height).saturating_sub(3).max(1);
+        let left_out = view.processes.len().saturating_sub(room);
+        let shown = &view.processes[left_out..];
+        let table = self.text.table(view, shown, Some(width));
+        let mut lines: Vec<String> = table.lines().map(str::to_owned).collect();
+        if left_out > 0 {
+            lines.push(format!(
+                "{left_out} older processes do not fit: enlarge the terminal, or choose some \
+                 (--user, --comm, --pid, --ppid)"
+            ));
+        }
+        lines.push(footer(view));
+        Ok(lines)
+    }
+}
+
+impl<W: Write> Output for Screen<W> {
+    fn table(&mut self, view: &View) -> io::Result<()> {
+        self.enter()?;
+        queue!(self.out, BeginSynchronizedUpdate, MoveTo(0, 0))?;
+        for (i, line) in self.lines(view)?.iter().enumerate() {
+            let newline = if i == 0 { "" } else { "\r\n" };
+            write!(self.out, "{newline}{line}")?;
+            queue!(self.out, Clear(ClearType::UntilNewLine))?;
+        }
+        queue!(
+            self.out,
+            Clear(ClearType::FromCursorDown),
+            EndSynchronizedUpdate
+        )?;
+        self.out.flush()
+    }
+
+    fn redraw(&mut self, view: &View) -> io::Result<()> {
+        self.table(view)
+    }
+
+    fn suspend(&mut self) -> io::Result<()> {
+        self.leave()
+    }
+
+    fn end(&mut self, view: &View) -> io::Result<()> {
+        self.leave()?;
+        for line in self.lines(view)? {
+            writeln!(self.out, "{line}")?;
+        }
+        self.out.flush()
+    }
+
+    fn summary(&mut self, view: &View) -> io::Result<()> {
+        self.end(view)
+    }
+}
+
+impl<W: Write> Drop for Screen<W> {
+    fn drop(&mut self) {
+        // After an error or a panic; there is nobody to tell of a further one.
+        let _ = self.leave();
+    }
+}

@@ -1,0 +1,68 @@
+//! Waiting for a time or a signal, whichever comes first.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Instant;
+
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
+use signal_hook::iterator::Signals as Incoming;
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The time has come.
+    Time,
+    /// The program is to end.
+    Quit,
+    /// The program is to stop for a while (Ctrl-Z).
+    Stop,
+    /// What is on the screen has to be drawn anew.
+    Redraw,
+}
+
+/// The signals that the program handles, from when this was made.
+pub(crate) struct Signals {
+    events: Receiver<Event>,
+}
+
+impl Signals {
+    /// Handles signals from now on. `screen`: also those of a terminal's screen.
+    pub(crate) fn new(screen: bool) -> io::Result<Self> {
+        let mut signals = vec![SIGINT, SIGTERM, SIGHUP, SIGQUIT];
+        if screen {
+            signals.extend([SIGTSTP, SIGCONT, SIGWINCH]);
+        }
+        let mut incoming = Incoming::new(signals)?;
+        let (sender, events) = channel();
+        thread::spawn(move || {
+            for signal in incoming.forever() {
+                let event = match signal {
+                    SIGTSTP => Event::Stop,
+                    SIGCONT | SIGWINCH => Event::Redraw,
+                    _ => Event::Quit,
+                };
+                if sender.send(event).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { events })
+    }
+
+    /// Waits until `deadline` or for a signal.
+    pub(crate) fn wait_until(&self, deadline: Instant) -> Event {
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        match self.events.recv_timeout(timeout) {
+            Ok(event) => event,
+            Err(RecvTimeoutError::Timeout) => Event::Time,
+            // The thread never ends before this does.
+            Err(RecvTimeoutError::Disconnected) => Event::Quit,
+        }
+    }
+}
+
+/// Stops this process as Ctrl-Z does; returns when it is continued.
+pub(crate) fn stop() -> io::Result<()> {
+    signal_hook::low_level::emulate_default_handler(SIGTSTP)
+}

@@ -1,0 +1,97 @@
+//! Children that run until they are released.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+/// A child that has exec'd and waits. Dropped, it is killed and reaped.
+#[derive(Debug)]
+pub struct Held {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    said: String,
+}
+
+impl Held {
+    /// Starts `command` and waits for the first line that it prints.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start or ends without a word.
+    #[track_caller]
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the child starts");
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut held = Self {
+            child,
+            stdout,
+            said: String::new(),
+        };
+        held.said = held.line();
+        held
+    }
+
+    /// The first line that the child printed.
+    pub fn said(&self) -> &str {
+        &self.said
+    }
+
+    /// Process ID of the child.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line that the child prints.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[track_caller]
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout
+            .read_line(&mut line)
+            .expect("the child prints UTF-8");
+        line.strip_suffix('\n')
+            .expect("the child prints a whole line")
+            .to_owned()
+    }
+
+    /// Tells the child to end, by closing its standard input.
+    pub fn let_go(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    /// Lets the child end, and waits for it.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be waited for.
+    #[track_caller]
+    pub fn release(mut self) -> ExitStatus {
+        // `wait` closes its standard input first.
+        self.child.wait().expect("the child can be waited for")
+    }
+
+    /// Kills the child, and waits for it.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be waited for.
+    #[track_caller]
+    pub fn kill(mut self) -> ExitStatus {
+        self.child.kill().expect("the child can be killed");
+        self.child.wait().expect("the child can be waited for")
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Both fail if the child is gone already, which is as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,34 @@
+//! Fixtures of the integration suite: children that wait to be released, waits
+//! with a bound, and what the kernel says by other ways than kamap's.
+//!
+//! All of them panic at the caller's place.
+
+mod held;
+mod loaded;
+mod proc;
+
+use std::time::{Duration, Instant};
+
+pub use held::Held;
+pub use loaded::Loaded;
+pub use proc::{Stat, processes, stat, ticks};
+
+/// How long anything may take that does not depend on load alone.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `ready` gives something.
+///
+/// # Panics
+///
+/// If it does not within a minute.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::yield_now();
+    }
+}

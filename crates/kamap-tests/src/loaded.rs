@@ -1,0 +1,59 @@
+//! What a process has loaded into the kernel.
+
+use std::fs;
+
+use libbpf_rs::query::{LinkInfoIter, MapInfoIter, ProgInfoIter};
+
+/// The BPF objects behind the file descriptors of a process.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// IDs of its programs.
+    pub programs: Vec<u32>,
+    /// IDs of its maps.
+    pub maps: Vec<u32>,
+    /// IDs of its links: what it has attached.
+    pub links: Vec<u32>,
+}
+
+impl Loaded {
+    /// What the process `pid` holds (`/proc/PID/fdinfo`).
+    ///
+    /// # Panics
+    ///
+    /// If there is no such process.
+    #[track_caller]
+    pub fn by(pid: u32) -> Self {
+        let mut loaded = Self::default();
+        let folder = format!("/proc/{pid}/fdinfo");
+        for entry in fs::read_dir(folder).expect("the process is there") {
+            // A descriptor may be closed meanwhile.
+            let Ok(info) = entry.and_then(|entry| fs::read_to_string(entry.path())) else {
+                continue;
+            };
+            let id = |key: &str| {
+                info.lines().find_map(|line| {
+                    line.strip_prefix(key)?
+                        .strip_prefix(':')?
+                        .trim()
+                        .parse()
+                        .ok()
+                })
+            };
+            // A link tells its program as well.
+            match (id("link_id"), id("map_id"), id("prog_id")) {
+                (Some(link), _, _) => loaded.links.push(link),
+                (_, Some(map), _) => loaded.maps.push(map),
+                (_, _, Some(program)) => loaded.programs.push(program),
+                _ => {}
+            }
+        }
+        loaded
+    }
+
+    /// Whether the kernel has nothing of it any more.
+    pub fn is_gone(&self) -> bool {
+        !ProgInfoIter::default().any(|info| self.programs.contains(&info.id))
+            && !MapInfoIter::default().any(|info| self.maps.contains(&info.id))
+            && !LinkInfoIter::default().any(|info| self.links.contains(&info.id))
+    }
+}

@@ -1,0 +1,412 @@
+//! The command `kamap`, from outside.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use kamap_tests::{Held, Loaded, eventually, processes};
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::programs::{FORKED, HELD, KAMAP, held};
+
+/// A kamap that prints tables until it is ended. Dropped, it is killed.
+struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Running {
+    /// Starts it; its programs are attached when this returns.
+    #[track_caller]
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(KAMAP)
+            .args(["--json", "--interval", "20ms"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut running = Self { child, stdout };
+        running.table();
+        running
+    }
+
+    /// The next table.
+    #[track_caller]
+    fn table(&mut self) -> Value {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("it can be read");
+        let table = serde_json::from_str::<Value>(&line).expect("it is JSON");
+        assert_eq!(table["v"], 1);
+        assert_eq!(table["type"], "table");
+        table
+    }
+
+    /// A table that was begun after this call.
+    #[track_caller]
+    fn fresh_table(&mut self) -> Value {
+        // With a margin: kamap has measured the time of day at its start.
+        let now = jiff::Timestamp::now() + Duration::from_millis(5);
+        loop {
+            let table = self.table();
+            let time = table["time"].as_str().expect("it has a time");
+            if time.parse::<jiff::Timestamp>().expect("it is RFC 3339") > now {
+                return table;
+            }
+        }
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    #[track_caller]
+    fn end(mut self, signal: i32) -> (ExitStatus, String) {
+        // SAFETY: the child has not been waited for, so the PID is its own.
+        unsafe { libc::kill(self.pid().cast_signed(), signal) };
+        let mut rest = String::new();
+        self.stdout
+            .read_to_string(&mut rest)
+            .expect("it can be read");
+        (self.child.wait().expect("it can be waited for"), rest)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail if it is gone already, which is as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The rows of a table, and of one PID.
+#[track_caller]
+fn rows(table: &Value) -> &Vec<Value> {
+    table["processes"].as_array().expect("there are rows")
+}
+
+fn row(table: &Value, pid: u32) -> Option<&Value> {
+    rows(table).iter().find(|row| row["pid"] == pid)
+}
+
+/// Runs kamap to its end; returns what it prints.
+#[track_caller]
+fn output(arguments: &[&str]) -> String {
+    let output = Command::new(KAMAP)
+        .args(arguments)
+        .output()
+        .expect("it starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.is_empty(), "{stderr}");
+    String::from_utf8(output.stdout).expect("it is UTF-8")
+}
+
+#[test]
+fn short_lived_processes_are_counted_and_only_the_living_are_shown() {
+    let mut kamap = Running::start(&[]);
+    let before = kamap.fresh_table();
+    // All of its children are short-lived but the last.
+    let script = "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i + 1)); done; \"$0\"";
+    let child = Held::start(Command::new("sh").args(["-c", script, HELD]));
+
+    let table = kamap.fresh_table();
+    let family: Vec<_> = rows(&table)
+        .iter()
+        .filter(|row| row["pid"] == child.pid() || row["ppid"] == child.pid())
+        .collect();
+    let names: Vec<_> = family.iter().map(|row| row["comm"].as_str()).collect();
+    assert_eq!(names, [Some("sh"), Some("held")]);
+
+    let grown = |what: &str, table: &Value| {
+        let count = |table: &Value| table["seen"][what].as_u64().expect("it is a number");
+        count(table) - count(&before)
+    };
+    assert!(grown("fork", &table) >= 202, "{table}");
+    assert!(grown("exec", &table) >= 202, "{table}");
+    assert!(grown("exit", &table) >= 200, "{table}");
+
+    assert!(child.release().success());
+    let table = kamap.fresh_table();
+    assert!(family.iter().all(|gone| !rows(&table).contains(gone)));
+    assert!(grown("exit", &table) >= 202, "{table}");
+    assert_eq!(table["losses"]["table_full"], 0);
+    assert_eq!(table["losses"]["missed_runs"], 0);
+}
+
+#[test]
+fn a_row_of_json_says_what_is_so() {
+    let mut kamap = Running::start(&[]);
+    let child = Held::start(held().args(["0", "a\nb", "\"x\""]));
+    let table = kamap.fresh_table();
+    let row = row(&table, child.pid()).expect("it has exec'd");
+    let keys: Vec<_> = row.as_object().expect("it is an object").keys().collect();
+    assert_eq!(
+        keys,
+        [
+            "age_ns",
+            "args",
+            "args_cut",
+            "cgroup_id",
+            "comm",
+            "exe",
+            "execs",
+            "gid",
+            "origin",
+            "pid",
+            "ppid",
+            "start_time",
+            "uid"
+        ]
+    );
+    let exe = std::fs::canonicalize(HELD).expect("it is there");
+    assert_eq!(row["ppid"], std::process::id());
+    assert_eq!((&row["uid"], &row["gid"]), (&0.into(), &0.into()));
+    assert_eq!(row["comm"], "held");
+    assert_eq!(row["exe"], exe.to_str().expect("it is UTF-8"));
+    assert_eq!(row["args"], serde_json::json!([HELD, "0", "a\nb", "\"x\""]));
+    assert_eq!(
+        (&row["args_cut"], &row["execs"]),
+        (&false.into(), &1.into())
+    );
+    assert_eq!(row["origin"], "exec");
+    let time = |value: &Value| {
+        value
+            .as_str()
+            .expect("it is text")
+            .parse::<jiff::Timestamp>()
+    };
+    let start = time(&row["start_time"]).expect("it is RFC 3339");
+    let read = time(&table["time"]).expect("it is RFC 3339");
+    let age = row["age_ns"].as_i64().expect("it is a number");
+    assert_eq!((read.as_nanosecond() - start.as_nanosecond()) as i64, age);
+}
+
+#[test]
+fn all_once_holds_what_proc_holds() {
+    let before = processes();
+    let table = output(&["--all", "--once", "--json"]);
+    let after = processes();
+    assert_eq!(table.lines().count(), 1);
+    let table: Value = serde_json::from_str(&table).expect("it is JSON");
+
+    let pids = |stats: &[kamap_tests::Stat]| -> Vec<(u32, u64)> {
+        let alive = stats.iter().filter(|stat| !stat.zombie);
+        alive.map(|stat| (stat.pid, stat.start)).collect()
+    };
+    let (before, after) = (pids(&before), pids(&after));
+    let throughout: Vec<_> = before.iter().filter(|stat| after.contains(stat)).collect();
+    assert!(throughout.len() > 10, "{throughout:?}");
+    for (pid, _) in throughout {
+        assert!(row(&table, *pid).is_some(), "{pid} is missing");
+    }
+    // What else it holds has started or ended meanwhile.
+    let last_before = before
+        .iter()
+        .map(|(_, start)| start)
+        .max()
+        .expect("there are some");
+    let boot =
+        jiff::Timestamp::now().as_nanosecond() - kamap::Clock::since_boot().as_nanos() as i128;
+    for row in rows(&table) {
+        let pid = row["pid"].as_u64().expect("it is a number") as u32;
+        let known = before.iter().chain(&after).any(|(known, _)| *known == pid);
+        let start = row["start_time"].as_str().expect("it is text");
+        let start = start.parse::<jiff::Timestamp>().expect("it is RFC 3339");
+        let start = Duration::from_nanos((start.as_nanosecond() - boot) as u64);
+        assert!(
+            known || kamap_tests::ticks(start) + 1 >= *last_before,
+            "a ghost: {row}"
+        );
+    }
+}
+
+#[rstest]
+#[case::interrupt(libc::SIGINT)]
+#[case::terminate(libc::SIGTERM)]
+#[case::hangup(libc::SIGHUP)]
+#[case::kill(libc::SIGKILL)]
+fn nothing_stays_loaded_after_a_signal(#[case] signal: i32) {
+    let kamap = Running::start(&[]);
+    let loaded = Loaded::by(kamap.pid());
+    assert_eq!(loaded.links.len(), 3, "{loaded:?}");
+    assert!(
+        loaded.programs.len() >= 3 && loaded.maps.len() >= 3,
+        "{loaded:?}"
+    );
+    assert!(!loaded.is_gone());
+
+    let (status, rest) = kamap.end(signal);
+    if signal == libc::SIGKILL {
+        assert_eq!(status.signal(), Some(signal));
+    } else {
+        assert_eq!(status.code(), Some(0));
+        // The summary comes last, and the last line is whole.
+        let last = rest.lines().last().expect("it prints a summary");
+        assert!(serde_json::from_str::<Value>(last).is_ok(), "{last}");
+        assert!(rest.ends_with('\n'));
+    }
+    eventually("the kernel has freed all of it", || {
+        loaded.is_gone().then_some(())
+    });
+}
+
+#[test]
+fn a_closed_pipe_is_success() {
+    let status = duct::cmd!(
+        "bash",
+        "-c",
+        "set -o pipefail; \"$0\" --interval 20ms | head -1",
+        KAMAP
+    );
+    assert_eq!(
+        status
+            .read()
+            .expect("it succeeds")
+            .split_whitespace()
+            .next(),
+        Some("PID")
+    );
+}
+
+#[test]
+fn processes_can_be_chosen() {
+    let child = Held::start(&mut held());
+    let pid = child.pid().to_string();
+    let parent = std::process::id().to_string();
+    let chosen = |arguments: &[&str]| -> Vec<u32> {
+        let arguments = [&["--all", "--once", "--json"], arguments].concat();
+        let table = serde_json::from_str(&output(&arguments)).expect("it is JSON");
+        let pids = rows(&table)
+            .iter()
+            .map(|row| row["pid"].as_u64().expect("it is a number"));
+        pids.map(|pid| pid as u32).collect()
+    };
+    assert_eq!(chosen(&["--pid", &pid]), [child.pid()]);
+    assert_eq!(chosen(&["--pid", &format!("{pid},2")]), [2, child.pid()]);
+    assert!(chosen(&["--ppid", &parent]).contains(&child.pid()));
+    assert!(!chosen(&["--ppid", "2"]).contains(&child.pid()));
+    assert!(chosen(&["--comm", "^he.d$"]).contains(&child.pid()));
+    assert!(!chosen(&["--comm", "^eld"]).contains(&child.pid()));
+    assert!(chosen(&["--user", "root"]).contains(&child.pid()));
+    assert!(!chosen(&["--user", "4711"]).contains(&child.pid()));
+    assert_eq!(chosen(&["--pid", &pid, "--comm", "nothing"]), [0_u32; 0]);
+}
+
+#[test]
+fn what_has_not_execd_is_shown_with_all_only() {
+    let seeded = Held::start(&mut held());
+    for all in [false, true] {
+        let mut kamap = Running::start(if all { &["--all"] } else { &[] });
+        let parent = Held::start(&mut Command::new(FORKED));
+        let forked = parent.said().parse().expect("it prints a PID");
+        let table = kamap.fresh_table();
+        assert_eq!(
+            row(&table, parent.pid()).expect("it has exec'd")["origin"],
+            "exec"
+        );
+        if all {
+            assert_eq!(row(&table, forked).expect("it is alive")["origin"], "fork");
+            assert_eq!(
+                row(&table, seeded.pid()).expect("it is alive")["origin"],
+                "seed"
+            );
+            assert_eq!(row(&table, 2).expect("it is alive")["exe"], Value::Null);
+        } else {
+            assert_eq!(row(&table, forked), None);
+            assert_eq!(row(&table, seeded.pid()), None);
+        }
+        assert!(parent.release().success());
+    }
+}
+
+#[test]
+fn elsewhere_than_on_a_terminal_one_table_follows_the_other() {
+    let text = output(&["--count", "3", "--interval", "1ms"]);
+    let headers = text
+        .lines()
+        .filter(|line| line.trim_start().starts_with("PID"));
+    assert_eq!(headers.count(), 3, "{text}");
+    let footers = text.lines().filter(|line| line.starts_with("live "));
+    assert_eq!(footers.count(), 3, "{text}");
+    assert!(!text.contains('\x1b'));
+    assert_eq!(output(&["--once"]).matches("live ").count(), 1);
+}
+
+#[test]
+fn hostile_names_do_no_harm() {
+    let mut kamap = Running::start(&[]);
+    let hostile = unsafe_bytes();
+    let child = Held::start(held().arg("0").arg(&hostile));
+    let pid = child.pid().to_string();
+
+    let table = kamap.fresh_table();
+    let argument = &row(&table, child.pid()).expect("it has exec'd")["args"][2];
+    assert_eq!(argument.as_str(), Some(&*hostile.to_string_lossy()));
+
+    let text = output(&["--all", "--once", "--pid", &pid]);
+    assert!(text.contains("\\u{1b}]0;owned\\u{7}"), "{text}");
+    assert!(
+        !text.chars().any(|c| c.is_control() && c != '\n'),
+        "{text:?}"
+    );
+    assert_eq!(text.lines().count(), 3, "{text}");
+}
+
+/// Every byte that an argument can hold, and what a terminal would act on.
+fn unsafe_bytes() -> std::ffi::OsString {
+    let bytes = (1..=255).chain(*b"\x1b]0;owned\x07");
+    std::os::unix::ffi::OsStringExt::from_vec(bytes.collect())
+}
+
+#[test]
+fn a_full_table_is_told_below_it() {
+    let text = output(&["--once", "--max-entries", "1"]);
+    let footer = text.lines().last().expect("there is a footer");
+    assert!(
+        footer.contains("found the table full, first PID "),
+        "{footer}"
+    );
+    assert!(footer.contains("--max-entries"), "{footer}");
+}
+
+#[test]
+fn on_a_terminal_the_table_is_drawn_in_place_and_fits() {
+    // A terminal of 8 lines and 60 columns.
+    let script = "stty rows 8 cols 60; \"$KAMAP\" --all --count 2 --interval 1ms";
+    let text = duct::cmd!("script", "-qec", script, "/dev/null")
+        .env("KAMAP", KAMAP)
+        .env("TERM", "xterm-256color")
+        .stdin_null()
+        .read()
+        .expect("it succeeds");
+    let (begin, end) = ("\x1b[?1049h", "\x1b[?1049l");
+    let (_, screen) = text.split_once(begin).expect("it enters the other screen");
+    let (screen, rest) = screen.split_once(end).expect("it leaves it");
+    assert_eq!(
+        screen.matches("\x1b[1;1H").count(),
+        2,
+        "two tables are drawn: {screen:?}"
+    );
+    for frame in screen.split("\x1b[1;1H").skip(1) {
+        assert!(frame.lines().count() <= 8, "{frame:?}");
+    }
+    assert!(screen.contains("older processes do not fit"), "{screen:?}");
+    // What stays on the terminal is the last table.
+    let table: Vec<_> = rest
+        .lines()
+        .filter(|line| !line.contains("live "))
+        .collect();
+    assert!(
+        table.iter().any(|line| line.contains("COMMAND")),
+        "{rest:?}"
+    );
+    let rows = table.iter().filter(|line| !line.contains("do not fit"));
+    assert!(
+        rows.clone()
+            .all(|line| line.trim_end().chars().count() <= 60),
+        "{rest:?}"
+    );
+}

@@ -1,0 +1,240 @@
+//! What can go wrong with the tracker.
+
+use std::io;
+
+use crate::requirements::OLDEST_KERNEL;
+use crate::{maps, requirements};
+
+/// The result of an operation of the tracker.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong with the tracker. Each says what is wrong and, where it
+/// lies with the user, what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The process has not the capabilities that it takes.
+    #[error(
+        "not permitted: {} missing; run it as root (`sudo`), or give it CAP_BPF and CAP_PERFMON",
+        missing.join(" and ")
+    )]
+    MissingCapabilities {
+        /// Which are missing.
+        missing: Vec<&'static str>,
+    },
+    /// The kernel refuses although the capabilities are there.
+    #[error(
+        "the kernel does not permit BPF here, although the capabilities are there; run it \
+         outside of the container or user namespace, and see that no security module or \
+         lockdown mode forbids BPF"
+    )]
+    Denied {
+        /// What libbpf said.
+        source: libbpf_rs::Error,
+    },
+    /// The kernel was built without a description of its types.
+    #[error(
+        "this kernel has no BTF (`{path}` does not exist); use a kernel built with \
+         CONFIG_DEBUG_INFO_BTF=y"
+    )]
+    NoBtf {
+        /// Where it should be.
+        path: &'static str,
+    },
+    /// The kernel lacks something, and is older than what is supported.
+    #[error(
+        "kernel {release} is too old: kamap needs {}.{} or newer ({reason})",
+        OLDEST_KERNEL.0,
+        OLDEST_KERNEL.1
+    )]
+    KernelTooOld {
+        /// The kernel's release, as `uname -r` shows it.
+        release: String,
+        /// What failed.
+        reason: String,
+        /// All that libbpf and the kernel's verifier said.
+        log: String,
+    },
+    /// The kernel's verifier rejected a program.
+    #[error(
+        "this kernel's verifier rejected the program `{program}`: {reason}; this is a defect \
+         of kamap, please report it with the whole log"
+    )]
+    Rejected {
+        /// Name of the program.
+        program: String,
+        /// The verifier's last word.
+        reason: String,
+        /// All that libbpf and the verifier said.
+        log: String,
+    },
+    /// The kernel refused a table of this size.
+    #[error(
+        "the kernel refused a table of {max_entries} entries, about {mebibytes} MiB: {reason}; \
+         ask for a smaller one"
+    )]
+    TableRefused {
+        /// The size asked for.
+        max_entries: u32,
+        /// Kernel memory that it would take.
+        mebibytes: u64,
+        /// What the kernel said.
+        reason: String,
+    },
+    /// The BPF object could not be opened, loaded or attached.
+    #[error("failed to {action}: {source}")]
+    Libbpf {
+        /// What was tried.
+        action: &'static str,
+        /// What libbpf said.
+        source: libbpf_rs::Error,
+        /// All that libbpf printed.
+        log: String,
+    },
+    /// A map could not be read.
+    #[error(transparent)]
+    Map(#[from] maps::Error),
+    /// A system call failed.
+    #[error("failed to {action}: {source}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// The whole log of libbpf and the kernel's verifier, where there is one.
+    pub fn log(&self) -> Option<&str> {
+        match self {
+            Self::KernelTooOld { log, .. }
+            | Self::Rejected { log, .. }
+            | Self::Libbpf { log, .. } => Some(log),
+            _ => None,
+        }
+    }
+
+    /// Why libbpf failed to `action`, which would have taken a table of
+    /// `max_entries`, as far as what it printed tells.
+    pub(crate) fn from_libbpf(
+        action: &'static str,
+        source: libbpf_rs::Error,
+        log: String,
+        max_entries: u32,
+    ) -> Self {
+        if source.kind() == libbpf_rs::ErrorKind::PermissionDenied && rejected(&log).is_none() {
+            return Self::Denied { source };
+        }
+        if let Some(reason) = refused_map(&log, "processes") {
+            return Self::TableRefused {
+                max_entries,
+                mebibytes: (u64::from(max_entries) * crate::table::BYTES_PER_ENTRY) >> 20,
+                reason,
+            };
+        }
+        let rejected = rejected(&log);
+        if let Some(release) = requirements::too_old() {
+            let reason = match rejected {
+                Some((program, reason)) => format!("program `{program}`: {reason}"),
+                None => format!("{source:#}"),
+            };
+            return Self::KernelTooOld {
+                release,
+                reason,
+                log,
+            };
+        }
+        match rejected {
+            Some((program, reason)) => Self::Rejected {
+                program,
+                reason,
+                log,
+            },
+            None => Self::Libbpf {
+                action,
+                source,
+                log,
+            },
+        }
+    }
+}
+
+/// The program that the verifier rejected, and the verifier's last word on it.
+fn rejected(log: &str) -> Option<(String, String)> {
+    let (_, from) = log.split_once("libbpf: prog '")?;
+    let (program, _) = from.split_once('\'')?;
+    let (_, verifier) = log.split_once("-- BEGIN PROG LOAD LOG --")?;
+    let (verifier, _) = verifier.split_once("-- END PROG LOAD LOG --")?;
+    let reason = verifier
+        .lines()
+        .map(str::trim)
+        .rfind(|line| {
+            // Statistics come last, and source lines in between.
+            !line.is_empty() && !line.starts_with("processed ") && !line.starts_with(';')
+        })
+        .unwrap_or("it gave no reason");
+    Some((program.to_owned(), reason.to_owned()))
+}
+
+/// Why the kernel refused the map `name`, if it did.
+fn refused_map(log: &str, name: &str) -> Option<String> {
+    let (_, reason) = log.split_once(&format!("libbpf: map '{name}': failed to create: "))?;
+    reason.lines().next().map(|line| line.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REJECTED: &str = "\
+libbpf: prog 'on_exec': BPF program load failed: -EACCES
+libbpf: prog 'on_exec': -- BEGIN PROG LOAD LOG --
+0: R1=ctx() R10=fp0
+; u32 pid = task->tgid; @ kamap.bpf.c:12
+0: (79) r6 = *(u64 *)(r1 +0)
+1: (61) r2 = *(u32 *)(r6 +99999)
+access beyond struct task_struct at off 99999 size 4
+processed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0
+-- END PROG LOAD LOG --
+libbpf: prog 'on_exec': failed to load: -EACCES
+libbpf: failed to load object 'kamap_bpf'
+";
+
+    #[test]
+    fn the_verifiers_reason_is_found() {
+        let (program, reason) = rejected(REJECTED).expect("it is in the log");
+        assert_eq!(program, "on_exec");
+        assert_eq!(
+            reason,
+            "access beyond struct task_struct at off 99999 size 4"
+        );
+        assert_eq!(rejected("libbpf: failed to find valid kernel BTF\n"), None);
+    }
+
+    #[test]
+    fn a_refused_map_is_found() {
+        let log = "libbpf: map 'processes': failed to create: -E2BIG\nlibbpf: failed to load\n";
+        assert_eq!(refused_map(log, "processes").as_deref(), Some("-E2BIG"));
+        assert_eq!(refused_map(log, "counters"), None);
+    }
+
+    #[test]
+    fn a_rejection_keeps_its_log() {
+        let source = libbpf_rs::Error::from_raw_os_error(13);
+        let error = Error::from_libbpf("load", source, REJECTED.to_owned(), 1);
+        assert!(
+            error
+                .to_string()
+                .contains("rejected the program `on_exec`: access beyond")
+        );
+        assert_eq!(error.log(), Some(REJECTED));
+    }
+
+    #[test]
+    fn eperm_without_a_verifiers_log_is_a_denial() {
+        let source = libbpf_rs::Error::from_raw_os_error(1);
+        let error = Error::from_libbpf("load", source, String::new(), 1);
+        assert!(matches!(error, Error::Denied { .. }), "{error:?}");
+    }
+}

@@ -1,0 +1,69 @@
+//! A live, **exact** table of a Linux machine's processes, kept inside the
+//! kernel, and typed access to BPF hash maps.
+//!
+//! BPF programs on the scheduler's fork, exec and exit tracepoints write a BPF
+//! hash map keyed by PID; this library starts them and reads the map. A reader
+//! that is slow, stopped or killed loses nothing, because the table is not in
+//! the reader.
+//!
+//! ```text
+//!  Tracker::builder()
+//!      │ open         the BPF object that is compiled into this library
+//!      │ configure    size of the table, what this kernel can do
+//!      │ load         the kernel verifies the programs and creates the maps
+//!      │ attach       exit, exec, fork: from here on every process is seen
+//!      │ seed         the processes that were alive before
+//!      ▼
+//!  Tracker ── table().snapshot() ──▶ Snapshot of Process     (as often as you like)
+//!      │   ── losses(), seen() ────▶ what could not be recorded, what was seen
+//!      ▼
+//!    drop         detaches the programs and frees the maps
+//! ```
+//!
+//! ```no_run
+//! let tracker = kamap::Tracker::builder().max_entries(65_536).start()?;
+//! for process in tracker.table().snapshot()? {
+//!     println!("{} {}", process.pid, process.comm());
+//! }
+//! # Ok::<(), kamap::Error>(())
+//! ```
+//!
+//! # What it needs
+//!
+//! Linux 5.15 or newer with BTF (`CONFIG_DEBUG_INFO_BTF`), and root or
+//! `CAP_BPF` with `CAP_PERFMON`. [`Builder::start`] tells which of them is
+//! missing.
+//!
+//! # Features
+//!
+//! `tracker` (default): everything but [`maps`]. With `default-features =
+//! false` only [`maps`] is built, without clang and without BPF programs.
+
+#[cfg(feature = "tracker")]
+mod clock;
+#[cfg(feature = "tracker")]
+mod error;
+#[cfg(feature = "tracker")]
+mod libbpf_log;
+#[cfg(feature = "tracker")]
+mod losses;
+pub mod maps;
+#[cfg(feature = "tracker")]
+mod requirements;
+#[cfg(feature = "tracker")]
+mod skel;
+#[cfg(feature = "tracker")]
+mod table;
+#[cfg(feature = "tracker")]
+mod tracker;
+
+#[cfg(feature = "tracker")]
+pub use clock::Clock;
+#[cfg(feature = "tracker")]
+pub use error::{Error, Result};
+#[cfg(feature = "tracker")]
+pub use losses::{Losses, Seen};
+#[cfg(feature = "tracker")]
+pub use table::{Origin, Process, Snapshot, Table};
+#[cfg(feature = "tracker")]
+pub use tracker::{Builder, Tracker};

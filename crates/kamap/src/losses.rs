@@ -1,0 +1,42 @@
+//! What could not be recorded, and what was seen.
+
+/// What kamap knows that it could not record, by cause.
+///
+/// While all but `args_cut` are 0, the table is exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Losses {
+    /// Processes that found no room in the table when they started or, alive
+    /// before the tracker, when they were to be added. One that execs once
+    /// there is room is in the table again.
+    /// Cure: [`Builder::max_entries`](crate::Builder::max_entries).
+    pub table_full: u64,
+    /// PID of the first process counted by `table_full`.
+    pub first_refused_pid: Option<u32>,
+    /// Runs of a program that the kernel skipped, or in which it skipped the
+    /// write to the table, to avoid recursion. The kernel is known to do so
+    /// when a program is hit while it runs on the same CPU.
+    pub missed_runs: u64,
+    /// Rows whose arguments are longer than what a row holds. The row itself is
+    /// exact; see [`Process::args_cut`](crate::Process::args_cut).
+    pub args_cut: u64,
+}
+
+impl Losses {
+    /// Number of things lost; what was recorded but shortened is not among them.
+    pub fn total(&self) -> u64 {
+        self.table_full + self.missed_runs
+    }
+}
+
+/// What was seen since the programs were attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Seen {
+    /// Processes started. Threads do not count.
+    pub fork: u64,
+    /// Successful execs. A process can exec more than once.
+    pub exec: u64,
+    /// Processes ended, of those in the table.
+    pub exit: u64,
+}

@@ -1,0 +1,147 @@
+//! The system calls on maps. The only place of `maps` that calls libbpf, and
+//! the only one that hands pointers to the kernel.
+
+use std::ffi::CStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+use super::MapData;
+
+/// libbpf returns the negative errno.
+fn check(ret: i32) -> io::Result<i32> {
+    if ret < 0 {
+        Err(io::Error::from_raw_os_error(-ret))
+    } else {
+        Ok(ret)
+    }
+}
+
+pub(super) fn info(fd: BorrowedFd<'_>) -> io::Result<libbpf_sys::bpf_map_info> {
+    let mut info = libbpf_sys::bpf_map_info::default();
+    let mut len = size_of_val(&info) as u32;
+    // SAFETY: `info` is valid for writes of `len` bytes, and plain data.
+    check(unsafe { libbpf_sys::bpf_map_get_info_by_fd(fd.as_raw_fd(), &mut info, &mut len) })?;
+    Ok(info)
+}
+
+pub(super) fn create<K: MapData, V: MapData>(
+    kind: u32,
+    name: &CStr,
+    max_entries: u32,
+) -> io::Result<OwnedFd> {
+    // SAFETY: `name` is a C string; no options are passed.
+    let fd = check(unsafe {
+        libbpf_sys::bpf_map_create(
+            kind,
+            name.as_ptr(),
+            size_of::<K>() as u32,
+            size_of::<V>() as u32,
+            max_entries,
+            ptr::null(),
+        )
+    })?;
+    // SAFETY: the call has just returned `fd`; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// `fd` must be of a map with keys of the size of `K` and, as seen by one
+/// system call, values of the size of `V`; as must be for the calls below.
+pub(super) unsafe fn lookup<K: MapData, V: MapData>(fd: BorrowedFd<'_>, key: &K) -> io::Result<V> {
+    let mut value = MaybeUninit::<V>::uninit();
+    // SAFETY: the kernel reads one key and writes one value, of the sizes that
+    // the caller vouches for.
+    check(unsafe {
+        libbpf_sys::bpf_map_lookup_elem(
+            fd.as_raw_fd(),
+            ptr::from_ref(key).cast(),
+            value.as_mut_ptr().cast(),
+        )
+    })?;
+    // SAFETY: the call succeeded, so the kernel wrote the whole value, and any
+    // bytes are a valid `V` (`MapData`).
+    Ok(unsafe { value.assume_init() })
+}
+
+pub(super) unsafe fn update<K: MapData, V: MapData>(
+    fd: BorrowedFd<'_>,
+    key: &K,
+    value: &V,
+    flags: u64,
+) -> io::Result<()> {
+    // SAFETY: the kernel reads one key and one value, of the sizes that the
+    // caller vouches for.
+    check(unsafe {
+        libbpf_sys::bpf_map_update_elem(
+            fd.as_raw_fd(),
+            ptr::from_ref(key).cast(),
+            ptr::from_ref(value).cast(),
+            flags,
+        )
+    })?;
+    Ok(())
+}
+
+pub(super) unsafe fn delete<K: MapData>(fd: BorrowedFd<'_>, key: &K) -> io::Result<()> {
+    // SAFETY: the kernel reads one key, of the size that the caller vouches for.
+    check(unsafe { libbpf_sys::bpf_map_delete_elem(fd.as_raw_fd(), ptr::from_ref(key).cast()) })?;
+    Ok(())
+}
+
+/// The values that all possible CPUs have for `key`. `fd` must be of a per-CPU
+/// map.
+pub(super) unsafe fn lookup_per_cpu<K: MapData, V: MapData>(
+    fd: BorrowedFd<'_>,
+    key: &K,
+) -> io::Result<Vec<V>> {
+    // SAFETY: reads a file of sysfs, once.
+    let cpus = check(unsafe { libbpf_sys::libbpf_num_possible_cpus() })? as usize;
+    let stride = size_of::<V>().next_multiple_of(8);
+    let mut bytes = vec![0_u8; cpus * stride];
+    // SAFETY: the kernel reads one key, of the size that the caller vouches for,
+    // and writes for each possible CPU a value, rounded up to 8 bytes.
+    check(unsafe {
+        libbpf_sys::bpf_map_lookup_elem(
+            fd.as_raw_fd(),
+            ptr::from_ref(key).cast(),
+            bytes.as_mut_ptr().cast(),
+        )
+    })?;
+    let values = bytes.chunks_exact(stride);
+    // SAFETY: a chunk is at least as large as a `V`, and any bytes are one.
+    Ok(values
+        .map(|chunk| unsafe { chunk.as_ptr().cast::<V>().read_unaligned() })
+        .collect())
+}
+
+/// One step of a batch walk, from `from` (`None`: the beginning) to `to`.
+/// Returns how many entries the kernel wrote to the front of `keys` and
+/// `values`, whatever it said otherwise.
+pub(super) unsafe fn lookup_batch<K: MapData, V: MapData>(
+    fd: BorrowedFd<'_>,
+    from: Option<u64>,
+    to: &mut u64,
+    keys: &mut [MaybeUninit<K>],
+    values: &mut [MaybeUninit<V>],
+) -> (u32, io::Result<()>) {
+    let mut from = from;
+    let from = from.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
+    let room = keys.len().min(values.len()) as u32;
+    let mut count = room;
+    // SAFETY: the kernel writes at most `count` keys and values, of the sizes
+    // that the caller vouches for. A hash map's cursor is a u32, whatever its
+    // keys are.
+    let ret = check(unsafe {
+        libbpf_sys::bpf_map_lookup_batch(
+            fd.as_raw_fd(),
+            from.cast(),
+            ptr::from_mut(to).cast(),
+            keys.as_mut_ptr().cast(),
+            values.as_mut_ptr().cast(),
+            &mut count,
+            ptr::null(),
+        )
+    });
+    (count.min(room), ret.map(drop))
+}

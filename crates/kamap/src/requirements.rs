@@ -1,0 +1,88 @@
+//! What this machine must offer, and in which words its lack is told.
+
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// The oldest kernel that is supported: major and minor version.
+pub(crate) const OLDEST_KERNEL: (u32, u32) = (5, 15);
+
+/// The capabilities that are needed, with their bits (linux/capability.h).
+const CAPABILITIES: [(&str, u32); 2] = [("CAP_BPF", 39), ("CAP_PERFMON", 38)];
+
+/// One that includes the others.
+const CAP_SYS_ADMIN: u32 = 21;
+
+const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// Fails with the first thing that is missing and can be known beforehand.
+pub(crate) fn check() -> Result<()> {
+    let status = std::fs::read_to_string("/proc/self/status").map_err(|source| Error::System {
+        action: "read /proc/self/status",
+        source,
+    })?;
+    let missing = missing_capabilities(&status);
+    if !missing.is_empty() {
+        return Err(Error::MissingCapabilities { missing });
+    }
+    if !Path::new(KERNEL_BTF).exists() {
+        return Err(Error::NoBtf { path: KERNEL_BTF });
+    }
+    Ok(())
+}
+
+/// The capabilities that a process with this `/proc/PID/status` lacks.
+fn missing_capabilities(status: &str) -> Vec<&'static str> {
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0);
+    let has = |bit: u32| effective & (1 << bit) != 0;
+    CAPABILITIES
+        .iter()
+        .filter(|(_, bit)| !has(*bit) && !has(CAP_SYS_ADMIN))
+        .map(|(name, _)| *name)
+        .collect()
+}
+
+/// The release of the running kernel, if it is older than what is supported.
+///
+/// Asked only after something has failed: distributions carry what is needed
+/// back to kernels with older numbers.
+pub(crate) fn too_old() -> Option<String> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    let release = release.trim();
+    (version(release)? < OLDEST_KERNEL).then(|| release.to_owned())
+}
+
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_capabilities_are_named() {
+        let status = |mask: &str| format!("Name:\tkamap\nCapEff:\t{mask}\nCapBnd:\t0\n");
+        let missing = |mask| missing_capabilities(&status(mask));
+        assert_eq!(missing("0000000000000000"), ["CAP_BPF", "CAP_PERFMON"]);
+        assert_eq!(missing("0000008000000000"), ["CAP_PERFMON"]);
+        assert_eq!(missing("0000004000000000"), ["CAP_BPF"]);
+        assert!(missing("000000c000000000").is_empty());
+        assert!(missing("0000000000200000").is_empty());
+        assert!(missing("000001ffffffffff").is_empty());
+    }
+
+    #[test]
+    fn kernel_releases_are_read() {
+        assert_eq!(version("6.18.44-fc-v657"), Some((6, 18)));
+        assert_eq!(version("5.14.0-503.el9.x86_64"), Some((5, 14)));
+        assert_eq!(version("6.1"), Some((6, 1)));
+        assert_eq!(version("linux"), None);
+        assert!((5, 4) < OLDEST_KERNEL && (6, 0) > OLDEST_KERNEL);
+    }
+}

@@ -1,0 +1,299 @@
+//! Starting the BPF programs: the only module that drives libbpf.
+
+use std::io::{self, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use libbpf_rs::btf::Btf;
+use libbpf_rs::btf::types::{Enum, FuncProto, Ptr, Typedef};
+use libbpf_rs::libbpf_sys;
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{Iter, Link};
+
+use crate::maps::{Array, Kind, Map, PerCpuArray};
+use crate::skel::types::{bss, kamap_counters};
+use crate::skel::{KamapSkelBuilder, OpenKamapSkel};
+use crate::{Clock, Error, Losses, Result, Seen, Table, libbpf_log, requirements};
+
+/// Sets up a [`Tracker`].
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    max_entries: Option<u32>,
+}
+
+impl Builder {
+    /// The most processes that the table holds, 1 or more. The kernel memory for
+    /// them, about 830 bytes each, is taken at once and never grows.
+    ///
+    /// Without it: as many as the machine can have PIDs
+    /// (`/proc/sys/kernel/pid_max`), but no more than 16,384.
+    #[must_use]
+    pub fn max_entries(mut self, max_entries: u32) -> Self {
+        self.max_entries = Some(max_entries);
+        self
+    }
+
+    /// Opens, configures, loads and attaches the programs, then adds the
+    /// processes that are alive.
+    ///
+    /// When it returns, every live process is in the table, and every further
+    /// fork, exec and exit is seen.
+    ///
+    /// # Errors
+    ///
+    /// All that can go wrong does so here: missing capabilities
+    /// ([`Error::MissingCapabilities`], [`Error::Denied`]), a kernel that lacks
+    /// something ([`Error::NoBtf`], [`Error::KernelTooOld`],
+    /// [`Error::Rejected`]), a table that is too large
+    /// ([`Error::TableRefused`]). Nothing is left attached then.
+    pub fn start(self) -> Result<Tracker> {
+        requirements::check()?;
+        let max_entries = match self.max_entries {
+            Some(max_entries) => max_entries,
+            None => default_max_entries()?,
+        };
+        let (started, log) = libbpf_log::capture(|| start(max_entries));
+        started.map_err(|failure| match failure {
+            Failure::Libbpf(action, source) => Error::from_libbpf(action, source, log, max_entries),
+            Failure::Other(err) => err,
+        })
+    }
+}
+
+/// What a start fails with, before libbpf's log is looked at.
+enum Failure {
+    /// What was tried, and what libbpf said.
+    Libbpf(&'static str, libbpf_rs::Error),
+    Other(Error),
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(err: E) -> Self {
+        Self::Other(err.into())
+    }
+}
+
+fn failed_to(action: &'static str) -> impl FnOnce(libbpf_rs::Error) -> Failure {
+    move |source| Failure::Libbpf(action, source)
+}
+
+fn start(max_entries: u32) -> Result<Tracker, Failure> {
+    // The skeleton borrows this, so it ends with this function. What is kept of
+    // it, links and file descriptors, stands alone.
+    let mut storage = MaybeUninit::uninit();
+    let mut open = KamapSkelBuilder::default()
+        .open(&mut storage)
+        .map_err(failed_to("open the BPF object"))?;
+    configure(&mut open, max_entries)?;
+    let skel = open.load().map_err(failed_to("load the BPF programs"))?;
+
+    let (maps, progs) = (&skel.maps, &skel.progs);
+    let table = Table::new(share(maps.processes.as_fd())?);
+    let counters = share(maps.counters.as_fd())?;
+    let globals = share(maps.bss.as_fd())?;
+    let mut links = Vec::new();
+    let mut programs = Vec::new();
+    // Exit first: else a process that starts and ends in between would stay.
+    for program in [&progs.on_exit, &progs.on_exec, &progs.on_fork] {
+        links.push(program.attach().map_err(failed_to("attach a program"))?);
+        programs.push(duplicate(program.as_fd())?);
+    }
+    let seed = progs
+        .seed
+        .attach()
+        .map_err(failed_to("attach the task iterator"))?;
+    run(&seed)?;
+
+    Ok(Tracker {
+        links,
+        programs,
+        table,
+        counters,
+        globals,
+        clock: Clock::measure(),
+    })
+}
+
+/// Fits the programs to this kernel and the table to its size.
+fn configure(open: &mut OpenKamapSkel<'_>, max_entries: u32) -> Result<(), Failure> {
+    let kernel = Btf::from_vmlinux().map_err(failed_to("read the kernel's BTF"))?;
+    let rodata = open
+        .maps
+        .rodata_data
+        .as_deref_mut()
+        .expect("the object has read-only data");
+    rodata.has_group_dead = exit_tells_group_dead(&kernel).into();
+    if has_helper(&kernel, "BPF_FUNC_copy_from_user_task") {
+        open.progs.seed.set_flags(libbpf_sys::BPF_F_SLEEPABLE);
+    }
+    open.maps
+        .processes
+        .set_max_entries(max_entries)
+        .map_err(failed_to("set the size of the table"))
+}
+
+/// Whether the tracepoint `sched_process_exit` tells if the last thread leaves:
+/// `void (*)(void *, struct task_struct *, bool)` instead of without the `bool`.
+fn exit_tells_group_dead(kernel: &Btf<'_>) -> bool {
+    kernel
+        .type_by_name::<Typedef<'_>>("btf_trace_sched_process_exit")
+        .and_then(|tracepoint| Ptr::try_from(tracepoint.next_type()?).ok())
+        .and_then(|pointer| FuncProto::try_from(pointer.next_type()?).ok())
+        .is_some_and(|function| function.len() > 2)
+}
+
+fn has_helper(kernel: &Btf<'_>, name: &str) -> bool {
+    kernel
+        .type_by_name::<Enum<'_>>("bpf_func_id")
+        .is_some_and(|helpers| {
+            helpers
+                .iter()
+                .any(|helper| helper.name.is_some_and(|helper| helper == name))
+        })
+}
+
+/// As many entries as there can be PIDs, within reason.
+fn default_max_entries() -> Result<u32> {
+    const REASON: u32 = 16_384;
+    let action = "read /proc/sys/kernel/pid_max";
+    let text = std::fs::read_to_string("/proc/sys/kernel/pid_max")
+        .map_err(|source| Error::System { action, source })?;
+    let pid_max = text.trim().parse::<u32>().map_err(|err| Error::System {
+        action,
+        source: io::Error::new(io::ErrorKind::InvalidData, err),
+    })?;
+    Ok(pid_max.min(REASON))
+}
+
+/// Runs an iterator to its end. It prints nothing, its work is what it does.
+fn run(iterator: &Link) -> Result<(), Failure> {
+    let mut iter = Iter::new(iterator).map_err(failed_to("start the task iterator"))?;
+    let mut buffer = [0; 64];
+    loop {
+        match iter.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            // After a million tasks in a row the kernel wants to be asked again.
+            Err(err)
+                if matches!(
+                    err.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
+            Err(source) => {
+                return Err(Failure::from(Error::System {
+                    action: "read the kernel's task list",
+                    source,
+                }));
+            }
+        }
+    }
+}
+
+fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    fd.try_clone_to_owned().map_err(|source| Error::System {
+        action: "duplicate a file descriptor",
+        source,
+    })
+}
+
+fn share<T: Kind>(map: BorrowedFd<'_>) -> Result<Map<T>> {
+    Ok(Map::from_fd(duplicate(map)?)?)
+}
+
+/// The running programs and what they write.
+///
+/// Dropping it detaches the programs and frees the maps; so does the end of the
+/// process, however it ends.
+#[derive(Debug)]
+pub struct Tracker {
+    /// What keeps the programs attached.
+    #[expect(dead_code, reason = "held for its drop")]
+    links: Vec<Link>,
+    programs: Vec<OwnedFd>,
+    table: Table,
+    counters: Map<PerCpuArray<kamap_counters>>,
+    globals: Map<Array<bss>>,
+    clock: Clock,
+}
+
+impl Tracker {
+    /// Sets up a tracker.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The live processes.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Converts the times of this tracker to the time of day.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// What could not be recorded since the start.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Map`] or [`Error::System`], where the kernel does not tell.
+    pub fn losses(&self) -> Result<Losses> {
+        let refused = self.globals.get(0)?.map_or(0, |bss| bss.first_refused);
+        let counters = self.counters()?;
+        let mut missed_runs = counters.skipped;
+        for program in &self.programs {
+            missed_runs += recursion_misses(program.as_fd())?;
+        }
+        Ok(Losses {
+            table_full: counters.table_full,
+            first_refused_pid: (refused != 0).then_some(refused),
+            missed_runs,
+            args_cut: counters.args_cut,
+        })
+    }
+
+    /// What was seen since the start.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Map`], where the kernel does not tell.
+    pub fn seen(&self) -> Result<Seen> {
+        let counters = self.counters()?;
+        Ok(Seen {
+            fork: counters.forks,
+            exec: counters.execs,
+            exit: counters.exits,
+        })
+    }
+
+    /// The sum over all CPUs.
+    fn counters(&self) -> Result<kamap_counters> {
+        let mut sum = kamap_counters::default();
+        for cpu in self.counters.get(0)?.unwrap_or_default() {
+            sum.forks += cpu.forks;
+            sum.execs += cpu.execs;
+            sum.exits += cpu.exits;
+            sum.table_full += cpu.table_full;
+            sum.args_cut += cpu.args_cut;
+            sum.skipped += cpu.skipped;
+        }
+        Ok(sum)
+    }
+}
+
+/// How often the kernel skipped a program to avoid recursion (since 5.12).
+fn recursion_misses(program: BorrowedFd<'_>) -> Result<u64> {
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut len = size_of_val(&info) as u32;
+    // SAFETY: `info` is valid for writes of `len` bytes, and all 0 it asks for
+    // nothing that would need a buffer.
+    let ret =
+        unsafe { libbpf_sys::bpf_prog_get_info_by_fd(program.as_raw_fd(), &mut info, &mut len) };
+    if ret < 0 {
+        return Err(Error::System {
+            action: "ask for a program's statistics",
+            source: io::Error::from_raw_os_error(-ret),
+        });
+    }
+    Ok(info.recursion_misses)
+}
