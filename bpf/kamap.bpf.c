@@ -92,8 +92,11 @@ static __always_inline int put_name(struct draft *draft, u32 *start, u32 len,
 	return 1;
 }
 
-/* The most folders that are followed, and as often again mount points and theirs. */
-#define MAX_DEPTH 32
+/*
+ * The most folders that are followed, and as many again with the mount points
+ * among them. The verifier walks each in turn, which a start has to wait for.
+ */
+#define MAX_DEPTH 16
 
 /*
  * The path of the executable as /proc/PID/exe has it, seen from the root of the

@@ -50,19 +50,21 @@ impl<W: Write> Screen<W> {
     /// older ones are left out.
     fn lines(&self, view: &View) -> io::Result<Vec<String>> {
         let (width, height) = terminal::size()?;
-        // The header, the line about what is left out, and the footer.
-        let room = usize::from(height).saturating_sub(3).max(1);
-        let left_out = view.processes.len().saturating_sub(room);
+        let footer = footer(view);
+        let footer = textwrap::wrap(&footer, usize::from(width));
+        let room = usize::from(height).saturating_sub(1 + footer.len());
+        let left_out = match view.processes.len() {
+            all if all <= room => 0,
+            // One line says so.
+            all => all - room.saturating_sub(1),
+        };
         let shown = &view.processes[left_out..];
         let table = self.text.table(view, shown, Some(width));
         let mut lines: Vec<String> = table.lines().map(str::to_owned).collect();
         if left_out > 0 {
-            lines.push(format!(
-                "{left_out} older processes do not fit: enlarge the terminal, or choose some \
-                 (--user, --comm, --pid, --ppid)"
-            ));
+            lines.push(format!("({left_out} older processes do not fit)"));
         }
-        lines.push(footer(view));
+        lines.extend(footer.iter().map(|line| line.to_string()));
         Ok(lines)
     }
 }

@@ -87,8 +87,8 @@ pub(super) fn footer(view: &View) -> String {
     let (fork, exec, exit) = (seen.fork, seen.exec, seen.exit);
     let lost = losses(&view.losses);
     format!(
-        "live {live} ({captured} exec'd since start)  \
-         seen {fork} forked, {exec} exec'd, {exit} exited  lost {lost}"
+        "live {live} ({captured} exec'd)  seen {fork} forks, {exec} execs, {exit} exited  \
+         lost {lost}"
     )
 }
 
@@ -107,7 +107,7 @@ fn losses(losses: &Losses) -> String {
         text += &format!("{separator} {} missed runs", losses.missed_runs);
     }
     if losses.args_cut > 0 {
-        text += &format!("  cut {} arguments", losses.args_cut);
+        text += &format!("  args cut {}", losses.args_cut);
     }
     text
 }
@@ -167,14 +167,14 @@ mod tests {
         let mut lost = Losses::default();
         assert_eq!(losses(&lost), "0");
         lost.args_cut = 3;
-        assert_eq!(losses(&lost), "0  cut 3 arguments");
+        assert_eq!(losses(&lost), "0  args cut 3");
         lost.missed_runs = 2;
-        assert_eq!(losses(&lost), "2: 2 missed runs  cut 3 arguments");
+        assert_eq!(losses(&lost), "2: 2 missed runs  args cut 3");
         (lost.table_full, lost.first_refused_pid) = (84, Some(4711));
         assert_eq!(
             losses(&lost),
             "86: 84 found the table full, first PID 4711 (use a larger --max-entries), \
-             2 missed runs  cut 3 arguments"
+             2 missed runs  args cut 3"
         );
     }
 }

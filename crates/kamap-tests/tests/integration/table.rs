@@ -219,6 +219,36 @@ fn an_executable_on_another_mount_has_its_whole_path() {
     assert_eq!(process.execs, 3);
 }
 
+#[test]
+fn a_deep_executable_has_its_whole_path_and_a_long_one_the_end_of_it() {
+    let tracker = tracker();
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let deep = folder.path().join("d/".repeat(20));
+    let long = folder.path().join("sixteen-letters-/".repeat(16));
+    for (folder, whole) in [(deep, true), (long, false)] {
+        fs::create_dir_all(&folder).expect("it can be made");
+        let copy = folder.join("held");
+        fs::copy(HELD, &copy).expect("it can be copied");
+        let child = Held::start(&mut Command::new(&copy));
+        let process = row(&tracker, child.pid()).expect("it has exec'd");
+        let exe = process.exe().expect("it runs something");
+        if whole {
+            assert_eq!(exe, copy);
+            assert_eq!(process.file(), Some(copy.as_path()));
+        } else {
+            let exe = exe.to_str().expect("it is UTF-8");
+            let copy = copy.to_str().expect("it is UTF-8");
+            let end = exe.strip_prefix('…').expect("it says that it is cut");
+            assert!(end.starts_with('/') && end.len() > 200, "{exe}");
+            assert!(copy.ends_with(end), "{exe}");
+            let file = process.file().expect("it was named");
+            let begin = file.to_str().and_then(|file| file.strip_suffix('…'));
+            let begin = begin.expect("it says that it is cut");
+            assert!(copy.starts_with(begin) && begin.len() == 255, "{begin}");
+        }
+    }
+}
+
 #[rstest]
 #[case::fits(20, 10)]
 #[case::one_argument_too_long(1, 2_000)]

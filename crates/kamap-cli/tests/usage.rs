@@ -1,0 +1,80 @@
+//! The command line, as far as it needs no root.
+
+use std::process::Output;
+
+use rstest::rstest;
+
+/// Runs kamap; returns its exit status, standard output and standard error.
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = duct::cmd(env!("CARGO_BIN_EXE_kamap"), arguments)
+        .stdout_capture()
+        .stderr_capture()
+        .unchecked()
+        .run()
+        .expect("it starts");
+    let text = |bytes| String::from_utf8(bytes).expect("it is UTF-8");
+    let code = status.code().expect("it exits");
+    (code, text(stdout), text(stderr))
+}
+
+#[rstest]
+#[case(&["--interval", "0s"], "at least 1ms")]
+#[case(&["--interval", "5"], "time unit needed")]
+#[case(&["--interval", "soon"], "expected number")]
+#[case(&["--count", "0"], "0 is not in 1..")]
+#[case(&["--count", "2", "--once"], "cannot be used with")]
+#[case(&["--max-entries", "0"], "0 is not in 1..")]
+#[case(&["--max-entries", "4294967296"], "4294967296 is not in 1..")]
+#[case(&["--user", "no such user"], "there is no user of this name")]
+#[case(&["--comm", "("], "unclosed group")]
+#[case(&["--pid", "1,x"], "invalid digit")]
+#[case(&["--ppid", "init"], "invalid digit")]
+#[case(&["--nonsense"], "unexpected argument")]
+#[case(&["nonsense"], "unexpected argument")]
+fn bad_usage_is_told_with_its_reason(#[case] arguments: &[&str], #[case] reason: &str) {
+    let (code, stdout, stderr) = run(arguments);
+    assert_eq!(code, 2);
+    assert!(stdout.is_empty());
+    assert!(stderr.contains(reason), "{stderr}");
+    assert!(stderr.contains(arguments[0]), "{stderr}");
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    let version = concat!("kamap ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(run(&["--version"]), (0, version.to_owned(), String::new()));
+}
+
+#[test]
+fn help_fits_a_terminal_and_names_every_option() {
+    let (code, short, _) = run(&["-h"]);
+    assert_eq!(code, 0);
+    let (code, long, _) = run(&["--help"]);
+    assert_eq!(code, 0);
+    for option in [
+        "--all",
+        "--once",
+        "--count",
+        "--interval",
+        "--json",
+        "--max-entries",
+        "--user",
+        "--comm",
+        "--pid",
+        "--ppid",
+        "--verbose",
+    ] {
+        assert!(short.contains(option) && long.contains(option), "{option}");
+    }
+    for section in ["Columns:", "JSON:", "Exit status:", "Examples:"] {
+        assert!(long.contains(section), "{section}");
+    }
+    assert!(long.len() > short.len());
+    for line in long.lines().chain(short.lines()) {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+}
