@@ -16,6 +16,9 @@ pub use proc::{Stat, processes, stat, ticks};
 /// How long anything may take that does not depend on load alone.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Path of a program that does what `held` does, linked statically.
+pub const TINY: &str = env!("TINY");
+
 /// Waits until `ready` gives something.
 ///
 /// # Panics

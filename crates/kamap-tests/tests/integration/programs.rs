@@ -1,6 +1,9 @@
 //! The programs that the tests start.
 
+use std::path::PathBuf;
 use std::process::Command;
+
+use kamap_tests::Held;
 
 /// Runs until its standard input is closed.
 pub(crate) const HELD: &str = env!("CARGO_BIN_EXE_held");
@@ -13,4 +16,29 @@ pub(crate) const KAMAP: &str = env!("CARGO_BIN_EXE_kamap-under-test");
 
 pub(crate) fn held() -> Command {
     Command::new(HELD)
+}
+
+/// Like `held`, for when there are many of it: small, and where files are fast.
+pub(crate) struct Tiny {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Tiny {
+    #[track_caller]
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let path = folder.path().join("tiny");
+        std::fs::copy(kamap_tests::TINY, &path).expect("it can be copied");
+        Self {
+            _folder: folder,
+            path,
+        }
+    }
+
+    /// Starts one; it runs until it is released.
+    #[track_caller]
+    pub(crate) fn start(&self) -> Held {
+        Held::start(&mut Command::new(&self.path))
+    }
 }

@@ -11,7 +11,7 @@ use kamap::{Clock, Origin, Process, Tracker};
 use kamap_tests::{Held, Stat, eventually, processes, stat, ticks};
 use rstest::rstest;
 
-use crate::programs::{FORKED, HELD, held};
+use crate::programs::{FORKED, HELD, Tiny, held};
 
 #[track_caller]
 fn tracker() -> Tracker {
@@ -309,14 +309,30 @@ fn execs_of_one_process_are_counted_in_one_row() {
 
 #[test]
 fn what_was_alive_before_is_seeded_and_leaves_like_any_other() {
-    let before = Held::start(held().arg("some argument"));
-    let tracker = tracker();
-    let process = row(&tracker, before.pid()).expect("it was alive");
-    assert_eq!((process.origin, process.execs), (Origin::Seed, 0));
-    assert_eq!(as_stat(&process), stat(before.pid()).expect("it is alive"));
+    let before = Held::start(&mut held());
     let pid = before.pid();
+    let tracker = tracker();
+    let process = row(&tracker, pid).expect("it was alive");
+    assert_eq!((process.origin, process.execs), (Origin::Seed, 0));
+    let mut known = as_stat(&process);
+    let mut expected = stat(pid).expect("it is alive");
+    // A test of their own.
+    (known.args, expected.args) = (Vec::new(), Vec::new());
+    assert_eq!(known, expected);
     before.release();
     assert_eq!(row(&tracker, pid), None);
+}
+
+#[test]
+fn the_arguments_of_what_was_alive_before_are_read() {
+    let before = Held::start(held().args(["0", "some argument"]));
+    let tracker = tracker();
+    let process = row(&tracker, before.pid()).expect("it was alive");
+    assert_eq!(
+        process.args().skip(1).collect::<Vec<_>>(),
+        ["0", "some argument"]
+    );
+    assert!(!process.args_cut);
 }
 
 #[test]
@@ -394,7 +410,8 @@ fn cgroup_ids_are_the_inode_numbers_of_their_folders() {
 #[case(1_000)]
 fn children_at_once_are_all_seen_in_and_out(#[case] count: usize) {
     let tracker = tracker();
-    let children: Vec<_> = (0..count).map(|_| Held::start(&mut held())).collect();
+    let tiny = Tiny::new();
+    let children: Vec<_> = (0..count).map(|_| tiny.start()).collect();
     let pids: Vec<_> = children.iter().map(Held::pid).collect();
 
     let rows = snapshot(&tracker);
@@ -413,9 +430,10 @@ fn children_at_once_are_all_seen_in_and_out(#[case] count: usize) {
 #[test]
 fn twenty_thousand_children_in_sequence_are_all_seen_in_and_out() {
     const CHILDREN: u64 = 20_000;
+    let tiny = Tiny::new();
     let tracker = tracker();
     for i in 0..CHILDREN {
-        let child = Held::start(&mut held());
+        let child = tiny.start();
         let pid = child.pid();
         let process = row(&tracker, pid).unwrap_or_else(|| panic!("number {i}, {pid}, is missing"));
         assert_eq!(
