@@ -269,8 +269,13 @@ static __always_inline void copy_text(struct kamap_process *row, const struct ka
 		bpf_probe_read_kernel(row->text, len, from->text);
 }
 
-/* Counts what became of writing a row; `first` where a process is first seen. */
-static __always_inline void count_refusal(u32 pid, long err, int first)
+/*
+ * Counts what became of writing a row; `first` where a process is first seen.
+ *
+ * What the map helpers return is kept in an int everywhere: before 6.4 (kernel
+ * commit d7ba4cc900bf) the upper half of the register holds no sign.
+ */
+static __always_inline void count_refusal(u32 pid, int err, int first)
 {
 	if (err == -E2BIG) {
 		/*
@@ -293,7 +298,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	u32 pid = child->tgid;
 	const struct kamap_process *from;
 	struct draft *draft;
-	long err;
+	int err;
 
 	if (child->pid != child->tgid)	/* a thread */
 		return 0;
@@ -324,7 +329,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	const struct kamap_process *past;
 	u32 pid = task->tgid;
 	struct draft *draft;
-	long err;
+	int err;
 
 	count(execs);
 	draft = draft_take();
@@ -360,7 +365,7 @@ int on_exit(u64 *ctx)
 	struct task_struct *task = (struct task_struct *)ctx[0];
 	u32 pid = task->tgid;
 	int dead;
-	long err;
+	int err;
 
 	if (has_group_dead)
 		dead = ctx[1] & 0xff;
@@ -397,7 +402,7 @@ static __always_inline void add(struct task_struct *task, enum args_of of)
 	const struct kamap_process *row;
 	u32 pid = task->tgid;
 	struct draft *draft;
-	long err;
+	int err;
 
 	if (signal->live.counter == 0 || bpf_map_lookup_elem(&processes, &pid))
 		return;
