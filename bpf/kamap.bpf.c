@@ -8,7 +8,8 @@
  * same row at once. The one exception is seeding, see `seed`.
  *
  * Every write replaces a whole row, built aside in `drafts`: whoever reads
- * the table sees the row before or after, never half of one.
+ * the table under its locks (by batch) sees the row before or after, never half
+ * of one.
  */
 #include "kernel.bpf.h"
 #include "stats.bpf.h"

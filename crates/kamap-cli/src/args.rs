@@ -40,12 +40,13 @@ On a terminal the table is redrawn in place, and rows that do not fit are counte
 one table follows the other. Control characters in names and arguments are shown escaped.
 
 JSON:
-  One object per line:
+  One object per line, a last one after Ctrl-C:
   {\"v\":1,\"type\":\"table\",\"time\":…,\"processes\":[…],\"losses\":{…},\"seen\":{…}}
   Times are RFC 3339 with nanoseconds, as the kernel took them.
 
 Needs:
-  Root, or CAP_BPF and CAP_PERFMON. Linux 5.15 or newer with BTF (CONFIG_DEBUG_INFO_BTF).
+  Root, or CAP_BPF and CAP_PERFMON, in the initial PID namespace. Linux 5.15 or newer with BTF \
+(CONFIG_DEBUG_INFO_BTF).
 
 Exit status:
   0  fine, also after Ctrl-C, SIGTERM, or when nobody reads the output any more
@@ -132,8 +133,8 @@ impl Args {
 
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = humantime::parse_duration(text).map_err(|err| err.to_string())?;
-    if interval < Duration::from_millis(1) {
-        return Err("must be at least 1ms".to_owned());
+    if interval < Duration::from_millis(1) || interval > Duration::from_secs(86_400) {
+        return Err("must be 1ms to 1day".to_owned());
     }
     Ok(interval)
 }
@@ -171,5 +172,7 @@ mod tests {
         assert!(interval("0s").is_err());
         assert!(interval("999us").is_err());
         assert!(interval("5").is_err());
+        assert_eq!(interval("24h"), Ok(Duration::from_secs(86_400)));
+        assert!(interval("500000000000y").is_err());
     }
 }

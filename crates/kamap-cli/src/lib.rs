@@ -8,7 +8,7 @@ mod live;
 mod render;
 mod signals;
 
-use std::io;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -22,13 +22,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) if output_closed(&err) => ExitCode::SUCCESS,
         Err(err) => {
-            let log = err.downcast_ref().and_then(kamap::Error::log);
-            match log {
-                Some(log) if args.verbose => eprint!("{log}"),
-                Some(_) => eprintln!("kamap: run with -v for the whole log"),
-                None => {}
-            }
-            eprintln!("kamap: {err:#}");
+            report(&err, args.verbose);
             ExitCode::FAILURE
         }
     }
@@ -37,11 +31,30 @@ pub fn main() -> ExitCode {
 /// Whether nobody reads the output any more: a closed pipe, or a terminal that
 /// has gone.
 fn output_closed(err: &anyhow::Error) -> bool {
-    err.chain().any(|err| {
-        let io_error = err.downcast_ref::<io::Error>();
-        io_error.is_some_and(|err| {
-            // EIO of write(2): "the process has lost its controlling terminal".
-            err.kind() == io::ErrorKind::BrokenPipe || err.raw_os_error() == Some(5)
-        })
-    })
+    let Some(OutputError(err)) = err.downcast_ref() else {
+        return false;
+    };
+    // write(2): EIO, "the process has lost its controlling terminal". Of a file
+    // it is an error of the disk.
+    err.kind() == io::ErrorKind::BrokenPipe
+        || (err.raw_os_error() == Some(libc::EIO) && io::stdout().is_terminal())
 }
+
+fn report(err: &anyhow::Error, verbose: bool) {
+    let mut text = format!("kamap: {err:#}\n");
+    if let Some(log) = err.downcast_ref().and_then(kamap::Error::log) {
+        let before = if verbose {
+            log
+        } else {
+            "kamap: run with -v for the whole log\n"
+        };
+        text.insert_str(0, before);
+    }
+    // Where standard error is closed, the exit status has to do.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// The output could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to write to standard output: {0}")]
+struct OutputError(io::Error);

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::Context;
 use kamap::Tracker;
 
+use crate::OutputError;
 use crate::args::Args;
 use crate::render::{Json, Output, Plain, Screen, View};
 use crate::signals::{self, Event, Signals};
@@ -25,7 +26,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut output: Box<dyn Output> = if args.json {
         Box::new(Json::new(stdout))
     } else if on_screen {
-        Box::new(Screen::new(stdout)?)
+        Box::new(Screen::new(stdout).map_err(OutputError)?)
     } else {
         Box::new(Plain::new(stdout))
     };
@@ -33,22 +34,25 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut deadline = Instant::now();
     loop {
         let view = View::read(&tracker, args)?;
-        output.table(&view)?;
+        output.table(&view).map_err(OutputError)?;
         tables_left = tables_left.map(|left| left - 1);
         if tables_left == Some(0) {
-            return Ok(output.end(&view)?);
+            return Ok(output.end(&view).map_err(OutputError)?);
         }
         // Where the output is slower than the interval, tables do not pile up.
         deadline = Instant::now().max(deadline + args.interval);
         loop {
             match signals.wait_until(deadline) {
                 Event::Time => break,
-                Event::Quit => return Ok(output.summary(&View::read(&tracker, args)?)?),
-                Event::Redraw => output.redraw(&view)?,
+                Event::Quit => {
+                    let view = View::read(&tracker, args)?;
+                    return Ok(output.summary(&view).map_err(OutputError)?);
+                }
+                Event::Redraw => output.redraw(&view).map_err(OutputError)?,
                 Event::Stop => {
-                    output.suspend()?;
-                    signals::stop()?;
-                    output.redraw(&view)?;
+                    output.suspend().map_err(OutputError)?;
+                    signals::stop().context("failed to stop")?;
+                    output.redraw(&view).map_err(OutputError)?;
                 }
             }
         }

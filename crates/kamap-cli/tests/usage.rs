@@ -22,7 +22,7 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 }
 
 #[rstest]
-#[case(&["--interval", "0s"], "at least 1ms")]
+#[case(&["--interval", "0s"], "must be 1ms to 1day")]
 #[case(&["--interval", "5"], "time unit needed")]
 #[case(&["--interval", "soon"], "expected number")]
 #[case(&["--count", "0"], "0 is not in 1..")]

@@ -1,6 +1,6 @@
 //! Children that run until they are released.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 /// A child that has exec'd and waits. Dropped, it is killed and reaped.
@@ -58,6 +58,17 @@ impl Held {
         line.strip_suffix('\n')
             .expect("the child prints a whole line")
             .to_owned()
+    }
+
+    /// Writes `text` to the child's standard input.
+    ///
+    /// # Panics
+    ///
+    /// If it is closed.
+    #[track_caller]
+    pub fn say(&mut self, text: &str) {
+        let stdin = self.child.stdin.as_mut().expect("it is still open");
+        stdin.write_all(text.as_bytes()).expect("the child reads");
     }
 
     /// Tells the child to end, by closing its standard input.

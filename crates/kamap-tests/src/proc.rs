@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use procfs::process::{Process, all_processes};
 
+/// include/linux/sched.h; never renumbered since 2.6
+const PF_EXITING: u32 = 0x4;
+
 /// What of a process can be compared with its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -23,8 +26,9 @@ pub struct Stat {
     pub exe: Option<String>,
     /// Arguments.
     pub args: Vec<String>,
-    /// Whether it has ended and only waits to be reaped.
-    pub zombie: bool,
+    /// Whether its main thread has ended, be it that it waits to be reaped or still
+    /// gives back what it had.
+    pub ended: bool,
 }
 
 /// `time` since boot in clock ticks, as /proc counts.
@@ -69,6 +73,6 @@ fn read(process: &Process) -> Option<Stat> {
             .filter(|_| !cmdline.is_empty())
             .map(|arg| String::from_utf8_lossy(arg).into_owned())
             .collect(),
-        zombie: matches!(stat.state, 'Z' | 'X'),
+        ended: stat.flags & PF_EXITING != 0,
     })
 }

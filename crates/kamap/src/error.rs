@@ -41,6 +41,15 @@ pub enum Error {
         /// Where it should be.
         path: &'static str,
     },
+    /// The process is in a namespace from which not all can be seen.
+    #[error(
+        "this is a {namespace} namespace of its own, from which not every process can be seen \
+         exactly; run it outside, or a container with the host's (`--pid=host`)"
+    )]
+    Namespace {
+        /// Which kind: `pid` or `time`.
+        namespace: &'static str,
+    },
     /// The kernel lacks something, and is older than what is supported.
     #[error(
         "kernel {release} is too old: kamap needs {}.{} or newer ({reason})",

@@ -51,6 +51,8 @@ pub mod maps;
 #[cfg(feature = "tracker")]
 mod requirements;
 #[cfg(feature = "tracker")]
+mod signals;
+#[cfg(feature = "tracker")]
 mod skel;
 #[cfg(feature = "tracker")]
 mod table;

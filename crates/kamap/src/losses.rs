@@ -17,8 +17,8 @@ pub struct Losses {
     /// write to the table, to avoid recursion. The kernel is known to do so
     /// when a program is hit while it runs on the same CPU.
     pub missed_runs: u64,
-    /// Rows whose arguments are longer than what a row holds. The row itself is
-    /// exact; see [`Process::args_cut`](crate::Process::args_cut).
+    /// Times that arguments were longer than what a row holds, or could not be
+    /// read. The row itself is exact; see [`Process::args_cut`](crate::Process::args_cut).
     pub args_cut: u64,
 }
 

@@ -50,7 +50,17 @@ impl Table {
     ///
     /// [`Error::Map`](crate::Error::Map), where the kernel fails to read its map.
     pub fn get(&self, pid: u32) -> Result<Option<Process>> {
-        Ok(self.rows.get(&pid)?.as_ref().map(Process::decode))
+        // The kernel copies a single row without a lock, so it may be replaced
+        // meanwhile: a reading counts when the next one is the same.
+        let read = || -> Result<_> { Ok(self.rows.get(&pid)?.as_ref().map(Process::decode)) };
+        let mut process = read()?;
+        loop {
+            let again = read()?;
+            if again == process {
+                return Ok(process);
+            }
+            process = again;
+        }
     }
 
     /// The most processes that the table can hold.
@@ -120,7 +130,8 @@ pub struct Process {
     /// Whether it is a thread of the kernel, which has neither executable nor
     /// arguments.
     pub kernel_thread: bool,
-    /// Whether [`args`](Self::args) are not all of the arguments.
+    /// Whether [`args`](Self::args) are not all of the arguments: they were longer
+    /// than what a row holds (about 600 bytes), or could not be read.
     pub args_cut: bool,
     comm: Vec<u8>,
     exe: OsString,
@@ -130,7 +141,8 @@ pub struct Process {
 
 impl Process {
     /// The name that the kernel has for it (at most 15 bytes), with bytes that
-    /// are no UTF-8 replaced. It may hold control characters: escape it before
+    /// are no UTF-8 replaced. A name given later (`PR_SET_NAME`) is not seen; a
+    /// thread of the kernel that starts before Linux 6.4 gets its name so. It may hold control characters: escape it before
     /// it goes to a terminal.
     pub fn comm(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.comm)
@@ -140,7 +152,8 @@ impl Process {
     /// included: for a script its interpreter. `None` for kernel threads, and
     /// for processes whose main thread had already gone when the tracker came.
     ///
-    /// Of a path of more than 254 bytes the end is kept, after `…`.
+    /// Of a path of more than 254 bytes, or of more than about 30 folders, the end
+    /// is kept, after `…`.
     pub fn exe(&self) -> Option<&Path> {
         (!self.exe.is_empty()).then(|| Path::new(&self.exe))
     }

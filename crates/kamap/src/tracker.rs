@@ -11,6 +11,7 @@ use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Iter, Link};
 
 use crate::maps::{Array, Kind, Map, PerCpuArray};
+use crate::signals::Blocked;
 use crate::skel::types::{bss, kamap_counters};
 use crate::skel::{KamapSkelBuilder, OpenKamapSkel};
 use crate::{Clock, Error, Losses, Result, Seen, Table, libbpf_log, requirements};
@@ -42,7 +43,8 @@ impl Builder {
     /// # Errors
     ///
     /// All that can go wrong does so here: missing capabilities
-    /// ([`Error::MissingCapabilities`], [`Error::Denied`]), a kernel that lacks
+    /// ([`Error::MissingCapabilities`], [`Error::Denied`]), a PID namespace
+    /// ([`Error::Namespace`]), a kernel that lacks
     /// something ([`Error::NoBtf`], [`Error::KernelTooOld`],
     /// [`Error::Rejected`]), a table that is too large
     /// ([`Error::TableRefused`]). Nothing is left attached then.
@@ -52,7 +54,10 @@ impl Builder {
             Some(max_entries) => max_entries,
             None => default_max_entries()?,
         };
-        let (started, log) = libbpf_log::capture(|| start(max_entries));
+        let (started, log) = libbpf_log::capture(|| {
+            let _blocked = Blocked::new();
+            start(max_entries)
+        });
         started.map_err(|failure| match failure {
             Failure::Libbpf(action, source) => Error::from_libbpf(action, source, log, max_entries),
             Failure::Other(err) => err,

@@ -49,7 +49,11 @@ impl<W: Write> Screen<W> {
     /// What fits on the screen, line by line: the newest processes, and how many
     /// older ones are left out.
     fn lines(&self, view: &View) -> io::Result<Vec<String>> {
-        let (width, height) = terminal::size()?;
+        let (width, height) = match terminal::size()? {
+            // What a terminal says that does not know.
+            (0, _) | (_, 0) => (80, 24),
+            size => size,
+        };
         let footer = footer(view);
         let footer = textwrap::wrap(&footer, usize::from(width));
         let room = usize::from(height).saturating_sub(1 + footer.len());
@@ -64,7 +68,10 @@ impl<W: Write> Screen<W> {
         if left_out > 0 {
             lines.push(format!("({left_out} older processes do not fit)"));
         }
+        // Of a terminal too low for all, the footer is what remains.
+        lines.truncate(usize::from(height).saturating_sub(footer.len()));
         lines.extend(footer.iter().map(|line| line.to_string()));
+        lines.truncate(height.into());
         Ok(lines)
     }
 }

@@ -32,11 +32,9 @@ impl Text {
             .set_truncation_indicator(CUT)
             // Lines are cut at any column, not between words.
             .set_delimiter('\0')
-            .set_header(HEADER);
+            .set_header(one_line(HEADER));
         for process in processes {
-            let mut row = Row::from(self.row(view, process));
-            row.max_height(1);
-            table.add_row(row);
+            table.add_row(one_line(self.row(view, process)));
         }
         for (name, column) in HEADER.iter().zip(table.column_iter_mut()) {
             column.set_padding((0, 1));
@@ -79,6 +77,12 @@ impl Text {
             None => uid.to_string(),
         }
     }
+}
+
+fn one_line(cells: impl Into<Row>) -> Row {
+    let mut row = cells.into();
+    row.max_height(1);
+    row
 }
 
 /// The line below the table.

@@ -9,7 +9,7 @@ use kamap_tests::{Held, Loaded, eventually, processes};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::programs::{FORKED, HELD, KAMAP, held};
+use crate::programs::{FORKED, HELD, KAMAP, Tiny, held};
 
 /// A kamap that prints tables until it is ended. Dropped, it is killed.
 struct Running {
@@ -109,8 +109,11 @@ fn short_lived_processes_are_counted_and_only_the_living_are_shown() {
     let mut kamap = Running::start(&[]);
     let before = kamap.fresh_table();
     // All of its children are short-lived but the last.
-    let script = "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i + 1)); done; \"$0\"";
-    let child = Held::start(Command::new("sh").args(["-c", script, HELD]));
+    let tiny = Tiny::new();
+    let script = "i=0; while [ $i -lt 200 ]; do \"$1\" </dev/null >/dev/null; i=$((i + 1)); done
+                  \"$0\"";
+    let mut command = Command::new("sh");
+    let child = Held::start(command.args(["-c", script, HELD]).arg(tiny.path()));
 
     let table = kamap.fresh_table();
     let family: Vec<_> = rows(&table)
@@ -193,7 +196,7 @@ fn all_once_holds_what_proc_holds() {
     let table: Value = serde_json::from_str(&table).expect("it is JSON");
 
     let pids = |stats: &[kamap_tests::Stat]| -> Vec<(u32, u64)> {
-        let alive = stats.iter().filter(|stat| !stat.zombie);
+        let alive = stats.iter().filter(|stat| !stat.ended);
         alive.map(|stat| (stat.pid, stat.start)).collect()
     };
     let (before, after) = (pids(&before), pids(&after));

@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::{Command, Output};
 
+use rstest::rstest;
+
 use crate::programs::KAMAP;
 
 /// Runs kamap where it fails; returns what it says.
@@ -74,6 +76,40 @@ fn a_user_namespace_is_no_way_around() {
         "{error}"
     );
     assert!(error.contains("user namespace"), "{error}");
+}
+
+#[rstest]
+#[case::pid("--pid", "pid")]
+#[case::time("--time", "time")]
+fn a_namespace_that_hides_processes_is_told(#[case] option: &str, #[case] name: &str) {
+    let error = failure(Command::new("unshare").args(["--fork", option, KAMAP]));
+    assert!(
+        error.starts_with(&format!("kamap: this is a {name} namespace of its own")),
+        "{error}"
+    );
+    assert!(error.contains("--pid=host"), "{error}");
+}
+
+#[test]
+fn an_output_that_fails_is_told() {
+    let error = failure(Command::new(KAMAP).arg("--once").stdout(full()));
+    assert!(
+        error.starts_with("kamap: failed to write to standard output: No space left on device"),
+        "{error}"
+    );
+}
+
+/// A file that takes nothing.
+fn full() -> fs::File {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).open("/dev/full").expect("it is there")
+}
+
+#[test]
+fn a_closed_standard_error_leaves_the_exit_status() {
+    let script = "\"$0\" --max-entries 4294967295 2>&-";
+    let status = Command::new("sh").args(["-c", script, KAMAP]).status();
+    assert_eq!(status.expect("it starts").code(), Some(1));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The programs that the tests start.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use kamap_tests::Held;
 
@@ -10,6 +10,9 @@ pub(crate) const HELD: &str = env!("CARGO_BIN_EXE_held");
 
 /// Forks without exec.
 pub(crate) const FORKED: &str = env!("CARGO_BIN_EXE_forked");
+
+/// Has threads that leave or exec.
+pub(crate) const THREADS: &str = env!("CARGO_BIN_EXE_threads");
 
 /// The command `kamap`.
 pub(crate) const KAMAP: &str = env!("CARGO_BIN_EXE_kamap-under-test");
@@ -34,6 +37,18 @@ impl Tiny {
             _folder: folder,
             path,
         }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs one to its end.
+    #[track_caller]
+    pub(crate) fn run(&self) {
+        let mut command = Command::new(&self.path);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        assert!(command.status().expect("it starts").success());
     }
 
     /// Starts one; it runs until it is released.

@@ -5,13 +5,15 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use kamap::{Clock, Origin, Process, Tracker};
 use kamap_tests::{Held, Stat, eventually, processes, stat, ticks};
 use rstest::rstest;
 
-use crate::programs::{FORKED, HELD, Tiny, held};
+use crate::programs::{FORKED, HELD, THREADS, Tiny, held};
 
 #[track_caller]
 fn tracker() -> Tracker {
@@ -47,7 +49,7 @@ fn as_stat(process: &Process) -> Stat {
         comm: process.comm().into_owned(),
         exe: process.exe().map(|exe| lossy(exe.as_os_str())),
         args: process.args().map(lossy).collect(),
-        zombie: false,
+        ended: false,
     }
 }
 
@@ -339,7 +341,7 @@ fn the_arguments_of_what_was_alive_before_are_read() {
 fn a_zombie_is_no_live_process() {
     let mut zombie = Command::new("true").spawn().expect("it starts");
     let pid = zombie.id();
-    eventually("it has ended", || stat(pid).filter(|stat| stat.zombie));
+    eventually("it has ended", || stat(pid).filter(|stat| stat.ended));
     let tracker = tracker();
     assert_eq!(row(&tracker, pid), None);
     zombie.wait().expect("it can be reaped");
@@ -359,7 +361,7 @@ fn threads_are_no_rows() {
     let tracker = tracker();
     let (tid, told) = std::sync::mpsc::channel();
     let (end, ends) = std::sync::mpsc::channel::<()>();
-    let thread = std::thread::spawn(move || {
+    let thread = thread::spawn(move || {
         // SAFETY: takes nothing and cannot fail.
         tid.send(unsafe { libc::gettid() })
             .expect("somebody listens");
@@ -453,40 +455,143 @@ fn twenty_thousand_children_in_sequence_are_all_seen_in_and_out() {
 }
 
 #[test]
+fn a_process_whose_main_thread_leaves_first_lives_on() {
+    let tracker = tracker();
+    let mut child = Held::start(Command::new(THREADS).arg("leader-first"));
+    let pid = child.pid();
+    eventually("its main thread has left", || {
+        stat(pid).filter(|stat| stat.ended)
+    });
+    let process = row(&tracker, pid).expect("it lives on");
+    assert_eq!((process.origin, process.execs), (Origin::Exec, 1));
+    // What was alive before is told apart in the same way.
+    let later = self::tracker();
+    assert_eq!(row(&later, pid).expect("it lives on").origin, Origin::Seed);
+
+    child.let_go();
+    // Of the first thread or the last: that depends on the kernel.
+    assert!(matches!(child.release().code(), Some(3 | 5)));
+    assert_eq!(row(&tracker, pid), None);
+    assert_eq!(row(&later, pid), None);
+    assert_eq!(tracker.losses().expect("it can be read").total(), 0);
+}
+
+#[test]
+fn a_thread_that_execs_takes_its_process_along() {
+    let tracker = tracker();
+    let mut child = Held::start(Command::new(THREADS).args(["exec", "/bin/cat"]));
+    let pid = child.pid();
+    let start = row(&tracker, pid).expect("it has exec'd").start_time;
+    child.let_go();
+    // `cat` finds its input closed and ends, so catch it, or its end.
+    let execs = eventually("it has exec'd", || match row(&tracker, pid) {
+        Some(process) if process.execs == 1 => None,
+        row => Some(row),
+    });
+    if let Some(process) = execs {
+        assert_eq!((process.execs, process.start_time), (2, start));
+        assert_eq!(process.comm(), "cat");
+    }
+    assert!(child.release().success());
+    assert_eq!(row(&tracker, pid), None);
+}
+
+#[test]
+fn threads_that_leave_together_are_one_process() {
+    let tracker = tracker();
+    for _ in 0..200 {
+        let child = Held::start(Command::new(THREADS).arg("together"));
+        let pid = child.pid();
+        assert!(row(&tracker, pid).is_some());
+        assert!(child.release().code().is_some());
+        assert_eq!(row(&tracker, pid), None);
+    }
+    assert_eq!(tracker.losses().expect("it can be read").total(), 0);
+}
+
+#[test]
 fn a_full_table_counts_what_it_cannot_hold_and_recovers() {
+    const CHILDREN: usize = 300;
+    let tiny = Tiny::new();
+    // Room for a part of the children, whatever else goes on.
+    let room = processes().len() as u32 + 150;
     let tracker = Tracker::builder()
-        .max_entries(1)
+        .max_entries(room)
         .start()
         .expect("the tracker starts");
-    assert_eq!(tracker.table().max_entries(), 1);
+    assert_eq!(tracker.table().max_entries(), room);
+    assert_eq!(tracker.losses().expect("it can be read").total(), 0);
+
+    let children: Vec<_> = (0..CHILDREN).map(|_| tiny.start()).collect();
+    let refused = Held::start(Command::new("sh").args(["-c", "echo; read x; exec \"$0\"", HELD]));
+    let rows = snapshot(&tracker);
+    let missing = |child: &&Held| !rows.contains_key(&child.pid());
+    let missing = children.iter().filter(missing).count() as u64;
+    assert!(missing > 0 && rows.len() <= room as usize, "{missing}");
     let losses = tracker.losses().expect("it can be read");
-    let alive = processes().len() as u64;
-    assert!(
-        losses.table_full > 0 && losses.table_full <= alive + 100,
-        "{losses:?} of {alive}"
-    );
-    let refused = losses.first_refused_pid.expect("one was refused");
-    assert!(row(&tracker, refused).is_none());
-    assert_eq!(losses.total(), losses.table_full + losses.missed_runs);
+    assert!(losses.table_full > missing, "{losses:?}, {missing} missing");
+    assert_eq!(losses.total(), losses.table_full);
+    let first = losses.first_refused_pid.expect("one was refused");
+    assert!(!rows.contains_key(&first));
+    assert_eq!(row(&tracker, refused.pid()), None);
+
+    // What leaves makes room: for what starts, and for what execs.
+    for child in children {
+        assert!(child.release().success());
+    }
+    let child = tiny.start();
+    assert_eq!(row(&tracker, child.pid()).expect("there is room").execs, 1);
+    let mut refused = refused;
+    refused.say("\n");
+    assert_eq!(refused.line(), "", "it has exec'd");
+    let process = row(&tracker, refused.pid()).expect("there is room");
+    assert_eq!((process.origin, process.execs), (Origin::Exec, 1));
+}
+
+#[test]
+fn a_tracker_that_starts_amid_a_storm_is_exact() {
+    let tiny = Tiny::new();
+    let tiny = &tiny;
+    let trackers_left = &AtomicUsize::new(5);
+    let trackers: Vec<_> = thread::scope(|scope| {
+        let storm = move || (0..20_000).take_while(|_| trackers_left.load(Ordering::Relaxed) > 0);
+        for _ in 0..3 {
+            scope.spawn(move || storm().for_each(|_| tiny.run()));
+        }
+        let start = |_| {
+            let tracker = tracker();
+            trackers_left.fetch_sub(1, Ordering::Relaxed);
+            tracker
+        };
+        (0..5).map(start).collect()
+    });
+    for tracker in &trackers {
+        compare_with_proc(tracker);
+        assert_eq!(tracker.losses().expect("it can be read").total(), 0);
+    }
+}
+
+#[test]
+fn the_table_holds_what_proc_holds() {
+    compare_with_proc(&tracker());
 }
 
 /// Both directions: what lives throughout is in the table, and what is in the
 /// table lives, or started meanwhile.
-#[test]
-fn the_table_holds_what_proc_holds() {
-    let tracker = tracker();
+#[track_caller]
+fn compare_with_proc(tracker: &Tracker) {
     let begun = ticks(Clock::since_boot());
     let before = processes();
-    let rows = snapshot(&tracker);
+    let rows = snapshot(tracker);
     let after = processes();
 
     let identity = |stat: &Stat| (stat.pid, stat.start);
     let mut compared = 0;
-    for stat in before.iter().filter(|stat| !stat.zombie) {
+    for stat in before.iter().filter(|stat| !stat.ended) {
         let Some(later) = after.iter().find(|later| identity(later) == identity(stat)) else {
             continue;
         };
-        if later.zombie {
+        if later.ended {
             continue;
         }
         let process = rows

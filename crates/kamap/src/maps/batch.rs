@@ -160,3 +160,19 @@ impl<K: MapData, V: MapData> fmt::Debug for Iter<'_, K, V> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_answer_of_the_kernel_has_its_meaning() {
+        let step = |errno| step(Some(&io::Error::from_raw_os_error(errno)));
+        assert_eq!(super::step(None), Step::More);
+        assert_eq!(step(libc::EBUSY), Step::More);
+        assert_eq!(step(libc::ENOENT), Step::End);
+        assert_eq!(step(libc::ENOSPC), Step::Grow);
+        assert_eq!(step(libc::EINTR), Step::Again);
+        assert_eq!(step(libc::EPERM), Step::Fail);
+    }
+}
