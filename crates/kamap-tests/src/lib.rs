@@ -35,3 +35,23 @@ pub fn eventually<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
         std::thread::yield_now();
     }
 }
+
+/// Lets this process have as many open files as it may: each [`Held`] takes two.
+///
+/// # Panics
+///
+/// If it cannot.
+#[track_caller]
+pub fn allow_many_files() {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is valid for writing, then for reading.
+    let set = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+        limit.rlim_cur = limit.rlim_max;
+        libc::setrlimit(libc::RLIMIT_NOFILE, &limit)
+    };
+    assert_eq!(set, 0, "the limit of open files can be raised");
+}

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use kamap::{Clock, Origin, Process, Tracker};
-use kamap_tests::{Held, Stat, eventually, processes, stat, ticks};
+use kamap_tests::{Held, Stat, allow_many_files, eventually, processes, stat, ticks};
 use rstest::rstest;
 
 use crate::programs::{FORKED, HELD, THREADS, Tiny, held};
@@ -412,6 +412,7 @@ fn cgroup_ids_are_the_inode_numbers_of_their_folders() {
 #[case(1_000)]
 fn children_at_once_are_all_seen_in_and_out(#[case] count: usize) {
     let tracker = tracker();
+    allow_many_files();
     let tiny = Tiny::new();
     let children: Vec<_> = (0..count).map(|_| tiny.start()).collect();
     let pids: Vec<_> = children.iter().map(Held::pid).collect();
@@ -512,6 +513,7 @@ fn threads_that_leave_together_are_one_process() {
 #[test]
 fn a_full_table_counts_what_it_cannot_hold_and_recovers() {
     const CHILDREN: usize = 300;
+    allow_many_files();
     let tiny = Tiny::new();
     // Room for a part of the children, whatever else goes on.
     let room = processes().len() as u32 + 150;
