@@ -5,7 +5,7 @@
  *
  * All three tracepoints run in the context of the task they tell of (fork: of
  * its parent, before the child first runs), so no two programs ever write the
- * same row at once. The one exception is seeding, see `seed`.
+ * same row at once. The one exception is seeding, see `add`.
  *
  * Every write replaces a whole row, built aside in `drafts`: whoever reads
  * the table under its locks (by batch) sees the row before or after, never half

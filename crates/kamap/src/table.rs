@@ -141,8 +141,9 @@ pub struct Process {
 
 impl Process {
     /// The name that the kernel has for it (at most 15 bytes), with bytes that
-    /// are no UTF-8 replaced. A name given later (`PR_SET_NAME`) is not seen; a
-    /// thread of the kernel that starts before Linux 6.4 gets its name so. It may hold control characters: escape it before
+    /// are no UTF-8 replaced. A name given later (`PR_SET_NAME`) is not
+    /// seen; before Linux 6.4 a new thread of the kernel is named like that, and
+    /// shown as `kthreadd`. It may hold control characters: escape it before
     /// it goes to a terminal.
     pub fn comm(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.comm)

@@ -426,3 +426,25 @@ fn on_a_terminal_the_table_is_drawn_in_place_and_fits() {
         "{rest:?}"
     );
 }
+
+#[rstest]
+#[case::narrow(10, 30)]
+#[case::low(2, 80)]
+#[case::tiny(1, 1)]
+fn a_small_terminal_is_not_scrolled(#[case] height: usize, #[case] width: usize) {
+    let script = format!("stty rows {height} cols {width}; \"$KAMAP\" --all --count 2 -i 1ms");
+    let text = duct::cmd!("script", "-qec", script, "/dev/null")
+        .env("KAMAP", KAMAP)
+        .env("TERM", "xterm-256color")
+        .stdin_null()
+        .read()
+        .expect("it succeeds");
+    let (screen, _) = text
+        .split_once("\x1b[?1049l")
+        .expect("it leaves the other screen");
+    let frames: Vec<_> = screen.split("\x1b[1;1H").skip(1).collect();
+    assert_eq!(frames.len(), 2, "{screen:?}");
+    for frame in frames {
+        assert!(frame.lines().count() <= height, "{frame:?}");
+    }
+}

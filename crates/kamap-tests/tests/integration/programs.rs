@@ -11,6 +11,9 @@ pub(crate) const HELD: &str = env!("CARGO_BIN_EXE_held");
 /// Forks without exec.
 pub(crate) const FORKED: &str = env!("CARGO_BIN_EXE_forked");
 
+/// Starts a tracker and drops it.
+pub(crate) const DROPPED: &str = env!("CARGO_BIN_EXE_dropped");
+
 /// Has threads that leave or exec.
 pub(crate) const THREADS: &str = env!("CARGO_BIN_EXE_threads");
 

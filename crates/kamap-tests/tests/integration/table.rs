@@ -10,10 +10,10 @@ use std::thread;
 use std::time::Duration;
 
 use kamap::{Clock, Origin, Process, Tracker};
-use kamap_tests::{Held, Stat, allow_many_files, eventually, processes, stat, ticks};
+use kamap_tests::{Held, Loaded, Stat, allow_many_files, eventually, processes, stat, ticks};
 use rstest::rstest;
 
-use crate::programs::{FORKED, HELD, THREADS, Tiny, held};
+use crate::programs::{DROPPED, FORKED, HELD, THREADS, Tiny, held};
 
 #[track_caller]
 fn tracker() -> Tracker {
@@ -67,6 +67,21 @@ fn a_pid_appears_on_exec_and_disappears_on_exit() {
     assert_eq!(child.release().code(), Some(7));
     assert_eq!(row(&tracker, pid), None);
     assert!(!snapshot(&tracker).contains_key(&pid));
+}
+
+#[test]
+fn a_tracker_that_is_dropped_leaves_nothing_behind() {
+    let mut child = Held::start(&mut Command::new(DROPPED));
+    let loaded = Loaded::by(child.pid());
+    assert_eq!(loaded.links.len(), 3, "{loaded:?}");
+    assert!(!loaded.is_gone());
+    child.say("\n");
+    assert_eq!(child.line(), "", "it has dropped the tracker");
+    assert_eq!(Loaded::by(child.pid()), Loaded::default());
+    eventually("the kernel has freed all of it", || {
+        loaded.is_gone().then_some(())
+    });
+    assert!(child.release().success());
 }
 
 #[test]
