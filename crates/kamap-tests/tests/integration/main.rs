@@ -1,7 +1,8 @@
 //! The integration suite. It needs root; see `ci/as-root`.
 
+mod cases;
 mod command;
 mod errors;
+mod fixtures;
 mod maps;
 mod programs;
-mod table;

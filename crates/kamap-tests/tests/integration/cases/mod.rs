@@ -1,0 +1,11 @@
+//! Every case that an exact table of processes has to get right, against what
+//! wait() and /proc say. `ci/test-vm` lists these with their result on each kernel.
+
+mod end;
+mod exec;
+mod losses;
+mod reader;
+mod row;
+mod seed;
+mod start;
+mod threads;
