@@ -25,6 +25,9 @@ const volatile u8 has_group_dead = 0;
 /* The first PID that found no room in the table, 0 if there is none. */
 u32 first_refused = 0;
 
+/* Whether `seed` has run to its end once. */
+u32 seeded = 0;
+
 /* pid -> row. max_entries is set before loading. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -66,6 +69,7 @@ static __always_inline struct draft *draft_take(void)
 		if (draft && !__sync_val_compare_and_swap(&draft->busy, 0, 1))
 			return draft;
 	}
+	count(refused);
 	count(skipped);
 	return NULL;
 }
@@ -246,6 +250,7 @@ static __always_inline void put_facts(struct kamap_process *row, struct task_str
 	__builtin_memset(row, 0, offsetof(struct kamap_process, text));
 	row->pid = task->tgid;
 	row->start_time = task->start_boottime;
+	row->exec_id = task->self_exec_id;
 	row->ppid = task->real_parent->tgid;
 	row->uid = task->cred->euid.val;
 	row->gid = task->cred->egid.val;
@@ -278,6 +283,7 @@ static __always_inline void copy_text(struct kamap_process *row, const struct ka
  */
 static __always_inline void count_refusal(u32 pid, int err, int first)
 {
+	count(refused);
 	if (err == -E2BIG) {
 		/*
 		 * A process is counted once, at its start: an exec that finds
@@ -343,9 +349,11 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	draft->row.last_exec_time = now;
 	draft->row.execs = 1;
 	past = bpf_map_lookup_elem(&processes, &pid);
-	if (past && past->execs && past->start_time == draft->row.start_time) {
-		draft->row.first_exec_time = past->first_exec_time;
-		draft->row.execs += past->execs;
+	if (past && past->start_time == draft->row.start_time) {
+		/* By the kernel's own count, so that one that was missed counts. */
+		draft->row.execs = past->execs + (draft->row.exec_id - past->exec_id);
+		if (past->first_exec_time)
+			draft->row.first_exec_time = past->first_exec_time;
 	}
 
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
@@ -384,8 +392,8 @@ int on_exit(u64 *ctx)
 }
 
 /*
- * Adds a process that was alive before the programs were attached. A row that a
- * tracepoint wrote is never overwritten.
+ * Adds a process that was alive before the programs were attached, or that found
+ * no room until now. A row that a tracepoint wrote is never overwritten.
  *
  * The process may end meanwhile. The exit program runs after `live` has dropped
  * to 0, and both take the lock of the row's bucket: either it comes second and
@@ -417,7 +425,7 @@ static __always_inline void add(struct task_struct *task, enum args_of of)
 	draft_give_back(draft);
 	if (err) {
 		if (err != -EEXIST)
-			count_refusal(pid, err, 1);
+			count_refusal(pid, err, !seeded);
 		return;
 	}
 	if (signal->live.counter == 0) {
@@ -425,6 +433,15 @@ static __always_inline void add(struct task_struct *task, enum args_of of)
 		if (row && row->origin == KAMAP_ORIGIN_SEED && row->start_time == start_time)
 			bpf_map_delete_elem(&processes, &pid);
 	}
+}
+
+/*
+ * Some hosts hide their PID 1 from the iterator (seen on a 6.18 that runs virtual
+ * machines); /proc has it. It never ends.
+ */
+static __always_inline struct task_struct *first_process(void)
+{
+	return bpf_get_current_task_btf()->thread_pid->numbers[0].ns->child_reaper;
 }
 
 /*
@@ -436,19 +453,70 @@ SEC("iter/task")
 int seed(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	struct pid *reader;
 
-	if (task) {
-		if (task->pid == task->tgid)
-			add(task, ARGS_OF_OTHER);
-		return 0;
+	if (!task) {
+		add(first_process(), ARGS_OF_NOBODY);
+		seeded = 1;
+	} else if (task->pid == task->tgid) {
+		add(task, ARGS_OF_OTHER);
+	}
+	return 0;
+}
+
+static __always_inline enum kamap_life life_of(const struct task_struct *task)
+{
+	const struct signal_struct *signal = task->signal;
+
+	if (task->__state == TASK_NEW)
+		return KAMAP_LIFE_STARTING;
+	if (signal->live.counter > 0) {
+		if (bpf_core_field_exists(task->in_execve) &&
+		    BPF_CORE_READ_BITFIELD(task, in_execve))
+			return KAMAP_LIFE_EXECING;
+		return KAMAP_LIFE_ALIVE;
 	}
 	/*
-	 * Some hosts hide their PID 1 from the iterator (seen on a 6.18 that runs
-	 * virtual machines); /proc has it. It never ends.
+	 * A thread tells of its exit before it gets an exit_state, and is
+	 * released after; the main thread is released last.
 	 */
-	reader = bpf_get_current_task_btf()->thread_pid;
-	if (reader->level == 0)
-		add(reader->numbers[0].ns->child_reaper, ARGS_OF_NOBODY);
+	if (task->exit_state && signal->nr_threads <= 1)
+		return KAMAP_LIFE_DEAD;
+	return KAMAP_LIFE_LEAVING;
+}
+
+/*
+ * Not inlined, so that the object's BTF has a function of this type: it is from
+ * there that user space gets the struct.
+ */
+static __noinline void print(struct seq_file *seq, const struct kamap_task *out)
+{
+	/* What does not fit is asked for again, with the next read. */
+	bpf_seq_write(seq, (void *)out, sizeof(*out));
+}
+
+static __always_inline void print_task(struct seq_file *seq, const struct task_struct *task)
+{
+	struct kamap_task out = {
+		.start_time = task->start_boottime,
+		.exec_id = task->self_exec_id,
+		.pid = task->tgid,
+		.life = life_of(task),
+		.kernel_thread = !!(task->flags & PF_KTHREAD),
+	};
+
+	bpf_probe_read_kernel(out.comm, sizeof(out.comm), task->comm);
+	print(seq, &out);
+}
+
+/* Prints the kernel's own list of processes, to compare the table with. */
+SEC("iter/task")
+int tasks(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+
+	if (!task)
+		print_task(ctx->meta->seq, first_process());
+	else if (task->pid == task->tgid)
+		print_task(ctx->meta->seq, task);
 	return 0;
 }

@@ -20,14 +20,14 @@ typedef unsigned long long u64;
  * Bytes of `exe`, `file` and arguments kept in a row. With it a row is 768
  * bytes, so that 16,384 of them stay under 14 MiB of kernel memory.
  */
-#define KAMAP_TEXT_LEN 680
+#define KAMAP_TEXT_LEN 672
 
 /* The most bytes of `exe`, and of `file`, that are kept. */
 #define KAMAP_PATH_LEN 255
 
 /* How a process came to be in the table. */
 enum kamap_origin {
-	KAMAP_ORIGIN_SEED = 1,	/* it was alive before kamap watched */
+	KAMAP_ORIGIN_SEED = 1,	/* it was alive before kamap watched, or before there was room */
 	KAMAP_ORIGIN_FORK = 2,	/* started while kamap watched, has not exec'd */
 	KAMAP_ORIGIN_EXEC = 3,	/* exec'd while kamap watched */
 };
@@ -51,6 +51,7 @@ struct kamap_process {
 	u64 first_exec_time;	/* 0: has not exec'd while kamap watched */
 	u64 last_exec_time;
 	u64 cgroup_id;		/* in the cgroup v2 hierarchy */
+	u64 exec_id;		/* the kernel's own count of its execs, see kamap_task */
 	u32 pid;
 	u32 ppid;
 	u32 uid;		/* effective, as ps shows it */
@@ -68,6 +69,32 @@ struct kamap_process {
 	char text[KAMAP_TEXT_LEN];
 };
 
+/* How far the life of a process has come, as the kernel has it. */
+enum kamap_life {
+	KAMAP_LIFE_STARTING = 1,	/* has a PID, but the fork is not yet told */
+	KAMAP_LIFE_ALIVE = 2,
+	KAMAP_LIFE_EXECING = 3,		/* alive, and the exec that it is in is not yet told */
+	KAMAP_LIFE_LEAVING = 4,		/* its last threads are on their way out */
+	KAMAP_LIFE_DEAD = 5,		/* all of its exits are told, it is to be reaped */
+};
+
+/*
+ * A process in the kernel's own list of tasks, to compare the table with.
+ */
+struct kamap_task {
+	u64 start_time;		/* as in kamap_process */
+	/*
+	 * Counts the execs of the process, on top of those of the process that
+	 * forked it. A row that has another number has missed one.
+	 */
+	u64 exec_id;
+	u32 pid;
+	enum kamap_life life;
+	u32 kernel_thread;	/* 1: a thread of the kernel */
+	u32 reserved;
+	char comm[KAMAP_COMM_LEN];
+};
+
 /* What is counted, on each CPU. */
 struct kamap_counters {
 	u64 forks;	/* processes started */
@@ -76,6 +103,7 @@ struct kamap_counters {
 	u64 table_full;	/* processes that found no room in the table */
 	u64 args_cut;	/* rows whose arguments did not fit */
 	u64 skipped;	/* writes to the table that the kernel skipped */
+	u64 refused;	/* all writes that came to nothing, repeated ones included */
 };
 
 #endif

@@ -42,6 +42,8 @@ enum {
 
 /* include/linux/sched.h; never renumbered since 2.6 */
 #define PF_KTHREAD 0x00200000
+/* include/linux/sched.h; since 4.8 */
+#define TASK_NEW 0x00000800
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -119,7 +121,8 @@ struct css_set {
 };
 
 struct signal_struct {
-	atomic_t live;
+	atomic_t live;		/* threads that have not begun to exit */
+	int nr_threads;		/* threads that have not been released */
 };
 
 struct pid_namespace {
@@ -135,11 +138,21 @@ struct pid {
 	struct upid numbers[1];	/* [0] is in the initial PID namespace */
 };
 
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
 struct task_struct {
+	unsigned int __state;	/* `state` before 5.14 */
+	int exit_state;
+	unsigned int in_execve : 1;
 	unsigned int flags;
 	int pid;
 	int tgid;
 	u64 start_boottime;
+	u64 self_exec_id;	/* 64 bits since 5.7 */
 	struct task_struct *real_parent;
 	const struct cred *cred;
 	struct mm_struct *mm;
@@ -155,6 +168,7 @@ struct linux_binprm {
 };
 
 struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
 	struct task_struct *task;
 };
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use clap::Parser;
 use clap::builder::RangedU64ValueParser;
-use kamap::{Origin, Process};
+use clap::{Parser, Subcommand};
+use kamap::{Builder, Origin, Process, Tracker};
 use regex::Regex;
 
 /// Show the live processes of this machine, exactly, from inside the kernel
@@ -12,6 +12,7 @@ use regex::Regex;
 #[command(
     name = "kamap",
     version,
+    args_conflicts_with_subcommands = true,
     max_term_width = 90,
     long_about = "\
 Show the live processes of this machine, exactly, from inside the kernel.
@@ -50,16 +51,67 @@ Needs:
 
 Exit status:
   0  fine, also after Ctrl-C, SIGTERM, or when nobody reads the output any more
-  1  failure; one line on standard error says what is wrong and what to do
+  1  failure; one line on standard error says what is wrong and what to do. Of `kamap verify` \
+also: the table was not exact
   2  wrong usage
 
 Examples:
   kamap                             what starts from now on
   kamap --all --once                every live process, once
   kamap --user www-data --interval 200ms
-  kamap --all --once --json | jq '.processes[] | select(.execs > 1)'"
+  kamap --all --once --json | jq '.processes[] | select(.execs > 1)'
+  kamap verify --interval 1s        compare with the kernel's list, each second"
 )]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(crate) live: Args,
+}
+
+/// What to do other than to show the table.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Verify(VerifyArgs),
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// Print JSON, one object per line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Most processes that the table in the kernel can hold
+    ///
+    /// By default as many as there can be PIDs (/proc/sys/kernel/pid_max), at most 16384. Takes
+    /// about 840 bytes of kernel memory each. Processes that find no room are counted as lost.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_entries: Option<u32>,
+
+    /// On failure, print the whole log of libbpf and of the kernel's verifier
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+impl Common {
+    /// Sets up the tracker as asked for.
+    pub(crate) fn tracker(&self) -> Builder {
+        let builder = Tracker::builder();
+        match self.max_entries {
+            Some(max_entries) => builder.max_entries(max_entries),
+            None => builder,
+        }
+    }
+}
+
+/// The options of the table.
+#[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) common: Common,
+
     /// Show every live process, not only those that exec'd since the start
     ///
     /// Adds the processes that were alive before, those that have forked but not exec'd, and
@@ -79,17 +131,6 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub(crate) interval: Duration,
 
-    /// Print JSON, one object per table and line
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Most processes that the table in the kernel can hold
-    ///
-    /// By default as many as there can be PIDs (/proc/sys/kernel/pid_max), at most 16384. Takes
-    /// about 840 bytes of kernel memory each. Processes that find no room are counted as lost.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) max_entries: Option<u32>,
-
     /// Show only processes of these users (names or numbers, separated by commas)
     #[arg(short, long, value_name = "USER", value_delimiter = ',', value_parser = user)]
     user: Vec<u32>,
@@ -105,10 +146,6 @@ pub(crate) struct Args {
     /// Show only children of these processes (separated by commas)
     #[arg(short = 'P', long, value_name = "PID", value_delimiter = ',')]
     ppid: Vec<u32>,
-
-    /// On failure, print the whole log of libbpf and of the kernel's verifier
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
 }
 
 impl Args {
@@ -128,6 +165,44 @@ impl Args {
                 .comm
                 .as_ref()
                 .is_none_or(|comm| comm.is_match(&process.comm()))
+    }
+}
+
+/// Compare the table with the kernel's own list of processes
+///
+/// Starts as `kamap` does and compares: live processes without a row are missing, rows without a
+/// process are stale, rows that have missed an exec are mismatched. A process that starts, execs or
+/// ends meanwhile is no difference; what seems to differ is looked at again before it is shown.
+///
+/// With --interval the same table is compared again and again, until Ctrl-C or --count.
+///
+/// The exit status is 1 if anything was found, in any of the comparisons, and 0 if all was exact.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+
+    /// Compare again after this time, such as 200ms, 2s or 1m
+    #[arg(short, long, value_name = "TIME", value_parser = interval)]
+    interval: Option<Duration>,
+
+    /// Compare N times, then exit
+    #[arg(short = 'n', long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
+    count: Option<u64>,
+}
+
+impl VerifyArgs {
+    /// How often to compare, if not until Ctrl-C.
+    pub(crate) fn times(&self) -> Option<u64> {
+        self.count.or(match self.interval {
+            Some(_) => None,
+            None => Some(1),
+        })
+    }
+
+    /// Time between two comparisons.
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval.unwrap_or(Duration::from_secs(1))
     }
 }
 
@@ -155,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Args::command().debug_assert();
+        Cli::command().debug_assert();
     }
 
     #[test]

@@ -7,22 +7,27 @@ mod args;
 mod live;
 mod render;
 mod signals;
+mod verify;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::Args;
+use args::{Cli, Command};
 
 /// Runs the command with the arguments of this process.
 pub fn main() -> ExitCode {
-    let args = Args::parse();
-    match live::run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
+    let cli = Cli::parse();
+    let (result, common) = match &cli.command {
+        None => (live::run(&cli.live), &cli.live.common),
+        Some(Command::Verify(args)) => (verify::run(args), &args.common),
+    };
+    match result {
+        Ok(status) => status,
         Err(err) if output_closed(&err) => ExitCode::SUCCESS,
         Err(err) => {
-            report(&err, args.verbose);
+            report(&err, common.verbose);
             ExitCode::FAILURE
         }
     }

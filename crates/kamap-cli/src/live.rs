@@ -1,10 +1,10 @@
 //! The live table: read, show, wait, again.
 
 use std::io::{self, IsTerminal};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
-use kamap::Tracker;
 
 use crate::OutputError;
 use crate::args::Args;
@@ -12,18 +12,14 @@ use crate::render::{Json, Output, Plain, Screen, View};
 use crate::signals::{self, Event, Signals};
 
 /// Runs until enough tables have been shown or a signal ends it.
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let on_screen = !args.json && args.tables() != Some(1) && is_screen();
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let on_screen = !args.common.json && args.tables() != Some(1) && is_screen();
     // Before the start, so that Ctrl-C while the programs are being loaded counts.
     let signals = Signals::new(on_screen).context("failed to handle signals")?;
-    let mut builder = Tracker::builder();
-    if let Some(max_entries) = args.max_entries {
-        builder = builder.max_entries(max_entries);
-    }
-    let tracker = builder.start()?;
+    let tracker = args.common.tracker().start()?;
 
     let stdout = io::stdout().lock();
-    let mut output: Box<dyn Output> = if args.json {
+    let mut output: Box<dyn Output> = if args.common.json {
         Box::new(Json::new(stdout))
     } else if on_screen {
         Box::new(Screen::new(stdout).map_err(OutputError)?)
@@ -37,7 +33,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         output.table(&view).map_err(OutputError)?;
         tables_left = tables_left.map(|left| left - 1);
         if tables_left == Some(0) {
-            return Ok(output.end(&view).map_err(OutputError)?);
+            output.end(&view).map_err(OutputError)?;
+            return Ok(ExitCode::SUCCESS);
         }
         // Where the output is slower than the interval, tables do not pile up.
         deadline = Instant::now().max(deadline + args.interval);
@@ -46,7 +43,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 Event::Time => break,
                 Event::Quit => {
                     let view = View::read(&tracker, args)?;
-                    return Ok(output.summary(&view).map_err(OutputError)?);
+                    output.summary(&view).map_err(OutputError)?;
+                    return Ok(ExitCode::SUCCESS);
                 }
                 Event::Redraw => output.redraw(&view).map_err(OutputError)?,
                 Event::Stop => {

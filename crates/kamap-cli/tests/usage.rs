@@ -34,13 +34,17 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 #[case(&["--pid", "1,x"], "invalid digit")]
 #[case(&["--ppid", "init"], "invalid digit")]
 #[case(&["--nonsense"], "unexpected argument")]
-#[case(&["nonsense"], "unexpected argument")]
+#[case(&["nonsense"], "unrecognized subcommand")]
+#[case(&["verify", "--all"], "unexpected argument")]
+#[case(&["--all", "verify"], "cannot be used with")]
+#[case(&["verify", "--interval", "0s"], "must be 1ms to 1day")]
 fn bad_usage_is_told_with_its_reason(#[case] arguments: &[&str], #[case] reason: &str) {
     let (code, stdout, stderr) = run(arguments);
     assert_eq!(code, 2);
     assert!(stdout.is_empty());
     assert!(stderr.contains(reason), "{stderr}");
-    assert!(stderr.contains(arguments[0]), "{stderr}");
+    let culprit = arguments.iter().find(|argument| **argument != "verify");
+    assert!(stderr.contains(culprit.expect("there is one")), "{stderr}");
 }
 
 #[test]
@@ -74,7 +78,12 @@ fn help_fits_a_terminal_and_names_every_option() {
         assert!(long.contains(section), "{section}");
     }
     assert!(long.len() > short.len());
-    for line in long.lines().chain(short.lines()) {
+    let (code, verify, _) = run(&["verify", "--help"]);
+    assert_eq!(code, 0);
+    for option in ["--json", "--interval", "--count", "--max-entries"] {
+        assert!(verify.contains(option), "{option}");
+    }
+    for line in long.lines().chain(short.lines()).chain(verify.lines()) {
         assert!(line.chars().count() <= 100, "{line}");
     }
 }

@@ -5,12 +5,14 @@
 
 mod held;
 mod loaded;
+mod planted;
 mod proc;
 
 use std::time::{Duration, Instant};
 
 pub use held::Held;
 pub use loaded::Loaded;
+pub use planted::Planted;
 pub use proc::{Stat, processes, stat, ticks};
 
 /// How long anything may take that does not depend on load alone.

@@ -16,6 +16,7 @@
 //!      ▼
 //!  Tracker ── table().snapshot() ──▶ Snapshot of Process     (as often as you like)
 //!      │   ── losses(), seen() ────▶ what could not be recorded, what was seen
+//!      │   ── verify() ────────────▶ where the table differs from the kernel's own list
 //!      ▼
 //!    drop         detaches the programs and frees the maps
 //! ```
@@ -58,6 +59,8 @@ mod skel;
 mod table;
 #[cfg(feature = "tracker")]
 mod tracker;
+#[cfg(feature = "tracker")]
+mod verify;
 
 #[cfg(feature = "tracker")]
 pub use clock::Clock;
@@ -69,3 +72,5 @@ pub use losses::{Losses, Seen};
 pub use table::{Origin, Process, Snapshot, Table};
 #[cfg(feature = "tracker")]
 pub use tracker::{Builder, Tracker};
+#[cfg(feature = "tracker")]
+pub use verify::{Field, Mismatch, Suspect, Verification};

@@ -20,12 +20,15 @@ unsafe impl crate::maps::MapData for types::kamap_process {}
 // SAFETY: as above.
 unsafe impl crate::maps::MapData for types::kamap_counters {}
 
-// SAFETY: as above; the global variables are a single `u32`.
+// SAFETY: as above.
+unsafe impl crate::maps::MapData for types::kamap_task {}
+
+// SAFETY: as above; the global variables are two `u32`.
 unsafe impl crate::maps::MapData for types::bss {}
 
 #[cfg(test)]
 mod tests {
-    use super::types::{kamap_counters, kamap_process};
+    use super::types::{kamap_counters, kamap_process, kamap_task};
 
     #[test]
     fn shared_structs_have_no_implicit_padding() {
@@ -34,6 +37,7 @@ mod tests {
             first_exec_time: _,
             last_exec_time: _,
             cgroup_id: _,
+            exec_id: _,
             pid: _,
             ppid: _,
             uid: _,
@@ -49,8 +53,18 @@ mod tests {
             reserved: _,
             text,
         } = kamap_process::default();
-        let fields = 4 * 8 + 8 * 4 + comm.len() + 4 * 2 + text.len();
+        let fields = 5 * 8 + 8 * 4 + comm.len() + 4 * 2 + text.len();
         assert_eq!(size_of::<kamap_process>(), fields);
+        let kamap_task {
+            start_time: _,
+            exec_id: _,
+            pid: _,
+            life: _,
+            kernel_thread: _,
+            reserved: _,
+            comm,
+        } = kamap_task::default();
+        assert_eq!(size_of::<kamap_task>(), 2 * 8 + 4 * 4 + comm.len());
         assert_eq!(size_of::<kamap_counters>() % size_of::<u64>(), 0);
     }
 }

@@ -91,7 +91,7 @@ impl IntoIterator for Snapshot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Origin {
-    /// It was alive before the tracker.
+    /// It was alive before the tracker, or before the table had room for it.
     Seed,
     /// It started while the tracker watched, and has not exec'd.
     Fork,
@@ -133,7 +133,10 @@ pub struct Process {
     /// Whether [`args`](Self::args) are not all of the arguments: they were longer
     /// than what a row holds (about 600 bytes), or could not be read.
     pub args_cut: bool,
-    comm: Vec<u8>,
+    /// The kernel's count of its execs, which goes on from the one of the process
+    /// that forked it.
+    pub(crate) exec_id: u64,
+    pub(crate) comm: Vec<u8>,
     exe: OsString,
     file: OsString,
     args: Vec<u8>,
@@ -186,8 +189,6 @@ impl Process {
         let (exe, rest) = split(&text, row.exe_len);
         let (file, rest) = split(rest, row.file_len);
         let (args, _) = split(rest, row.args_kept);
-        let comm = row.comm.map(i8::cast_unsigned);
-        let comm_len = comm.iter().position(|&byte| byte == 0);
         let time = |nanos| (nanos != 0).then(|| Duration::from_nanos(nanos));
 
         Self {
@@ -207,7 +208,8 @@ impl Process {
             cgroup_id: row.cgroup_id,
             kernel_thread: flag(kamap_flag::KAMAP_KTHREAD),
             args_cut: u32::from(row.args_kept) < row.args_len,
-            comm: comm[..comm_len.unwrap_or(comm.len())].to_vec(),
+            exec_id: row.exec_id,
+            comm: terminated(&row.comm),
             exe: path([
                 (flag(kamap_flag::KAMAP_EXE_CUT), "…".as_bytes()),
                 (true, exe),
@@ -221,6 +223,12 @@ impl Process {
             args: args.to_vec(),
         }
     }
+}
+
+/// The bytes of a C string, or all where no NUL ends it.
+pub(crate) fn terminated(text: &[i8]) -> Vec<u8> {
+    let bytes = text.iter().map(|byte| byte.cast_unsigned());
+    bytes.take_while(|&byte| byte != 0).collect()
 }
 
 /// Like `split_at`, but never beyond the end.

@@ -3,6 +3,8 @@
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{Enum, FuncProto, Ptr, Typedef};
@@ -10,11 +12,20 @@ use libbpf_rs::libbpf_sys;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Iter, Link};
 
-use crate::maps::{Array, Kind, Map, PerCpuArray};
+use crate::maps::{Array, Kind, Map, MapData, PerCpuArray};
 use crate::signals::Blocked;
-use crate::skel::types::{bss, kamap_counters};
+use crate::skel::types::{bss, kamap_counters, kamap_task};
 use crate::skel::{KamapSkelBuilder, OpenKamapSkel};
+use crate::verify::{Look, Verification, verify};
 use crate::{Clock, Error, Losses, Result, Seen, Table, libbpf_log, requirements};
+
+/// How long to wait before looking again at what seems to differ. What the kernel
+/// does while it holds on to a task is over long before the last.
+const WAITS: [Duration; 3] = [
+    Duration::from_millis(1),
+    Duration::from_millis(10),
+    Duration::from_millis(100),
+];
 
 /// Sets up a [`Tracker`].
 #[derive(Clone, Debug, Default)]
@@ -103,14 +114,17 @@ fn start(max_entries: u32) -> Result<Tracker, Failure> {
         links.push(program.attach().map_err(failed_to("attach a program"))?);
         programs.push(duplicate(program.as_fd())?);
     }
-    let seed = progs
-        .seed
-        .attach()
-        .map_err(failed_to("attach the task iterator"))?;
+    let iterator = failed_to("attach a task iterator");
+    let seed = progs.seed.attach().map_err(iterator)?;
+    let iterator = failed_to("attach a task iterator");
+    let tasks = progs.tasks.attach().map_err(iterator)?;
     run(&seed)?;
 
     Ok(Tracker {
         links,
+        seed,
+        tasks,
+        refused_before: AtomicU64::new(0),
         programs,
         table,
         counters,
@@ -170,28 +184,31 @@ fn default_max_entries() -> Result<u32> {
     Ok(pid_max.min(REASON))
 }
 
-/// Runs an iterator to its end. It prints nothing, its work is what it does.
-fn run(iterator: &Link) -> Result<(), Failure> {
-    let mut iter = Iter::new(iterator).map_err(failed_to("start the task iterator"))?;
-    let mut buffer = [0; 64];
+/// Runs an iterator to its end; returns what it prints.
+fn run(iterator: &Link) -> Result<Vec<u8>> {
+    let failed = |source| Error::System {
+        action: "read the kernel's task list",
+        source,
+    };
+    let mut iter = Iter::new(iterator).map_err(|err| failed(io::Error::other(err)))?;
+    let mut printed = Vec::new();
     loop {
-        match iter.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {}
+        match iter.read_to_end(&mut printed) {
+            Ok(_) => return Ok(printed),
             // After a million tasks in a row the kernel wants to be asked again.
-            Err(err)
-                if matches!(
-                    err.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) => {}
-            Err(source) => {
-                return Err(Failure::from(Error::System {
-                    action: "read the kernel's task list",
-                    source,
-                }));
-            }
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
+            Err(err) => return Err(failed(err)),
         }
     }
+}
+
+/// What an iterator that prints `T`s has printed.
+fn records<T: MapData>(printed: &[u8]) -> Vec<T> {
+    let records = printed.chunks_exact(size_of::<T>());
+    // SAFETY: each chunk has the size of a `T`, of which any bytes are valid
+    // (`MapData`); it need not be aligned.
+    let read = |record: &[u8]| unsafe { record.as_ptr().cast::<T>().read_unaligned() };
+    records.map(read).collect()
 }
 
 fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
@@ -215,6 +232,12 @@ pub struct Tracker {
     #[expect(dead_code, reason = "held for its drop")]
     links: Vec<Link>,
     programs: Vec<OwnedFd>,
+    /// Adds the processes that the table lacks, each time it is run.
+    seed: Link,
+    /// Lists the processes, each time it is run.
+    tasks: Link,
+    /// How many writes to the table had come to nothing before `seed` last ran.
+    refused_before: AtomicU64,
     table: Table,
     counters: Map<PerCpuArray<kamap_counters>>,
     globals: Map<Array<bss>>,
@@ -237,6 +260,47 @@ impl Tracker {
         &self.clock
     }
 
+    /// Adds the live processes that the table lacks because something was lost
+    /// ([`losses`](Self::losses)), as far as there is room by now. Does nothing
+    /// where nothing can be lacking; returns whether it had to look.
+    ///
+    /// They get rows like those that were alive before the tracker
+    /// ([`Origin::Seed`](crate::Origin::Seed)).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Map`] or [`Error::System`], where the kernel does not tell.
+    pub fn refill(&self) -> Result<bool> {
+        let refused = self.counters()?.refused + self.recursion_misses()?;
+        // What is refused during the run counts towards the next one.
+        if self.refused_before.swap(refused, Ordering::Relaxed) == refused {
+            return Ok(false);
+        }
+        run(&self.seed)?;
+        Ok(true)
+    }
+
+    /// Compares the table with the kernel's own list of processes, looking again
+    /// before anything is reported, so that a process that starts, execs or ends
+    /// meanwhile is no difference.
+    ///
+    /// Compared are PID and start time, the number of execs (by the kernel's own
+    /// count), and whether it is a thread of the kernel. All else of a row is as of
+    /// the last exec, and may have changed since.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Map`] or [`Error::System`], where the kernel does not tell.
+    pub fn verify(&self) -> Result<Verification> {
+        let look = || -> Result<Look> {
+            let before = self.table.snapshot()?.processes;
+            let tasks = records::<kamap_task>(&run(&self.tasks)?);
+            let after = self.table.snapshot()?.processes;
+            Ok(Look::new(before, tasks, after))
+        };
+        verify(look, &WAITS)
+    }
+
     /// What could not be recorded since the start.
     ///
     /// # Errors
@@ -245,14 +309,10 @@ impl Tracker {
     pub fn losses(&self) -> Result<Losses> {
         let refused = self.globals.get(0)?.map_or(0, |bss| bss.first_refused);
         let counters = self.counters()?;
-        let mut missed_runs = counters.skipped;
-        for program in &self.programs {
-            missed_runs += recursion_misses(program.as_fd())?;
-        }
         Ok(Losses {
             table_full: counters.table_full,
             first_refused_pid: (refused != 0).then_some(refused),
-            missed_runs,
+            missed_runs: counters.skipped + self.recursion_misses()?,
             args_cut: counters.args_cut,
         })
     }
@@ -271,6 +331,14 @@ impl Tracker {
         })
     }
 
+    /// Runs of the programs that the kernel skipped.
+    fn recursion_misses(&self) -> Result<u64> {
+        let programs = self.programs.iter();
+        programs
+            .map(|program| recursion_misses(program.as_fd()))
+            .sum()
+    }
+
     /// The sum over all CPUs.
     fn counters(&self) -> Result<kamap_counters> {
         let mut sum = kamap_counters::default();
@@ -281,6 +349,7 @@ impl Tracker {
             sum.table_full += cpu.table_full;
             sum.args_cut += cpu.args_cut;
             sum.skipped += cpu.skipped;
+            sum.refused += cpu.refused;
         }
         Ok(sum)
     }

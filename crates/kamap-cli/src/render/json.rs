@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Output, View};
 
 /// Version of the contract: what is in it keeps its name and meaning.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// Writes a line for each table.
 pub(crate) struct Json<W: Write> {
@@ -74,7 +74,7 @@ struct Row {
 }
 
 #[derive(Serialize)]
-struct LossesObject {
+pub(super) struct LossesObject {
     table_full: u64,
     first_refused_pid: Option<u32>,
     missed_runs: u64,
@@ -82,7 +82,7 @@ struct LossesObject {
 }
 
 #[derive(Serialize)]
-struct SeenObject {
+pub(super) struct SeenObject {
     fork: u64,
     exec: u64,
     exit: u64,
@@ -113,7 +113,7 @@ fn row(view: &View, process: &Process) -> Row {
     }
 }
 
-fn losses(losses: &Losses) -> LossesObject {
+pub(super) fn losses(losses: &Losses) -> LossesObject {
     LossesObject {
         table_full: losses.table_full,
         first_refused_pid: losses.first_refused_pid,
@@ -122,7 +122,7 @@ fn losses(losses: &Losses) -> LossesObject {
     }
 }
 
-fn seen(seen: &Seen) -> SeenObject {
+pub(super) fn seen(seen: &Seen) -> SeenObject {
     SeenObject {
         fork: seen.fork,
         exec: seen.exec,
@@ -131,7 +131,7 @@ fn seen(seen: &Seen) -> SeenObject {
 }
 
 /// With all nine digits of the nanoseconds, so that times sort as text.
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     match Timestamp::try_from(time) {
         Ok(time) => format!("{time:.9}"),
         // Beyond the year 9999: the clock is set wrong.

@@ -6,6 +6,7 @@ mod json;
 mod plain;
 mod screen;
 mod text;
+mod verification;
 
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -17,6 +18,7 @@ use crate::args::Args;
 pub(crate) use json::Json;
 pub(crate) use plain::Plain;
 pub(crate) use screen::Screen;
+pub(crate) use verification::Checked;
 
 /// What is shown at one time.
 #[derive(Debug)]
@@ -37,6 +39,7 @@ pub(crate) struct View {
 impl View {
     /// Reads the table, keeping the processes that `args` ask for.
     pub(crate) fn read(tracker: &Tracker, args: &Args) -> kamap::Result<Self> {
+        tracker.refill()?;
         let snapshot = tracker.table().snapshot()?;
         let mut processes = snapshot.processes;
         let live = processes.len();

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, presets};
-use kamap::{Losses, Process};
+use kamap::{Losses, Process, Seen};
 use uzers::{Users, UsersCache};
 
 use super::View;
@@ -87,13 +87,16 @@ fn one_line(cells: impl Into<Row>) -> Row {
 
 /// The line below the table.
 pub(super) fn footer(view: &View) -> String {
-    let (live, captured, seen) = (view.live, view.captured, view.seen);
+    let (live, captured) = (view.live, view.captured);
+    let counted = counted(&view.seen, &view.losses);
+    format!("live {live} ({captured} exec'd)  {counted}")
+}
+
+/// What was seen and what was lost.
+pub(super) fn counted(seen: &Seen, lost: &Losses) -> String {
     let (fork, exec, exit) = (seen.fork, seen.exec, seen.exit);
-    let lost = losses(&view.losses);
-    format!(
-        "live {live} ({captured} exec'd)  seen {fork} forks, {exec} execs, {exit} exited  \
-         lost {lost}"
-    )
+    let lost = losses(lost);
+    format!("seen {fork} forks, {exec} execs, {exit} exited  lost {lost}")
 }
 
 /// What was lost, by cause, with the cure where there is one.

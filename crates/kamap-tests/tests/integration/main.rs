@@ -6,3 +6,4 @@ mod errors;
 mod fixtures;
 mod maps;
 mod programs;
+mod verify;

@@ -10,7 +10,7 @@ use crate::programs::DROPPED;
 fn a_tracker_that_is_dropped_leaves_nothing_behind() {
     let mut child = Held::start(&mut Command::new(DROPPED));
     let loaded = Loaded::by(child.pid());
-    assert_eq!(loaded.links.len(), 3, "{loaded:?}");
+    assert_eq!(loaded.links.len(), 5, "{loaded:?}");
     assert!(!loaded.is_gone());
     child.say("\n");
     assert_eq!(child.line(), "", "it has dropped the tracker");

@@ -1,0 +1,42 @@
+//! `kamap verify`: compare, tell, wait, again.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context;
+
+use crate::OutputError;
+use crate::args::VerifyArgs;
+use crate::render::Checked;
+use crate::signals::{Event, Signals};
+
+/// Runs until enough comparisons have been made or a signal ends it.
+pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    let signals = Signals::new(false).context("failed to handle signals")?;
+    let tracker = args.common.tracker().start()?;
+    let mut stdout = io::stdout().lock();
+    let mut status = ExitCode::SUCCESS;
+    let mut times_left = args.times();
+    let mut deadline = Instant::now();
+    loop {
+        let checked = Checked::read(&tracker)?;
+        if !checked.is_exact() {
+            status = ExitCode::FAILURE;
+        }
+        let line = if args.common.json {
+            checked.json()
+        } else {
+            checked.text()
+        };
+        writeln!(stdout, "{line}").map_err(OutputError)?;
+        times_left = times_left.map(|left| left - 1);
+        if times_left == Some(0) {
+            return Ok(status);
+        }
+        deadline = Instant::now().max(deadline + args.interval());
+        if signals.wait_until(deadline) == Event::Quit {
+            return Ok(status);
+        }
+    }
+}
