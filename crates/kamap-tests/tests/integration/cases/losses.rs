@@ -1,53 +1,228 @@
-//! What cannot be recorded is counted, to the last one.
+//! What cannot be recorded is counted, to the last one. These run alone.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use kamap::{Origin, Tracker};
-use kamap_tests::{Held, allow_many_files, eventually, processes};
+use kamap::{Losses, Origin, Tracker};
+use kamap_tests::{Held, Planted, allow_many_files, eventually};
+use rstest::rstest;
 
-use crate::fixtures::{row, snapshot};
-use crate::programs::{HELD, Tiny};
+use crate::fixtures::{row, snapshot, tracker};
+use crate::programs::{HELD, Tiny, held};
 
-#[test]
-fn a_full_table_counts_what_it_cannot_hold_and_recovers() {
-    const CHILDREN: usize = 300;
+#[track_caller]
+fn losses(tracker: &Tracker) -> Losses {
+    tracker.losses().expect("it can be read")
+}
+
+/// Those of `children` that have no row, in their order.
+fn missing(tracker: &Tracker, children: &[Held]) -> Vec<u32> {
+    let rows = snapshot(tracker);
+    let pids = children.iter().map(Held::pid);
+    pids.filter(|pid| !rows.contains_key(pid)).collect()
+}
+
+/// The PIDs that the kernel has and the table lacks, which has no other fault.
+#[track_caller]
+fn verified_missing(tracker: &Tracker) -> Vec<u32> {
+    let found = tracker.verify().expect("the kernel tells");
+    assert!(
+        found.stale.is_empty() && found.mismatched.is_empty(),
+        "{found:?}"
+    );
+    found.missing.iter().map(|process| process.pid).collect()
+}
+
+/// Goes through `round` until nobody else has started or ended a process
+/// meanwhile, by `round`'s own account: what it counts is exact then.
+#[track_caller]
+fn undisturbed<T>(round: impl FnMut() -> Option<T>) -> T {
+    eventually("nothing else goes on", round)
+}
+
+/// A tracker with room for exactly `room` more processes than are alive.
+fn with_room(room: u32) -> Option<Tracker> {
+    let alive = snapshot(&tracker()).len() as u32;
+    let tracker = Tracker::builder().max_entries(alive + room).start();
+    let tracker = tracker.expect("the tracker starts");
+    let exact = losses(&tracker).total() == 0 && snapshot(&tracker).len() as u32 == alive;
+    exact.then_some(tracker)
+}
+
+#[rstest]
+#[case::most_are_refused(16, 100)]
+#[case::one_is_refused(9, 10)]
+#[case::all_are_refused(0, 5)]
+#[case::none_is_refused(20, 20)]
+fn processes_that_find_the_table_full_are_counted(#[case] room: u32, #[case] count: usize) {
     allow_many_files();
     let tiny = Tiny::new();
-    // Other tests come and go meanwhile, so nothing here counts on an exact number.
-    let room = processes().len() as u32 + 150;
-    let tracker = Tracker::builder()
-        .max_entries(room)
-        .start()
-        .expect("the tracker starts");
-    assert_eq!(tracker.table().max_entries(), room);
-
-    let children: Vec<_> = (0..CHILDREN).map(|_| tiny.start()).collect();
-    let mut refused = eventually("one finds the table full when it execs, too", || {
-        let script = "echo; read x; exec \"$0\"";
-        let child = Held::start(Command::new("sh").args(["-c", script, HELD]));
-        row(&tracker, child.pid()).is_none().then_some(child)
+    let refused = count - (room as usize).min(count);
+    let (tracker, children) = undisturbed(|| {
+        let tracker = with_room(room)?;
+        let children: Vec<_> = (0..count).map(|_| tiny.start()).collect();
+        let seen = tracker.seen().expect("it can be read");
+        ((seen.fork, seen.exit) == (count as u64, 0)).then_some((tracker, children))
     });
-    let rows = snapshot(&tracker);
-    let missing = |child: &&Held| !rows.contains_key(&child.pid());
-    let missing = children.iter().filter(missing).count() as u64;
-    assert!(missing > 0 && rows.len() <= room as usize, "{missing}");
-    // Each of them, and the last one, was counted when it started.
-    let losses = tracker.losses().expect("it can be read");
-    assert!(losses.table_full > missing, "{losses:?}, {missing} missing");
-    assert_eq!(losses.total(), losses.table_full);
-    assert!(losses.first_refused_pid.is_some());
+    let lost = missing(&tracker, &children);
+    assert_eq!(lost.len(), refused);
+    assert_eq!(losses(&tracker).table_full, refused as u64);
+    assert_eq!(losses(&tracker).total(), refused as u64);
+    assert_eq!(losses(&tracker).first_refused_pid, lost.first().copied());
+    assert_eq!(verified_missing(&tracker), lost);
+    for child in children.iter().filter(|child| !lost.contains(&child.pid())) {
+        let process = row(&tracker, child.pid()).expect("it is not lost");
+        assert_eq!((process.origin, process.execs), (Origin::Exec, 1));
+    }
 
-    // What leaves makes room: for what starts, and for what execs.
+    // Nothing is counted for what leaves, lost or not.
     for child in children {
         assert!(child.release().success());
     }
-    eventually("there is room", || {
-        (snapshot(&tracker).len() + 100 <= room as usize).then_some(())
+    assert_eq!(losses(&tracker).total(), refused as u64);
+    assert_eq!(verified_missing(&tracker), [0; 0]);
+    // There is room again.
+    if room > 0 {
+        let child = tiny.start();
+        assert_eq!(row(&tracker, child.pid()).expect("there is room").execs, 1);
+    }
+}
+
+#[test]
+fn what_was_lost_gets_its_row_once_there_is_room() {
+    const ROOM: usize = 16;
+    allow_many_files();
+    let tiny = Tiny::new();
+    let (tracker, mut children) = undisturbed(|| {
+        let tracker = with_room(ROOM as u32)?;
+        let children: Vec<_> = (0..3 * ROOM).map(|_| tiny.start()).collect();
+        let seen = tracker.seen().expect("it can be read");
+        ((seen.fork, seen.exit) == (3 * ROOM as u64, 0)).then_some((tracker, children))
     });
-    let child = tiny.start();
-    assert_eq!(row(&tracker, child.pid()).expect("there is room").execs, 1);
-    refused.say("\n");
-    assert_eq!(refused.line(), "", "it has exec'd");
-    let process = row(&tracker, refused.pid()).expect("there is room");
+    let lost = missing(&tracker, &children);
+    assert_eq!(lost.len(), 2 * ROOM);
+    // No room yet.
+    assert!(tracker.refill().expect("the kernel lists its tasks"));
+    assert_eq!(missing(&tracker, &children), lost);
+
+    // For half of them.
+    children.retain(|child| lost.contains(&child.pid()));
+    assert!(tracker.refill().expect("the kernel lists its tasks"));
+    let still = missing(&tracker, &children);
+    assert_eq!(still.len(), ROOM);
+    assert_eq!(verified_missing(&tracker), still);
+
+    // And for all.
+    children.retain(|child| still.contains(&child.pid()));
+    assert!(tracker.refill().expect("the kernel lists its tasks"));
+    assert_eq!(verified_missing(&tracker), [0; 0]);
+    for child in &children {
+        let process = row(&tracker, child.pid()).expect("there is room");
+        assert_eq!((process.origin, process.execs), (Origin::Seed, 0));
+    }
+    assert!(
+        !tracker.refill().expect("the kernel lists its tasks"),
+        "nothing is lacking"
+    );
+    // Each was counted once.
+    assert_eq!(losses(&tracker).table_full, 2 * ROOM as u64);
+}
+
+#[test]
+fn a_process_that_was_lost_is_in_the_table_again_when_it_execs() {
+    let (tracker, child, lost) = undisturbed(|| {
+        let tracker = with_room(1)?;
+        let filler = Held::start(&mut held());
+        let script = "echo; read x; exec sh -c 'echo; read x; exec \"$0\"' \"$0\"";
+        let mut child = Held::start(Command::new("sh").args(["-c", script, HELD]));
+        // An exec that finds no room is no further loss.
+        child.say("\n");
+        assert_eq!(child.line(), "", "it has exec'd");
+        let lost = (row(&tracker, child.pid()), losses(&tracker).table_full);
+        assert!(filler.release().success());
+        child.say("\n");
+        assert_eq!(child.line(), "", "it has exec'd");
+        let seen = tracker.seen().expect("it can be read");
+        ((seen.fork, seen.exit) == (2, 1)).then_some((tracker, child, lost))
+    });
+    assert_eq!(lost, (None, 1));
+    let process = row(&tracker, child.pid()).expect("there is room");
     assert_eq!((process.origin, process.execs), (Origin::Exec, 1));
+    assert_eq!(losses(&tracker).total(), 1);
+    assert_eq!(verified_missing(&tracker), [0; 0]);
+}
+
+#[test]
+fn seeding_counts_what_finds_no_room() {
+    let (tracker, alive) = undisturbed(|| {
+        let before = snapshot(&self::tracker()).len();
+        let tracker = Tracker::builder()
+            .max_entries(16)
+            .start()
+            .expect("it starts");
+        let after = snapshot(&self::tracker()).len();
+        (before == after && tracker.seen().expect("it can be read").fork == 0)
+            .then_some((tracker, after))
+    });
+    assert_eq!(snapshot(&tracker).len(), 16);
+    assert_eq!(losses(&tracker).table_full, alive as u64 - 16);
+    let first = losses(&tracker).first_refused_pid.expect("there are some");
+    assert!(verified_missing(&tracker).contains(&first));
+}
+
+#[test]
+fn runs_without_a_place_to_work_are_counted_and_the_table_is_mended() {
+    const CHILDREN: u64 = 10;
+    let tiny = Tiny::new();
+    let (tracker, planted, children) = undisturbed(|| {
+        let tracker = tracker();
+        let planted = Planted::find();
+        planted.take_drafts(true);
+        let children: Vec<_> = (0..CHILDREN).map(|_| tiny.start()).collect();
+        let seen = tracker.seen().expect("it can be read");
+        ((seen.fork, seen.exec) == (CHILDREN, CHILDREN)).then_some((tracker, planted, children))
+    });
+    // A fork and an exec each.
+    assert_eq!(losses(&tracker).missed_runs, 2 * CHILDREN);
+    assert_eq!(losses(&tracker).total(), 2 * CHILDREN);
+    let pids: Vec<_> = children.iter().map(Held::pid).collect();
+    assert_eq!(missing(&tracker, &children), pids);
+    assert_eq!(verified_missing(&tracker), pids);
+
+    planted.take_drafts(false);
+    assert!(tracker.refill().expect("the kernel lists its tasks"));
+    assert_eq!(verified_missing(&tracker), [0; 0]);
+    for pid in pids {
+        assert_eq!(
+            row(&tracker, pid).expect("it is alive").origin,
+            Origin::Seed
+        );
+    }
+    assert_eq!(losses(&tracker).missed_runs, 2 * CHILDREN);
+}
+
+#[test]
+fn an_exec_that_was_missed_is_found_and_counted_by_the_next_one() {
+    let tracker = tracker();
+    let script = "echo; read x; exec sh -c 'echo; read x; exec \"$0\"' \"$0\"";
+    let mut command = Command::new("sh");
+    let mut child = Held::start(command.args(["-c", script, HELD]).stderr(Stdio::null()));
+    let planted = Planted::find();
+    planted.take_drafts(true);
+    child.say("\n");
+    assert_eq!(child.line(), "", "it has exec'd");
+    planted.take_drafts(false);
+
+    assert!(losses(&tracker).missed_runs > 0);
+    assert_eq!(row(&tracker, child.pid()).expect("it is alive").execs, 1);
+    let found = tracker.verify().expect("the kernel tells");
+    let mut mismatched = found.mismatched.iter();
+    let mismatch = mismatched.find(|mismatch| mismatch.process.pid == child.pid());
+    let field = mismatch.expect("it missed an exec").fields[0];
+    assert_eq!((field.name, field.table + 1), ("exec_id", field.kernel));
+
+    child.say("\n");
+    assert_eq!(child.line(), "", "it has exec'd");
+    assert_eq!(row(&tracker, child.pid()).expect("it is alive").execs, 3);
+    let found = tracker.verify().expect("the kernel tells");
+    assert!(found.mismatched.is_empty(), "{found:?}");
 }
