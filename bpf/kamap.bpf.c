@@ -12,6 +12,7 @@
  * of one.
  */
 #include "kernel.bpf.h"
+#include "events.bpf.h"
 #include "stats.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -128,7 +129,7 @@ static __always_inline u32 put_exe(struct draft *draft, struct task_struct *task
 	if (!dentry)
 		return 0;
 	if (!dentry->d_hash.pprev)
-		draft->row.flags |= KAMAP_EXE_DELETED;
+		draft->row.facts.flags |= KAMAP_EXE_DELETED;
 
 	/*
 	 * Up to the root of the file's own mount, mostly the root of all. Field
@@ -174,7 +175,7 @@ static __always_inline u32 put_exe(struct draft *draft, struct task_struct *task
 		dentry = BPF_CORE_READ(dentry, d_parent);
 	}
 cut:
-	draft->row.flags |= KAMAP_EXE_CUT;
+	draft->row.facts.flags |= KAMAP_EXE_CUT;
 done:
 	len = KAMAP_PATH_LEN - start;
 	asm volatile("%0 &= %1" : "+r"(len) : "i"(KAMAP_PATH_LEN));
@@ -200,7 +201,7 @@ static __always_inline void put_args(struct draft *draft, u32 used, struct task_
 	long err = -1;
 
 	/* The kernel bounds them by far less than 4 GiB (MAX_ARG_STRLEN, rlimit). */
-	draft->row.args_len = len;
+	draft->row.facts.args_len = len;
 	if (kept > len)
 		kept = len;
 	if (kept > KAMAP_TEXT_LEN)	/* for the verifier */
@@ -211,8 +212,8 @@ static __always_inline void put_args(struct draft *draft, u32 used, struct task_
 		 bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_copy_from_user_task))
 		err = bpf_copy_from_user_task(draft->row.text + used, kept, (void *)args,
 					      task, 0);
-	draft->row.args_kept = err ? 0 : kept;
-	if (draft->row.args_kept < len)
+	draft->row.facts.args_kept = err ? 0 : kept;
+	if (draft->row.facts.args_kept < len)
 		count(args_cut);
 }
 
@@ -227,50 +228,57 @@ static __always_inline void put_text(struct draft *draft, struct task_struct *ta
 	if (!mm)
 		return;
 	used = put_exe(draft, task, mm);
-	draft->row.exe_len = used;
+	draft->row.facts.exe_len = used;
 	if (file) {
 		len = bpf_probe_read_kernel_str(draft->row.text + used, KAMAP_PATH_LEN + 1, file);
 		if (len == KAMAP_PATH_LEN + 1)
-			draft->row.flags |= KAMAP_FILE_CUT;
+			draft->row.facts.flags |= KAMAP_FILE_CUT;
 		if (len > 0) {
 			/* Not counting the NUL, which the arguments overwrite. */
 			len = (len - 1) & KAMAP_PATH_LEN;
-			draft->row.file_len = len;
+			draft->row.facts.file_len = len;
 			used += len;
 		}
 	}
 	put_args(draft, used, task, mm, of);
 }
 
-/* Everything of a row but its text and its execs, of which it says there are none. */
-static __always_inline void put_facts(struct kamap_process *row, struct task_struct *task,
+/* All facts but those of its text and its execs, of which it says there are none. */
+static __always_inline void put_facts(struct kamap_facts *facts, struct task_struct *task,
 				      enum kamap_origin origin)
 {
 	/* A draft still holds its last row. Text beyond the lengths means nothing. */
-	__builtin_memset(row, 0, offsetof(struct kamap_process, text));
-	row->pid = task->tgid;
-	row->start_time = task->start_boottime;
-	row->exec_id = task->self_exec_id;
-	row->ppid = task->real_parent->tgid;
-	row->uid = task->cred->euid.val;
-	row->gid = task->cred->egid.val;
-	row->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
+	__builtin_memset(facts, 0, sizeof(*facts));
+	facts->pid = task->tgid;
+	facts->start_time = task->start_boottime;
+	facts->exec_id = task->self_exec_id;
+	facts->ppid = task->real_parent->tgid;
+	facts->uid = task->cred->euid.val;
+	facts->gid = task->cred->egid.val;
+	facts->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
 	if (task->flags & PF_KTHREAD)
-		row->flags = KAMAP_KTHREAD;
-	row->origin = origin;
-	bpf_probe_read_kernel(row->comm, sizeof(row->comm), task->comm);
+		facts->flags = KAMAP_KTHREAD;
+	facts->origin = origin;
+	bpf_probe_read_kernel(facts->comm, sizeof(facts->comm), task->comm);
+}
+
+/* Bytes of text that a row has. */
+static __always_inline u32 text_len(const struct kamap_facts *facts)
+{
+	return facts->exe_len + facts->file_len + facts->args_kept;
 }
 
 /* A forked child runs what its parent runs, with the same arguments. */
 static __always_inline void copy_text(struct kamap_process *row, const struct kamap_process *from)
 {
-	u32 len = from->exe_len + from->file_len + from->args_kept;
+	u32 len = text_len(&from->facts);
 
-	row->exe_len = from->exe_len;
-	row->file_len = from->file_len;
-	row->args_kept = from->args_kept;
-	row->args_len = from->args_len;
-	row->flags |= from->flags & (KAMAP_EXE_DELETED | KAMAP_EXE_CUT | KAMAP_FILE_CUT);
+	row->facts.exe_len = from->facts.exe_len;
+	row->facts.file_len = from->facts.file_len;
+	row->facts.args_kept = from->facts.args_kept;
+	row->facts.args_len = from->facts.args_len;
+	row->facts.flags |= from->facts.flags &
+			    (KAMAP_EXE_DELETED | KAMAP_EXE_CUT | KAMAP_FILE_CUT);
 	if (len <= KAMAP_TEXT_LEN)	/* for the verifier */
 		bpf_probe_read_kernel(row->text, len, from->text);
 }
@@ -298,6 +306,45 @@ static __always_inline void count_refusal(u32 pid, int err, int first)
 	}
 }
 
+/*
+ * A record of an exec whose arguments do not fit into a row: they are read again,
+ * as far as max_args allows.
+ */
+static __always_inline struct kamap_event *event_with_args(struct draft *draft,
+							   struct task_struct *task, u64 time)
+{
+	const struct kamap_facts *facts = &draft->row.facts;
+	u32 used = facts->exe_len + facts->file_len;
+	struct kamap_event *event;
+	u32 len = facts->args_len;
+	u32 room;
+
+	if (len > max_args)
+		len = max_args;
+	if (len <= 1024)
+		room = 1024;
+	else if (len <= 2048)
+		room = 2048;
+	else if (len <= 4096)
+		room = 4096;
+	else if (len <= 16384)
+		room = 16384;
+	else if (len <= KAMAP_MAX_ARGS)
+		room = KAMAP_MAX_ARGS;
+	else
+		return NULL;	/* for the verifier */
+	event = event_reserve(KAMAP_EVENT_EXEC, time, facts, 2 * KAMAP_PATH_LEN + room);
+	if (!event)
+		return NULL;
+	if (used > 2 * KAMAP_PATH_LEN)	/* for the verifier */
+		used = 0;
+	bpf_probe_read_kernel(event + 1, used, draft->row.text);
+	event->facts.args_kept = len;
+	if (bpf_probe_read_user((char *)(event + 1) + used, len, (void *)task->mm->arg_start))
+		event->facts.args_kept = 0;
+	return event;
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -315,7 +362,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 
 	from = bpf_map_lookup_elem(&processes, &parent_pid);
-	put_facts(&draft->row, child, KAMAP_ORIGIN_FORK);
+	put_facts(&draft->row.facts, child, KAMAP_ORIGIN_FORK);
 	if (from)
 		copy_text(&draft->row, from);
 	else
@@ -325,6 +372,14 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
 	if (err)
 		count_refusal(pid, err, 1);
+	if (event_wanted(KAMAP_EVENT_FORK)) {
+		struct kamap_event *event;
+
+		event = event_reserve(KAMAP_EVENT_FORK, draft->row.facts.start_time,
+				      &draft->row.facts, 0);
+		if (event)
+			event_submit(event);
+	}
 	draft_give_back(draft);
 	return 0;
 }
@@ -343,22 +398,32 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	if (!draft)
 		return 0;
 
-	put_facts(&draft->row, task, KAMAP_ORIGIN_EXEC);
+	put_facts(&draft->row.facts, task, KAMAP_ORIGIN_EXEC);
 	put_text(draft, task, bprm->filename, ARGS_OF_CURRENT);
-	draft->row.first_exec_time = now;
-	draft->row.last_exec_time = now;
-	draft->row.execs = 1;
+	draft->row.facts.first_exec_time = now;
+	draft->row.facts.last_exec_time = now;
+	draft->row.facts.execs = 1;
 	past = bpf_map_lookup_elem(&processes, &pid);
-	if (past && past->start_time == draft->row.start_time) {
+	if (past && past->facts.start_time == draft->row.facts.start_time) {
 		/* By the kernel's own count, so that one that was missed counts. */
-		draft->row.execs = past->execs + (draft->row.exec_id - past->exec_id);
-		if (past->first_exec_time)
-			draft->row.first_exec_time = past->first_exec_time;
+		draft->row.facts.execs = past->facts.execs + (draft->row.facts.exec_id - past->facts.exec_id);
+		if (past->facts.first_exec_time)
+			draft->row.facts.first_exec_time = past->facts.first_exec_time;
 	}
 
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
 	if (err)
 		count_refusal(pid, err, 0);
+	if (event_wanted(KAMAP_EVENT_EXEC)) {
+		struct kamap_event *event;
+
+		if (draft->row.facts.args_kept < draft->row.facts.args_len)
+			event = event_with_args(draft, task, now);
+		else
+			event = event_of_row(KAMAP_EVENT_EXEC, now, &draft->row);
+		if (event)
+			event_submit(event);
+	}
 	draft_give_back(draft);
 	return 0;
 }
@@ -368,10 +433,28 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
  * replaced by one that execs. Without `group_dead`, two threads that leave
  * together can both find nobody alive; only one of them finds the row.
  */
+/* How the process ended and what it took, as wait4(2) tells it. */
+static __always_inline void put_end(struct kamap_event *event, struct task_struct *task)
+{
+	struct signal_struct *signal = task->signal;
+	struct task_struct *leader = task->group_leader;
+
+	if (signal->flags & SIGNAL_GROUP_EXIT)
+		event->status = signal->group_exit_code;
+	else
+		event->status = leader->exit_code;
+	event->max_rss = signal->maxrss;
+	/* The main thread may have left before, but is released last. */
+	event->cpu_time = signal->sum_sched_runtime + task->se.sum_exec_runtime;
+	if (leader != task)
+		event->cpu_time += leader->se.sum_exec_runtime;
+}
+
 SEC("tp_btf/sched_process_exit")
 int on_exit(u64 *ctx)
 {
 	struct task_struct *task = (struct task_struct *)ctx[0];
+	struct kamap_event *event = NULL;
 	u32 pid = task->tgid;
 	int dead;
 	int err;
@@ -383,11 +466,26 @@ int on_exit(u64 *ctx)
 	if (!dead)
 		return 0;
 
+	if (event_wanted(KAMAP_EVENT_EXIT)) {
+		const struct kamap_process *row = bpf_map_lookup_elem(&processes, &pid);
+
+		if (row)
+			event = event_of_row(KAMAP_EVENT_EXIT, bpf_ktime_get_boot_ns(), row);
+		if (event)
+			put_end(event, task);
+	}
 	err = bpf_map_delete_elem(&processes, &pid);
 	if (!err)
 		count(exits);
 	else if (err != -ENOENT)
 		count(skipped);
+	/* Whoever removes the row tells of it: nobody else has. */
+	if (event) {
+		if (err)
+			bpf_ringbuf_discard(event, BPF_RB_NO_WAKEUP);
+		else
+			event_submit(event);
+	}
 	return 0;
 }
 
@@ -418,7 +516,7 @@ static __always_inline void add(struct task_struct *task, enum args_of of)
 	draft = draft_take();
 	if (!draft)
 		return;
-	put_facts(&draft->row, task, KAMAP_ORIGIN_SEED);
+	put_facts(&draft->row.facts, task, KAMAP_ORIGIN_SEED);
 	put_text(draft, task, NULL, of);
 
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_NOEXIST);
@@ -430,7 +528,8 @@ static __always_inline void add(struct task_struct *task, enum args_of of)
 	}
 	if (signal->live.counter == 0) {
 		row = bpf_map_lookup_elem(&processes, &pid);
-		if (row && row->origin == KAMAP_ORIGIN_SEED && row->start_time == start_time)
+		if (row && row->facts.origin == KAMAP_ORIGIN_SEED &&
+		    row->facts.start_time == start_time)
 			bpf_map_delete_elem(&processes, &pid);
 	}
 }

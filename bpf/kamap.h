@@ -25,6 +25,9 @@ typedef unsigned long long u64;
 /* The most bytes of `exe`, and of `file`, that are kept. */
 #define KAMAP_PATH_LEN 255
 
+/* The most bytes of arguments kept in an event: as many as a single one may have. */
+#define KAMAP_MAX_ARGS 131072
+
 /* How a process came to be in the table. */
 enum kamap_origin {
 	KAMAP_ORIGIN_SEED = 1,	/* it was alive before kamap watched, or before there was room */
@@ -40,12 +43,12 @@ enum kamap_flag {
 };
 
 /*
- * One live process: a row of the table, keyed by its PID (the tgid, as the
- * initial PID namespace counts).
+ * What is known of a process, but for its text: exe, file and arguments, which
+ * follow in this order, unterminated.
  *
  * Times are nanoseconds since boot, suspend included (CLOCK_BOOTTIME).
  */
-struct kamap_process {
+struct kamap_facts {
 	/* (pid, start_time) identifies a process; a PID alone does not. */
 	u64 start_time;
 	u64 first_exec_time;	/* 0: has not exec'd while kamap watched */
@@ -59,13 +62,19 @@ struct kamap_process {
 	u32 execs;
 	enum kamap_flag flags;
 	u32 args_len;		/* bytes of all arguments, each with its NUL */
+	u32 args_kept;		/* less than args_len: the arguments are cut */
 	enum kamap_origin origin;
-	char comm[KAMAP_COMM_LEN];
-	/* `text` holds exe, file and arguments, in this order, unterminated. */
 	u16 exe_len;
 	u16 file_len;
-	u16 args_kept;		/* less than args_len: the arguments are cut */
-	u16 reserved;
+	char comm[KAMAP_COMM_LEN];
+};
+
+/*
+ * One live process: a row of the table, keyed by its PID (the tgid, as the
+ * initial PID namespace counts).
+ */
+struct kamap_process {
+	struct kamap_facts facts;
 	char text[KAMAP_TEXT_LEN];
 };
 
@@ -93,6 +102,28 @@ struct kamap_task {
 	u32 kernel_thread;	/* 1: a thread of the kernel */
 	u32 reserved;
 	char comm[KAMAP_COMM_LEN];
+};
+
+enum kamap_event_kind {
+	KAMAP_EVENT_FORK = 1 << 0,
+	KAMAP_EVENT_EXEC = 1 << 1,
+	KAMAP_EVENT_EXIT = 1 << 2,
+};
+
+/*
+ * What happened to a process: a record of the ring, with the process as it was
+ * then. Its text follows.
+ */
+struct kamap_event {
+	u64 seq;	/* one more for each event that got into the ring */
+	u64 lost;	/* how many had found no room in it by then */
+	u64 time;
+	/* Exit only: */
+	u64 cpu_time;	/* of all threads, in nanoseconds */
+	u64 max_rss;	/* the most memory that it had at a time, in pages */
+	u32 status;	/* as wait() gives it */
+	enum kamap_event_kind kind;
+	struct kamap_facts facts;
 };
 
 /* What is counted, on each CPU. */

@@ -26,10 +26,18 @@ typedef u32 __wsum;
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_RINGBUF = 27,
 };
 enum {
 	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
+};
+enum {
+	BPF_RB_NO_WAKEUP = 1,
+	BPF_RB_FORCE_WAKEUP = 2,
+};
+enum {
+	BPF_RB_AVAIL_DATA = 0,
 };
 #define ENOENT 2
 #define E2BIG 7
@@ -44,6 +52,8 @@ enum {
 #define PF_KTHREAD 0x00200000
 /* include/linux/sched.h; since 4.8 */
 #define TASK_NEW 0x00000800
+/* include/linux/sched/signal.h; never renumbered since 2.6 */
+#define SIGNAL_GROUP_EXIT 0x00000004
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -123,6 +133,15 @@ struct css_set {
 struct signal_struct {
 	atomic_t live;		/* threads that have not begun to exit */
 	int nr_threads;		/* threads that have not been released */
+	unsigned int flags;
+	int group_exit_code;
+	/* Of threads that have been released: */
+	unsigned long long sum_sched_runtime;
+	unsigned long maxrss;	/* in pages */
+};
+
+struct sched_entity {
+	u64 sum_exec_runtime;
 };
 
 struct pid_namespace {
@@ -147,6 +166,7 @@ struct bpf_iter_meta {
 struct task_struct {
 	unsigned int __state;	/* `state` before 5.14 */
 	int exit_state;
+	int exit_code;
 	unsigned int in_execve : 1;
 	unsigned int flags;
 	int pid;
@@ -154,6 +174,8 @@ struct task_struct {
 	u64 start_boottime;
 	u64 self_exec_id;	/* 64 bits since 5.7 */
 	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	struct sched_entity se;
 	const struct cred *cred;
 	struct mm_struct *mm;
 	struct signal_struct *signal;

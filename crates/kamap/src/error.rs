@@ -103,6 +103,12 @@ pub enum Error {
     /// A map could not be read.
     #[error(transparent)]
     Map(#[from] maps::Error),
+    /// A record of the ring of events is none of kamap's, or of another version.
+    #[error("the ring of events has a record of {len} bytes that is none of this version")]
+    Record {
+        /// Its length in bytes.
+        len: usize,
+    },
     /// A system call failed.
     #[error("failed to {action}: {source}")]
     System {

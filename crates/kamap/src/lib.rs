@@ -45,6 +45,8 @@ mod clock;
 #[cfg(feature = "tracker")]
 mod error;
 #[cfg(feature = "tracker")]
+mod events;
+#[cfg(feature = "tracker")]
 mod libbpf_log;
 #[cfg(feature = "tracker")]
 mod losses;
@@ -66,6 +68,8 @@ mod verify;
 pub use clock::Clock;
 #[cfg(feature = "tracker")]
 pub use error::{Error, Result};
+#[cfg(feature = "tracker")]
+pub use events::{End, Event, EventKind, Events, Item, Kinds};
 #[cfg(feature = "tracker")]
 pub use losses::{Losses, Seen};
 #[cfg(feature = "tracker")]

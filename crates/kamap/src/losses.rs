@@ -2,7 +2,8 @@
 
 /// What kamap knows that it could not record, by cause.
 ///
-/// While all but `args_cut` are 0, the table is exact.
+/// While all but `args_cut` and `ring_full` are 0, the table is exact; while all but
+/// `args_cut` are, the stream of events is complete too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Losses {
@@ -13,6 +14,10 @@ pub struct Losses {
     pub table_full: u64,
     /// PID of the first process counted by `table_full`.
     pub first_refused_pid: Option<u32>,
+    /// Events that found no room in the ring, because their reader was too slow. The
+    /// table is not concerned.
+    /// Cure: [`Builder::ring_size`](crate::Builder::ring_size).
+    pub ring_full: u64,
     /// Runs of a program that the kernel skipped, or in which it skipped the
     /// write to the table, to avoid recursion. The kernel is known to do so
     /// when a program is hit while it runs on the same CPU.
@@ -25,7 +30,7 @@ pub struct Losses {
 impl Losses {
     /// Number of things lost; what was recorded but shortened is not among them.
     pub fn total(&self) -> u64 {
-        self.table_full + self.missed_runs
+        self.table_full + self.ring_full + self.missed_runs
     }
 }
 

@@ -23,16 +23,19 @@ unsafe impl crate::maps::MapData for types::kamap_counters {}
 // SAFETY: as above.
 unsafe impl crate::maps::MapData for types::kamap_task {}
 
-// SAFETY: as above; the global variables are two `u32`.
+// SAFETY: as above; the global variables are two `u32`, then two `u64`.
 unsafe impl crate::maps::MapData for types::bss {}
+
+// SAFETY: as above.
+unsafe impl crate::maps::MapData for types::kamap_event {}
 
 #[cfg(test)]
 mod tests {
-    use super::types::{kamap_counters, kamap_process, kamap_task};
+    use super::types::{kamap_counters, kamap_event, kamap_facts, kamap_process, kamap_task};
 
     #[test]
     fn shared_structs_have_no_implicit_padding() {
-        let kamap_process {
+        let kamap_facts {
             start_time: _,
             first_exec_time: _,
             last_exec_time: _,
@@ -45,16 +48,27 @@ mod tests {
             execs: _,
             flags: _,
             args_len: _,
+            args_kept: _,
             origin: _,
-            comm,
             exe_len: _,
             file_len: _,
-            args_kept: _,
-            reserved: _,
-            text,
-        } = kamap_process::default();
-        let fields = 5 * 8 + 8 * 4 + comm.len() + 4 * 2 + text.len();
-        assert_eq!(size_of::<kamap_process>(), fields);
+            comm,
+        } = kamap_facts::default();
+        let size = 5 * 8 + 9 * 4 + 2 * 2 + comm.len();
+        assert_eq!(size_of::<kamap_facts>(), size);
+        let kamap_process { facts: _, text } = kamap_process::default();
+        assert_eq!(size_of::<kamap_process>(), size + text.len());
+        let kamap_event {
+            seq: _,
+            lost: _,
+            time: _,
+            cpu_time: _,
+            max_rss: _,
+            status: _,
+            kind: _,
+            facts: _,
+        } = kamap_event::default();
+        assert_eq!(size_of::<kamap_event>(), 5 * 8 + 2 * 4 + size);
         let kamap_task {
             start_time: _,
             exec_id: _,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::maps::{Hash, Map};
-use crate::skel::types::{kamap_flag, kamap_origin, kamap_process};
+use crate::skel::types::{kamap_facts, kamap_flag, kamap_origin, kamap_process};
 use crate::{Clock, Result};
 
 /// Kernel memory for each entry: key, row, and what the kernel adds (its `struct
@@ -38,7 +38,7 @@ impl Table {
         let mut processes = self
             .rows
             .iter()
-            .map(|entry| Ok(Process::decode(&entry?.1)))
+            .map(|entry| Ok(Process::from_row(&entry?.1)))
             .collect::<Result<Vec<_>>>()?;
         processes.sort_unstable_by_key(|process| (process.pid, process.start_time));
         Ok(Snapshot { time, processes })
@@ -52,7 +52,7 @@ impl Table {
     pub fn get(&self, pid: u32) -> Result<Option<Process>> {
         // The kernel copies a single row without a lock, so it may be replaced
         // meanwhile: a reading counts when the next one is the same.
-        let read = || -> Result<_> { Ok(self.rows.get(&pid)?.as_ref().map(Process::decode)) };
+        let read = || -> Result<_> { Ok(self.rows.get(&pid)?.as_ref().map(Process::from_row)) };
         let mut process = read()?;
         loop {
             let again = read()?;
@@ -183,33 +183,37 @@ impl Process {
             .map(OsStr::from_bytes)
     }
 
-    fn decode(row: &kamap_process) -> Self {
-        let text = row.text.map(i8::cast_unsigned);
-        let flag = |flag: kamap_flag| row.flags.0 & flag.0 != 0;
-        let (exe, rest) = split(&text, row.exe_len);
-        let (file, rest) = split(rest, row.file_len);
-        let (args, _) = split(rest, row.args_kept);
+    fn from_row(row: &kamap_process) -> Self {
+        Self::decode(&row.facts, &row.text.map(i8::cast_unsigned))
+    }
+
+    /// The process with these facts and this text.
+    pub(crate) fn decode(facts: &kamap_facts, text: &[u8]) -> Self {
+        let flag = |flag: kamap_flag| facts.flags.0 & flag.0 != 0;
+        let (exe, rest) = split(text, facts.exe_len.into());
+        let (file, rest) = split(rest, facts.file_len.into());
+        let (args, _) = split(rest, facts.args_kept);
         let time = |nanos| (nanos != 0).then(|| Duration::from_nanos(nanos));
 
         Self {
-            pid: row.pid,
-            ppid: row.ppid,
-            uid: row.uid,
-            gid: row.gid,
-            start_time: Duration::from_nanos(row.start_time),
-            first_exec_time: time(row.first_exec_time),
-            last_exec_time: time(row.last_exec_time),
-            execs: row.execs,
-            origin: match row.origin {
+            pid: facts.pid,
+            ppid: facts.ppid,
+            uid: facts.uid,
+            gid: facts.gid,
+            start_time: Duration::from_nanos(facts.start_time),
+            first_exec_time: time(facts.first_exec_time),
+            last_exec_time: time(facts.last_exec_time),
+            execs: facts.execs,
+            origin: match facts.origin {
                 kamap_origin::KAMAP_ORIGIN_EXEC => Origin::Exec,
                 kamap_origin::KAMAP_ORIGIN_FORK => Origin::Fork,
                 _ => Origin::Seed,
             },
-            cgroup_id: row.cgroup_id,
+            cgroup_id: facts.cgroup_id,
             kernel_thread: flag(kamap_flag::KAMAP_KTHREAD),
-            args_cut: u32::from(row.args_kept) < row.args_len,
-            exec_id: row.exec_id,
-            comm: terminated(&row.comm),
+            args_cut: facts.args_kept < facts.args_len,
+            exec_id: facts.exec_id,
+            comm: terminated(&facts.comm),
             exe: path([
                 (flag(kamap_flag::KAMAP_EXE_CUT), "…".as_bytes()),
                 (true, exe),
@@ -232,8 +236,8 @@ pub(crate) fn terminated(text: &[i8]) -> Vec<u8> {
 }
 
 /// Like `split_at`, but never beyond the end.
-fn split(text: &[u8], len: u16) -> (&[u8], &[u8]) {
-    text.split_at(usize::from(len).min(text.len()))
+fn split(text: &[u8], len: u32) -> (&[u8], &[u8]) {
+    text.split_at((len as usize).min(text.len()))
 }
 
 fn path(parts: [(bool, &[u8]); 3]) -> OsString {
@@ -246,12 +250,16 @@ mod tests {
     use super::*;
 
     fn row(exe: &[u8], file: &[u8], args: &[u8]) -> kamap_process {
-        let mut row = kamap_process {
+        let facts = kamap_facts {
             exe_len: exe.len() as u16,
             file_len: file.len() as u16,
-            args_kept: args.len() as u16,
+            args_kept: args.len() as u32,
             args_len: args.len() as u32,
             origin: kamap_origin::KAMAP_ORIGIN_EXEC,
+            ..kamap_facts::default()
+        };
+        let mut row = kamap_process {
+            facts,
             ..kamap_process::default()
         };
         for (to, from) in row.text.iter_mut().zip([exe, file, args].concat()) {
@@ -261,7 +269,7 @@ mod tests {
     }
 
     fn args(bytes: &[u8]) -> Vec<String> {
-        let process = Process::decode(&row(b"", b"", bytes));
+        let process = Process::from_row(&row(b"", b"", bytes));
         let args = process.args();
         args.map(|arg| arg.to_string_lossy().into_owned()).collect()
     }
@@ -279,26 +287,26 @@ mod tests {
 
     #[test]
     fn exe_file_and_arguments_are_told_apart() {
-        let process = Process::decode(&row(b"/usr/bin/dash", b"./run", b"sh\0./run\0"));
+        let process = Process::from_row(&row(b"/usr/bin/dash", b"./run", b"sh\0./run\0"));
         assert_eq!(process.exe(), Some(Path::new("/usr/bin/dash")));
         assert_eq!(process.file(), Some(Path::new("./run")));
         assert!(process.args().eq(["sh", "./run"]));
         assert!(!process.args_cut);
 
-        let nothing = Process::decode(&row(b"", b"", b""));
+        let nothing = Process::from_row(&row(b"", b"", b""));
         assert_eq!((nothing.exe(), nothing.file()), (None, None));
     }
 
     #[test]
     fn what_was_cut_or_deleted_says_so() {
         let mut long = row(b"/deep/prog", b"./very/lo", b"a\0b");
-        long.flags = kamap_flag(
+        long.facts.flags = kamap_flag(
             kamap_flag::KAMAP_EXE_CUT.0
                 | kamap_flag::KAMAP_EXE_DELETED.0
                 | kamap_flag::KAMAP_FILE_CUT.0,
         );
-        long.args_len = 900;
-        let process = Process::decode(&long);
+        long.facts.args_len = 900;
+        let process = Process::from_row(&long);
         assert_eq!(process.exe(), Some(Path::new("…/deep/prog (deleted)")));
         assert_eq!(process.file(), Some(Path::new("./very/lo…")));
         assert!(process.args_cut);
@@ -307,8 +315,9 @@ mod tests {
     #[test]
     fn lengths_beyond_the_text_do_no_harm() {
         let mut wild = row(b"/bin/true", b"", b"");
-        (wild.exe_len, wild.file_len, wild.args_kept) = (600, u16::MAX, u16::MAX);
-        let process = Process::decode(&wild);
+        (wild.facts.exe_len, wild.facts.file_len) = (600, u16::MAX);
+        wild.facts.args_kept = u32::MAX;
+        let process = Process::from_row(&wild);
         assert_eq!(process.exe().map(|exe| exe.as_os_str().len()), Some(600));
         assert_eq!(process.args().count(), 0);
     }
@@ -316,7 +325,7 @@ mod tests {
     #[test]
     fn a_comm_of_full_length_needs_no_nul() {
         let mut full = row(b"", b"", b"");
-        full.comm = [b'x'.cast_signed(); 16];
-        assert_eq!(Process::decode(&full).comm(), "x".repeat(16));
+        full.facts.comm = [b'x'.cast_signed(); 16];
+        assert_eq!(Process::from_row(&full).comm(), "x".repeat(16));
     }
 }

@@ -12,12 +12,20 @@ use libbpf_rs::libbpf_sys;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Iter, Link};
 
-use crate::maps::{Array, Kind, Map, MapData, PerCpuArray};
+use crate::events::{Events, Kinds};
+use crate::maps::{Array, Kind, Map, MapData, PerCpuArray, RingBuf};
 use crate::signals::Blocked;
 use crate::skel::types::{bss, kamap_counters, kamap_task};
 use crate::skel::{KamapSkelBuilder, OpenKamapSkel};
 use crate::verify::{Look, Verification, verify};
 use crate::{Clock, Error, Losses, Result, Seen, Table, libbpf_log, requirements};
+
+/// Bytes of the ring of events, and of the arguments in an event, unless told.
+const RING_SIZE: u32 = 4 << 20;
+const MAX_ARGS: u32 = 4096;
+
+/// `KAMAP_MAX_ARGS` of kamap.h.
+const LONGEST_ARGS: u32 = 131_072;
 
 /// How long to wait before looking again at what seems to differ. What the kernel
 /// does while it holds on to a task is over long before the last.
@@ -31,6 +39,9 @@ const WAITS: [Duration; 3] = [
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     max_entries: Option<u32>,
+    events: Kinds,
+    max_args: Option<u32>,
+    ring_size: Option<u32>,
 }
 
 impl Builder {
@@ -42,6 +53,31 @@ impl Builder {
     #[must_use]
     pub fn max_entries(mut self, max_entries: u32) -> Self {
         self.max_entries = Some(max_entries);
+        self
+    }
+
+    /// Keeps a stream of these kinds of events, for [`Tracker::take_events`]. Without
+    /// it there is none, and it costs nothing.
+    #[must_use]
+    pub fn events(mut self, kinds: Kinds) -> Self {
+        self.events = kinds;
+        self
+    }
+
+    /// The most bytes of arguments in an event, each with its NUL: 4,096 by default,
+    /// and 131,072 at most, which is as long as a single argument can be. Longer
+    /// ones are cut; short ones take no more room than they need.
+    #[must_use]
+    pub fn max_args(mut self, bytes: u32) -> Self {
+        self.max_args = Some(bytes);
+        self
+    }
+
+    /// The size of the ring in which events wait for their reader, in bytes: 4 MiB by
+    /// default; a power of two and at least 4,096.
+    #[must_use]
+    pub fn ring_size(mut self, bytes: u32) -> Self {
+        self.ring_size = Some(bytes);
         self
     }
 
@@ -67,7 +103,7 @@ impl Builder {
         };
         let (started, log) = libbpf_log::capture(|| {
             let _blocked = Blocked::new();
-            start(max_entries)
+            start(&self, max_entries)
         });
         started.map_err(|failure| match failure {
             Failure::Libbpf(action, source) => Error::from_libbpf(action, source, log, max_entries),
@@ -93,20 +129,26 @@ fn failed_to(action: &'static str) -> impl FnOnce(libbpf_rs::Error) -> Failure {
     move |source| Failure::Libbpf(action, source)
 }
 
-fn start(max_entries: u32) -> Result<Tracker, Failure> {
+fn start(builder: &Builder, max_entries: u32) -> Result<Tracker, Failure> {
     // The skeleton borrows this, so it ends with this function. What is kept of
     // it, links and file descriptors, stands alone.
     let mut storage = MaybeUninit::uninit();
     let mut open = KamapSkelBuilder::default()
         .open(&mut storage)
         .map_err(failed_to("open the BPF object"))?;
-    configure(&mut open, max_entries)?;
+    configure(&mut open, builder, max_entries)?;
     let skel = open.load().map_err(failed_to("load the BPF programs"))?;
 
     let (maps, progs) = (&skel.maps, &skel.progs);
     let table = Table::new(share(maps.processes.as_fd())?);
     let counters = share(maps.counters.as_fd())?;
     let globals = share(maps.bss.as_fd())?;
+    let events = if builder.events == Kinds::default() {
+        None
+    } else {
+        let ring = RingBuf::from_fd(duplicate(maps.events.as_fd())?).map_err(Error::from)?;
+        Some(Events::new(ring, share(maps.bss.as_fd())?))
+    };
     let mut links = Vec::new();
     let mut programs = Vec::new();
     // Exit first: else a process that starts and ends in between would stay.
@@ -127,6 +169,7 @@ fn start(max_entries: u32) -> Result<Tracker, Failure> {
         refused_before: AtomicU64::new(0),
         programs,
         table,
+        events,
         counters,
         globals,
         clock: Clock::measure(),
@@ -134,7 +177,12 @@ fn start(max_entries: u32) -> Result<Tracker, Failure> {
 }
 
 /// Fits the programs to this kernel and the table to its size.
-fn configure(open: &mut OpenKamapSkel<'_>, max_entries: u32) -> Result<(), Failure> {
+fn configure(
+    open: &mut OpenKamapSkel<'_>,
+    builder: &Builder,
+    max_entries: u32,
+) -> Result<(), Failure> {
+    let ring_size = builder.ring_size.unwrap_or(RING_SIZE);
     let kernel = Btf::from_vmlinux().map_err(failed_to("read the kernel's BTF"))?;
     let rodata = open
         .maps
@@ -142,6 +190,19 @@ fn configure(open: &mut OpenKamapSkel<'_>, max_entries: u32) -> Result<(), Failu
         .as_deref_mut()
         .expect("the object has read-only data");
     rodata.has_group_dead = exit_tells_group_dead(&kernel).into();
+    rodata.wanted_events = builder.events.0;
+    rodata.max_args = builder.max_args.unwrap_or(MAX_ARGS).min(LONGEST_ARGS);
+    rodata.wake_at = ring_size / 4;
+    let events = &mut open.maps.events;
+    if builder.events == Kinds::default() {
+        events
+            .set_autocreate(false)
+            .map_err(failed_to("leave out the ring of events"))?;
+    } else {
+        events
+            .set_max_entries(ring_size)
+            .map_err(failed_to("set the size of the ring of events"))?;
+    }
     if has_helper(&kernel, "BPF_FUNC_copy_from_user_task") {
         open.progs.seed.set_flags(libbpf_sys::BPF_F_SLEEPABLE);
     }
@@ -239,6 +300,7 @@ pub struct Tracker {
     /// How many writes to the table had come to nothing before `seed` last ran.
     refused_before: AtomicU64,
     table: Table,
+    events: Option<Events>,
     counters: Map<PerCpuArray<kamap_counters>>,
     globals: Map<Array<bss>>,
     clock: Clock,
@@ -253,6 +315,15 @@ impl Tracker {
     /// The live processes.
     pub fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// The reader of the stream of events, once: `None` after that, and if
+    /// [`Builder::events`] asked for none.
+    ///
+    /// The stream begins when the programs are attached. What nobody reads waits in
+    /// the ring as long as there is room; the table does not depend on it.
+    pub fn take_events(&mut self) -> Option<Events> {
+        self.events.take()
     }
 
     /// Converts the times of this tracker to the time of day.
@@ -307,11 +378,13 @@ impl Tracker {
     ///
     /// [`Error::Map`] or [`Error::System`], where the kernel does not tell.
     pub fn losses(&self) -> Result<Losses> {
-        let refused = self.globals.get(0)?.map_or(0, |bss| bss.first_refused);
+        let globals = self.globals.get(0)?;
+        let refused = globals.map_or(0, |bss| bss.first_refused);
         let counters = self.counters()?;
         Ok(Losses {
             table_full: counters.table_full,
             first_refused_pid: (refused != 0).then_some(refused),
+            ring_full: globals.map_or(0, |bss| bss.events_lost),
             missed_runs: counters.skipped + self.recursion_misses()?,
             args_cut: counters.args_cut,
         })

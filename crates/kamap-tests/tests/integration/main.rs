@@ -3,6 +3,7 @@
 mod cases;
 mod command;
 mod errors;
+mod events;
 mod fixtures;
 mod maps;
 mod programs;

@@ -42,9 +42,7 @@ impl<T: Kind> Map<T> {
     /// [`Error::NotAMap`], [`Error::WrongKind`], [`Error::WrongSize`].
     pub fn from_fd(fd: OwnedFd) -> Result<Self> {
         let info = sys::info(fd.as_fd()).map_err(|source| Error::NotAMap { source })?;
-        let name = info.name.map(i8::cast_unsigned);
-        let len = name.iter().position(|&byte| byte == 0);
-        let name = String::from_utf8_lossy(&name[..len.unwrap_or(name.len())]).into_owned();
+        let name = sys::name(&info);
         if info.type_ != T::TYPE {
             return Err(Error::WrongKind {
                 map: name,

@@ -23,6 +23,7 @@ mod data;
 mod error;
 mod hash;
 mod map;
+mod ring;
 mod sys;
 
 pub use array::{Array, PerCpuArray};
@@ -31,3 +32,4 @@ pub use data::MapData;
 pub use error::{Error, Result};
 pub use hash::{Hash, Put};
 pub use map::{Kind, Map};
+pub use ring::RingBuf;

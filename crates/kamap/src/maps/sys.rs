@@ -26,6 +26,13 @@ pub(super) fn info(fd: BorrowedFd<'_>) -> io::Result<libbpf_sys::bpf_map_info> {
     Ok(info)
 }
 
+/// Name of the map, as the kernel has it.
+pub(super) fn name(info: &libbpf_sys::bpf_map_info) -> String {
+    let name = info.name.map(i8::cast_unsigned);
+    let len = name.iter().position(|&byte| byte == 0);
+    String::from_utf8_lossy(&name[..len.unwrap_or(name.len())]).into_owned()
+}
+
 pub(super) fn create<K: MapData, V: MapData>(
     kind: u32,
     name: &CStr,

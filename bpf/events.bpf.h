@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The stream of events: one ring, so that their order is that of the kernel.
+ *
+ * A record is reserved and filled in place. Only sizes that the verifier knows can
+ * be reserved, so the smallest of some that has room is taken.
+ */
+#ifndef EVENTS_BPF_H
+#define EVENTS_BPF_H
+
+#include "kernel.bpf.h"
+
+/* Which to tell of: bits of enum kamap_event_kind. Set before loading. */
+const volatile u32 wanted_events = 0;
+
+/* The most bytes of arguments in a record, up to KAMAP_MAX_ARGS. Set before loading. */
+const volatile u32 max_args = 4096;
+
+/* The reader is woken when this many bytes wait. Set before loading. */
+const volatile u32 wake_at = 0;
+
+/* How many events got into the ring, and how many found no room. */
+u64 events_put = 0;
+u64 events_lost = 0;
+
+/* Created only where events are wanted, its size is set before loading. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} events SEC(".maps");
+
+/* Whether somebody wants to hear of `kind`. */
+static __always_inline int event_wanted(enum kamap_event_kind kind)
+{
+	return wanted_events & kind;
+}
+
+static __always_inline void event_count_lost(void)
+{
+	__sync_fetch_and_add(&events_lost, 1);
+}
+
+/*
+ * Reserves a record with room for `room` bytes of text, known to the verifier, and
+ * fills in what all have.
+ */
+static __always_inline struct kamap_event *event_reserve(enum kamap_event_kind kind, u64 time,
+							 const struct kamap_facts *facts, u32 room)
+{
+	struct kamap_event *event;
+
+	event = bpf_ringbuf_reserve(&events, sizeof(*event) + room, 0);
+	if (!event) {
+		event_count_lost();
+		return NULL;
+	}
+	event->kind = kind;
+	event->time = time;
+	event->cpu_time = 0;
+	event->max_rss = 0;
+	event->status = 0;
+	bpf_probe_read_kernel(&event->facts, sizeof(event->facts), facts);
+	return event;
+}
+
+/* A record with the process as its row has it, text included. */
+static __always_inline struct kamap_event *event_of_row(enum kamap_event_kind kind, u64 time,
+							const struct kamap_process *row)
+{
+	u32 len = row->facts.exe_len + row->facts.file_len + row->facts.args_kept;
+	struct kamap_event *event;
+	u32 room;
+
+	if (len <= 96)
+		room = 96;
+	else if (len <= 192)
+		room = 192;
+	else if (len <= 352)
+		room = 352;
+	else if (len <= KAMAP_TEXT_LEN)
+		room = KAMAP_TEXT_LEN;
+	else
+		return NULL;	/* for the verifier: no row has more */
+	event = event_reserve(kind, time, &row->facts, room);
+	if (event)
+		bpf_probe_read_kernel(event + 1, len, row->text);
+	return event;
+}
+
+/*
+ * Gives the record its place in the stream. Not inlined, so that the object's BTF
+ * has a function of this type: it is from there that user space gets the struct.
+ */
+static __noinline void event_number(struct kamap_event *event)
+{
+	event->lost = *(volatile u64 *)&events_lost;
+	event->seq = __sync_fetch_and_add(&events_put, 1);
+}
+
+/*
+ * Hands the record over. Waking the reader costs more than all else here, so it is
+ * done only when the bytes that wait pass wake_at; now and then the reader looks by
+ * itself.
+ */
+static __always_inline void event_submit(struct kamap_event *event)
+{
+	u64 waiting = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+	u64 flags = BPF_RB_NO_WAKEUP;
+
+	if (waiting >= wake_at && waiting - sizeof(*event) < wake_at)
+		flags = BPF_RB_FORCE_WAKEUP;
+	event_number(event);
+	bpf_ringbuf_submit(event, flags);
+}
+
+#endif

@@ -1,0 +1,392 @@
+//! The stream of events, against what wait() says.
+
+use std::collections::HashMap;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use kamap::{End, Event, EventKind, Events, Item, Kinds, Tracker};
+use kamap_tests::{Held, eventually};
+use rstest::rstest;
+
+use crate::fixtures::{row, snapshot};
+use crate::programs::{FORKED, HELD, THREADS, Tiny, held};
+
+/// A tracker with all events, and their reader.
+#[track_caller]
+fn tracker() -> (Tracker, Stream) {
+    with(Tracker::builder().events(Kinds::ALL))
+}
+
+#[track_caller]
+fn with(builder: kamap::Builder) -> (Tracker, Stream) {
+    let mut tracker = builder.start().expect("the tracker starts");
+    let events = tracker.take_events().expect("they were asked for");
+    assert!(tracker.take_events().is_none(), "there is one reader");
+    let stream = Stream {
+        events,
+        all: Vec::new(),
+        lost: 0,
+    };
+    (tracker, stream)
+}
+
+/// What has been read.
+struct Stream {
+    events: Events,
+    all: Vec<Event>,
+    lost: u64,
+}
+
+impl Stream {
+    /// Reads what there is.
+    #[track_caller]
+    fn read(&mut self) {
+        let (all, lost) = (&mut self.all, &mut self.lost);
+        let read = self.events.read(Duration::ZERO, |item| match item {
+            Item::Event(event) => {
+                assert_eq!(event.seq, all.len() as u64, "no number is left out");
+                all.push(event);
+            }
+            Item::Lost(count) => *lost += count,
+            _ => panic!("an unknown item"),
+        });
+        read.expect("it can be read");
+    }
+
+    /// Reads on until `pid` has ended; returns its events.
+    #[track_caller]
+    fn life(&mut self, pid: u32) -> Vec<Event> {
+        eventually("its end is told", || {
+            self.read();
+            let of_pid = |event: &&Event| event.process.pid == pid;
+            let life: Vec<_> = self.all.iter().filter(of_pid).cloned().collect();
+            life.last()
+                .is_some_and(|event| end(event).is_some())
+                .then_some(life)
+        })
+    }
+}
+
+fn end(event: &Event) -> Option<End> {
+    match event.kind {
+        EventKind::Exit(end) => Some(end),
+        _ => None,
+    }
+}
+
+/// `fork`, `exec` or `exit` of each.
+fn kinds(events: &[Event]) -> Vec<&'static str> {
+    let kind = |event: &Event| match event.kind {
+        EventKind::Fork => "fork",
+        EventKind::Exec => "exec",
+        EventKind::Exit(_) => "exit",
+        _ => "other",
+    };
+    events.iter().map(kind).collect()
+}
+
+#[test]
+fn a_life_is_told_from_fork_to_exit() {
+    let (tracker, mut stream) = tracker();
+    let child = Held::start(held().args(["7", "two words"]));
+    let pid = child.pid();
+    let process = row(&tracker, pid).expect("it has exec'd");
+    assert_eq!(child.release().code(), Some(7));
+    let life = stream.life(pid);
+    assert_eq!(kinds(&life), ["fork", "exec", "exit"]);
+    let [fork, exec, exit] = &life[..] else {
+        panic!("three events: {life:?}");
+    };
+    assert!(fork.time < exec.time && exec.time < exit.time);
+    assert_eq!(fork.process.ppid, std::process::id());
+    assert_eq!(fork.time, fork.process.start_time);
+    assert_eq!(exec.process, process);
+    assert_eq!(Some(exec.time), process.last_exec_time);
+    assert_eq!(
+        exit.process, process,
+        "an exit has the last exec's arguments"
+    );
+    let end = end(exit).expect("it is an exit");
+    assert_eq!((end.exit_code(), end.signal()), (Some(7), None));
+    assert!(!end.core_dumped() && !end.success());
+    assert!(end.max_rss >= 100 * 1024, "{end:?}");
+    assert!(end.cpu_time < exit.time - fork.time);
+}
+
+/// Runs a program that ends by itself or is killed.
+fn run(script: &str) -> (u32, ExitStatus) {
+    let mut child = Command::new("bash")
+        .args(["-c", script])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let pid = child.id();
+    (pid, child.wait().expect("it can be waited for"))
+}
+
+#[rstest]
+#[case::success("exit 0")]
+#[case::failure("exit 1")]
+#[case::all_bits("exit 255")]
+#[case::killed("kill -KILL $$")]
+#[case::terminated("kill -TERM $$")]
+#[case::dumped("ulimit -c unlimited; cd ${TMPDIR:-/tmp}; kill -ABRT $$")]
+#[case::not_dumped("ulimit -c 0; kill -SEGV $$")]
+fn an_exit_has_the_status_of_wait(#[case] script: &str) {
+    let (_tracker, mut stream) = tracker();
+    let (pid, status) = run(script);
+    let life = stream.life(pid);
+    let exits: Vec<_> = life.iter().filter_map(end).collect();
+    let [end] = exits[..] else {
+        panic!("one exit: {life:?}");
+    };
+    assert_eq!(end.status, status.into_raw());
+    assert_eq!(
+        (end.exit_code(), end.signal(), end.core_dumped()),
+        (status.code(), status.signal(), status.core_dumped())
+    );
+}
+
+#[rstest]
+#[case::leader_first("leader-first", 1)]
+#[case::together("together", 1)]
+#[case::exec("exec", 2)]
+fn threads_that_leave_or_exec_are_one_life(#[case] what: &str, #[case] execs: usize) {
+    let (_tracker, mut stream) = tracker();
+    for _ in 0..20 {
+        let child = Held::start(Command::new(THREADS).args([what, "/bin/true"]));
+        let pid = child.pid();
+        let status = child.release();
+        let life = stream.life(pid);
+        let mut expected = vec!["exec"; execs];
+        expected.insert(0, "fork");
+        expected.push("exit");
+        assert_eq!(kinds(&life), expected);
+        let end = life.last().and_then(end).expect("it has ended");
+        assert_eq!(end.status, status.into_raw());
+    }
+}
+
+#[test]
+fn a_fork_without_exec_is_told_of() {
+    let (_tracker, mut stream) = tracker();
+    let mut parent = Held::start(&mut Command::new(FORKED));
+    let pid = parent.said().parse().expect("it prints a PID");
+    parent.let_go();
+    assert_eq!(parent.line(), "0", "the child has been waited for");
+    let life = stream.life(pid);
+    assert_eq!(kinds(&life), ["fork", "exit"]);
+    assert_eq!(life[0].process.ppid, parent.pid());
+    assert_eq!(life[1].process.execs, 0);
+}
+
+#[test]
+fn what_was_alive_before_ends_once() {
+    let before = Held::start(&mut held());
+    let (_tracker, mut stream) = tracker();
+    let pid = before.pid();
+    assert!(before.release().success());
+    assert_eq!(kinds(&stream.life(pid)), ["exit"]);
+}
+
+#[rstest]
+#[case::short(4096, 10, 10)]
+#[case::longer_than_a_row(4096, 1, 1_000)]
+#[case::many(4096, 300, 12)]
+#[case::cut(4096, 1, 10_000)]
+#[case::a_long_bound(131_072, 1, 100_000)]
+#[case::cut_at_a_long_bound(131_072, 3, 100_000)]
+#[case::a_short_bound(100, 10, 100)]
+fn arguments_are_whole_up_to_the_bound(
+    #[case] bound: u32,
+    #[case] count: usize,
+    #[case] len: usize,
+) {
+    let (_tracker, mut stream) = with(Tracker::builder().events(Kinds::ALL).max_args(bound));
+    let arguments: Vec<_> = (0..count)
+        .map(|i| format!("{i}{}", "x".repeat(len)))
+        .collect();
+    let child = Held::start(held().arg("0").args(&arguments));
+    let pid = child.pid();
+    assert!(child.release().success());
+    let life = stream.life(pid);
+    let exec = &life[1].process;
+    let mut given = vec![HELD.to_owned(), "0".to_owned()];
+    given.extend(arguments);
+    let given: Vec<u8> = given
+        .iter()
+        .flat_map(|arg| [arg.as_bytes(), b"\0"].concat())
+        .collect();
+    let kept: Vec<u8> = exec
+        .args()
+        .flat_map(|arg| [arg.as_encoded_bytes(), b"\0"].concat())
+        .collect();
+    // What fits a row comes whole, even beyond the bound.
+    let cut = given.len() > (bound as usize).max(600);
+    assert_eq!(exec.args_cut, cut, "{} bytes", given.len());
+    if cut {
+        // The last argument that was kept is not ended by a NUL of its own.
+        let kept = kept.strip_suffix(b"\0").expect("it was added above");
+        assert!(given.starts_with(kept));
+        assert!(
+            kept.len() >= (bound as usize).min(600) - 1,
+            "{}",
+            kept.len()
+        );
+        assert!(kept.len() <= (bound as usize).max(672));
+    } else {
+        assert_eq!(kept, given);
+    }
+    assert_eq!(life[1].process.exe(), life[2].process.exe());
+}
+
+#[test]
+fn every_process_of_two_workers_is_told_of_in_order() {
+    const LIVES: usize = 3_000;
+    let tiny = &Tiny::new();
+    let (tracker, mut stream) = with(Tracker::builder().events(Kinds::ALL).ring_size(16 << 20));
+    let ran: Vec<(u32, usize)> = thread::scope(|scope| {
+        let worker = |worker: usize| {
+            move || {
+                let life = |i: usize| {
+                    let number = worker * LIVES + i;
+                    let mut command = Command::new(tiny.path());
+                    command
+                        .arg(number.to_string())
+                        .stdin(Stdio::null())
+                        .stdout(Stdio::null());
+                    let mut child = command.spawn().expect("it starts");
+                    let pid = child.id();
+                    assert!(child.wait().expect("it ends").success());
+                    (pid, number)
+                };
+                (0..LIVES).map(life).collect::<Vec<_>>()
+            }
+        };
+        let workers = [scope.spawn(worker(0)), scope.spawn(worker(1))];
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("it ends"))
+            .collect()
+    });
+    for (pid, _) in [&ran[LIVES - 1], &ran[2 * LIVES - 1]] {
+        stream.life(*pid);
+    }
+    let mut lives: HashMap<(u32, Duration), Vec<Event>> = HashMap::new();
+    for event in stream.all {
+        let identity = (event.process.pid, event.process.start_time);
+        lives.entry(identity).or_default().push(event);
+    }
+    let mut found = HashMap::new();
+    for (&(pid, _), life) in &lives {
+        if kinds(life) != ["fork", "exec", "exit"] {
+            continue;
+        }
+        // Other tests run the same program without one.
+        if let Some(number) = life[1].process.args().nth(1)
+            && life[1].process.comm() == "tiny"
+        {
+            let number: usize = number
+                .to_str()
+                .and_then(|number| number.parse().ok())
+                .expect("a number");
+            assert!(found.insert(number, pid).is_none(), "{number} came twice");
+            assert!(end(&life[2]).expect("it is an exit").success());
+        }
+    }
+    for (pid, number) in ran {
+        assert_eq!(found.get(&number), Some(&pid), "number {number}");
+    }
+    assert_eq!(
+        (
+            stream.lost,
+            tracker.losses().expect("it can be read").total()
+        ),
+        (0, 0)
+    );
+}
+
+#[test]
+fn what_finds_no_room_is_counted_and_the_table_stays_exact() {
+    const LIVES: u64 = 2_000;
+    let tiny = Tiny::new();
+    let (tracker, mut stream) = with(Tracker::builder().events(Kinds::ALL).ring_size(65_536));
+    // Nobody reads meanwhile.
+    for _ in 0..LIVES {
+        tiny.run();
+    }
+    let child = tiny.start();
+    assert!(row(&tracker, child.pid()).is_some());
+    let found = tracker.verify().expect("the kernel tells");
+    assert!(found.is_exact(), "{found:?}");
+
+    eventually("all that happened was delivered or lost", || {
+        stream.read();
+        let seen = tracker.seen().expect("it can be read");
+        let produced = seen.fork + seen.exec + seen.exit;
+        (stream.all.len() as u64 + stream.lost == produced).then_some(())
+    });
+    assert!(stream.lost > LIVES, "{}", stream.lost);
+    assert_eq!(
+        tracker.losses().expect("it can be read").ring_full,
+        stream.lost
+    );
+
+    // There is room again.
+    let pid = child.pid();
+    assert!(child.release().success());
+    assert_eq!(kinds(&stream.life(pid)), ["exit"]);
+}
+
+#[test]
+fn a_table_rebuilt_from_the_stream_is_the_kernels() {
+    let tiny = Tiny::new();
+    let (tracker, mut stream) = with(Tracker::builder().events(Kinds::ALL).ring_size(16 << 20));
+    let mut rebuilt = snapshot(&tracker);
+    let children: Vec<_> = (0..50).map(|_| tiny.start()).collect();
+    for _ in 0..500 {
+        tiny.run();
+    }
+    let mut at = 0;
+    eventually("both are the same", || {
+        stream.read();
+        for event in &stream.all[at..] {
+            let process = &event.process;
+            match event.kind {
+                EventKind::Exit(_) => {
+                    rebuilt.remove(&process.pid);
+                }
+                _ => {
+                    rebuilt.insert(process.pid, process.clone());
+                }
+            }
+        }
+        at = stream.all.len();
+        let rows = snapshot(&tracker);
+        let same = |(pid, row): (&u32, &kamap::Process)| {
+            let rebuilt = rebuilt.get(pid);
+            rebuilt.is_some_and(|process| {
+                (process.start_time, process.execs) == (row.start_time, row.execs)
+            })
+        };
+        (rows.len() == rebuilt.len() && rows.iter().all(same)).then_some(())
+    });
+    assert!(
+        children
+            .iter()
+            .all(|child| rebuilt.contains_key(&child.pid()))
+    );
+}
+
+#[test]
+fn kinds_that_nobody_asked_for_are_not_told() {
+    let (_tracker, mut stream) = with(Tracker::builder().events(Kinds::EXIT));
+    for _ in 0..3 {
+        let (pid, _) = run("exit 0");
+        assert_eq!(kinds(&stream.life(pid)), ["exit"]);
+    }
+    let mut quiet = Tracker::builder().start().expect("the tracker starts");
+    assert!(quiet.take_events().is_none());
+}
