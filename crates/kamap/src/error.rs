@@ -199,6 +199,9 @@ fn refused_map(log: &str, name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

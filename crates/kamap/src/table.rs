@@ -246,10 +246,13 @@ fn path(parts: [(bool, &[u8]); 3]) -> OsString {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    fn row(exe: &[u8], file: &[u8], args: &[u8]) -> kamap_process {
+    pub(super) fn row(exe: &[u8], file: &[u8], args: &[u8]) -> kamap_process {
         let facts = kamap_facts {
             exe_len: exe.len() as u16,
             file_len: file.len() as u16,
