@@ -33,8 +33,61 @@ fn acts(c: char) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use regex::Regex;
+
     use super::*;
+
+    pub(in super::super) fn config(cases: u32) -> ProptestConfig {
+        ProptestConfig {
+            cases,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        }
+    }
+
+    /// Bytes, words, and what terminals act on.
+    pub(in super::super) fn any_name() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            any::<[u8; 8]>().prop_map(|bytes| bytes.to_vec()),
+            any::<char>().prop_map(|c| c.to_string().into_bytes()),
+            Just(b"word ".to_vec()),
+            Just("日本".into()),
+            Just(b"\x1b]0;owned\x07\n".to_vec()),
+            Just("\u{202e}\u{9b}\u{2028}".into()),
+        ];
+        vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    /// Of all characters those that a terminal may act on, by Unicode's own account:
+    /// controls, line and paragraph separators, what turns the direction around.
+    const ACTIVE: &str = r"[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]";
+
+    #[test]
+    fn no_character_that_acts_is_left() {
+        let all: String = ('\0'..=char::MAX).collect();
+        let active = Regex::new(ACTIVE).expect("it is a regular expression");
+        assert!(active.find_iter(&all).count() > 70);
+        assert_eq!(active.find(&escape(OsStr::new(&all))), None);
+    }
+
+    proptest! {
+        #![proptest_config(config(2048))]
+
+        #[test]
+        fn what_is_escaped_is_harmless_and_harmless_text_is_not_escaped(name in any_name()) {
+            let once = escaped(&name);
+            prop_assert!(!once.chars().any(acts), "{}", once);
+            prop_assert_eq!(escaped(once.as_bytes()), once);
+            if let Ok(text) = str::from_utf8(&name)
+                && !text.chars().any(acts)
+            {
+                prop_assert_eq!(escaped(&name), text);
+            }
+        }
+    }
 
     fn escaped(bytes: &[u8]) -> String {
         escape(OsStr::from_bytes(bytes))

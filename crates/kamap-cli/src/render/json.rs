@@ -23,22 +23,25 @@ impl<W: Write> Json<W> {
             out: BufWriter::new(out),
         }
     }
+
+    fn line(&mut self, table: &TableLine) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, table)?;
+        self.out.write_all(b"\n")?;
+        self.out.flush()
+    }
 }
 
 impl<W: Write> Output for Json<W> {
     fn table(&mut self, view: &View) -> io::Result<()> {
         let rows = view.processes.iter().map(|process| row(view, process));
-        let table = TableLine {
+        self.line(&TableLine {
             v: VERSION,
             r#type: "table",
             time: rfc3339(view.system_time(view.time)),
             processes: rows.collect(),
             losses: losses(&view.losses),
             seen: seen(&view.seen),
-        };
-        serde_json::to_writer(&mut self.out, &table)?;
-        self.out.write_all(b"\n")?;
-        self.out.flush()
+        })
     }
 
     fn summary(&mut self, view: &View) -> io::Result<()> {
@@ -56,7 +59,7 @@ struct TableLine {
     seen: SeenObject,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct Row {
     pid: u32,
     ppid: u32,
@@ -143,7 +146,77 @@ pub(super) fn rfc3339(time: SystemTime) -> String {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::super::escape::tests::{any_name, config};
     use super::*;
+
+    fn any_text() -> impl Strategy<Value = String> {
+        any_name().prop_map(|name| String::from_utf8_lossy(&name).into_owned())
+    }
+
+    prop_compose! {
+        fn any_row()(
+            numbers in any::<[u32; 5]>(),
+            comm in any_text(),
+            exe in proptest::option::of(any_text()),
+            args in vec(any_text(), 0..4),
+            args_cut in any::<bool>(),
+            start_time in any::<u32>(),
+            wide in any::<[u64; 2]>(),
+        ) -> Row {
+            let [pid, ppid, uid, gid, execs] = numbers;
+            let [age_ns, cgroup_id] = wide;
+            let start_time = rfc3339(UNIX_EPOCH + Duration::from_secs(start_time.into()));
+            Row {
+                pid, ppid, uid, gid, comm, exe, args, args_cut, start_time, age_ns, execs,
+                origin: "exec", cgroup_id,
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(config(1024))]
+
+        #[test]
+        fn any_table_is_one_line_of_json_that_says_the_same(
+            processes in vec(any_row(), 0..3),
+            numbers in any::<[u64; 4]>(),
+            first_refused_pid in any::<Option<u32>>(),
+        ) {
+            let [table_full, missed_runs, args_cut, count] = numbers;
+            let table = TableLine {
+                v: VERSION,
+                r#type: "table",
+                time: rfc3339(UNIX_EPOCH),
+                processes,
+                losses: LossesObject { table_full, first_refused_pid, missed_runs, args_cut },
+                seen: SeenObject { fork: count, exec: count, exit: count },
+            };
+            let mut out = Vec::new();
+            Json::new(&mut out).line(&table)?;
+            let text = str::from_utf8(&out)?;
+            let line = text.strip_suffix('\n').expect("it is a whole line");
+            prop_assert!(!line.contains(|c| c < ' '), "{}", line);
+
+            let read: Value = serde_json::from_str(line)?;
+            prop_assert_eq!(&read["v"], &Value::from(1));
+            prop_assert_eq!(&read["losses"]["table_full"], &Value::from(table_full));
+            prop_assert_eq!(&read["losses"]["first_refused_pid"], &Value::from(first_refused_pid));
+            prop_assert_eq!(&read["seen"]["fork"], &Value::from(count));
+            let rows = read["processes"].as_array().expect("there are rows");
+            prop_assert_eq!(rows.len(), table.processes.len());
+            for (read, row) in rows.iter().zip(table.processes) {
+                prop_assert_eq!(&read["pid"], &Value::from(row.pid));
+                prop_assert_eq!(&read["comm"], &Value::from(row.comm));
+                prop_assert_eq!(&read["exe"], &Value::from(row.exe));
+                prop_assert_eq!(&read["args"], &Value::from(row.args));
+                prop_assert_eq!(&read["age_ns"], &Value::from(row.age_ns));
+            }
+        }
+    }
 
     #[test]
     fn times_have_nine_digits() {
