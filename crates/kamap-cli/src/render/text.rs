@@ -4,8 +4,11 @@ use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, presets};
+use comfy_table::{
+    CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, Width, presets,
+};
 use kamap::{Losses, Process, Seen};
+use textwrap::core::display_width;
 use uzers::{Users, UsersCache};
 
 use super::View;
@@ -15,6 +18,11 @@ use super::escape::escape;
 const CUT: &str = "…";
 
 const HEADER: [&str; 7] = ["PID", "PPID", "USER", "AGE", "EXECS", "COMM", "COMMAND"];
+
+/// Place of the column COMM, and how wide it gets on a screen: as long as a name of
+/// the kernel's.
+const COMM: usize = 5;
+const COMM_WIDTH: u16 = 15;
 
 /// Renders views; remembers the names of users.
 #[derive(Default)]
@@ -26,36 +34,8 @@ impl Text {
     /// The table of these processes, a line each after the header, cut to
     /// `width` columns if there is one.
     pub(super) fn table(&self, view: &View, processes: &[Process], width: Option<u16>) -> String {
-        let mut table = Table::new();
-        table
-            .load_style(presets::NOTHING)
-            .set_truncation_indicator(CUT)
-            // Lines are cut at any column, not between words.
-            .set_delimiter('\0')
-            .set_header(one_line(HEADER));
-        for process in processes {
-            table.add_row(one_line(self.row(view, process)));
-        }
-        for (name, column) in HEADER.iter().zip(table.column_iter_mut()) {
-            column.set_padding((0, 1));
-            if matches!(*name, "PID" | "PPID" | "AGE" | "EXECS") {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-            if *name != "COMMAND" {
-                column.set_constraint(ColumnConstraint::ContentWidth);
-            }
-        }
-        match width {
-            Some(width) => {
-                table
-                    .set_content_arrangement(ContentArrangement::Dynamic)
-                    .set_width(width);
-            }
-            None => {
-                table.set_content_arrangement(ContentArrangement::Disabled);
-            }
-        }
-        table.trim_fmt()
+        let rows = processes.iter().map(|process| self.row(view, process));
+        lay_out(rows, width)
     }
 
     fn row(&self, view: &View, process: &Process) -> [String; 7] {
@@ -77,6 +57,65 @@ impl Text {
             None => uid.to_string(),
         }
     }
+}
+
+/// Header and rows, a line each.
+fn lay_out(rows: impl Iterator<Item = [String; 7]>, width: Option<u16>) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_truncation_indicator(CUT)
+        // Lines are cut at any column, not between words.
+        .set_delimiter('\0')
+        .set_header(one_line(HEADER));
+    let mut comms_are_long = false;
+    for row in rows {
+        comms_are_long |= display_width(&row[COMM]) > COMM_WIDTH.into();
+        table.add_row(one_line(row));
+    }
+    for (name, column) in HEADER.iter().zip(table.column_iter_mut()) {
+        column.set_padding((0, 1));
+        if matches!(*name, "PID" | "PPID" | "AGE" | "EXECS") {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        if *name != "COMMAND" {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+    match width {
+        Some(width) => {
+            table
+                .set_content_arrangement(ContentArrangement::Dynamic)
+                .set_width(width);
+            // Escaped, a name can be so long that it would leave the others no room.
+            if comms_are_long && let Some(column) = table.column_mut(COMM) {
+                column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(COMM_WIDTH + 1)));
+            }
+            // Columns that are shown whole may not fit a narrow terminal.
+            let lines: Vec<_> = table
+                .trim_fmt()
+                .lines()
+                .map(|line| cut(line, width.into()).to_owned())
+                .collect();
+            lines.join("\n")
+        }
+        None => {
+            table.set_content_arrangement(ContentArrangement::Disabled);
+            table.trim_fmt()
+        }
+    }
+}
+
+/// As much of `line` as takes no more than `width` columns.
+fn cut(line: &str, width: usize) -> &str {
+    let mut taken = 0;
+    for (at, c) in line.char_indices() {
+        taken += display_width(c.encode_utf8(&mut [0; 4]));
+        if taken > width {
+            return &line[..at];
+        }
+    }
+    line
 }
 
 fn one_line(cells: impl Into<Row>) -> Row {
@@ -153,9 +192,50 @@ fn age(age: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
     use rstest::rstest;
 
+    use super::super::escape::tests::{any_name, config};
     use super::*;
+
+    proptest! {
+        #![proptest_config(config(512))]
+
+        #[test]
+        fn each_row_is_a_line_and_fits(
+            names in vec((any_name(), any_name()), 0..4),
+            width in prop_oneof![Just(None), (1..200_u16).prop_map(Some)],
+        ) {
+            let rows: Vec<_> = names
+                .iter()
+                .map(|(comm, command)| {
+                    let [comm, command] = [&comm[..comm.len().min(15)], command];
+                    let shown = |bytes| escape(OsStr::from_bytes(bytes));
+                    let text = |text: &str| text.to_owned();
+                    [text("1"), text("2"), text("root"), text("2m 5s"), text("0"),
+                     shown(comm), shown(command)]
+                })
+                .collect();
+            let table = lay_out(rows.clone().into_iter(), width);
+            let lines: Vec<_> = table.lines().collect();
+            prop_assert_eq!(lines.len(), 1 + rows.len(), "{}", table);
+            for line in lines.iter().filter(|_| width.is_some()) {
+                let taken = display_width(line);
+                prop_assert!(taken <= usize::from(width.unwrap_or_default()), "{}: {}", taken, line);
+            }
+            if width.is_some_and(|width| width >= 60) {
+                prop_assert!(lines[0].contains("COMMAND"), "{}", table);
+            }
+            if width.is_none() {
+                for (line, row) in lines[1..].iter().zip(&rows) {
+                    prop_assert!(line.ends_with(row[6].trim_end()), "{:?}: {:?}", line, row);
+                }
+            }
+        }
+    }
 
     #[rstest]
     #[case(0, "0s")]
