@@ -3,8 +3,14 @@
 //!
 //! - `leader-first`: the main thread has left already, with status 3; the other
 //!   one leaves with status 5.
-//! - `exec`: a thread that is not the main one execs the second argument.
+//! - `exec`: a thread that is not the main one execs the second argument, while eight
+//!   others run.
+//! - `exec-without-leader`: the main thread has left already; then another execs the
+//!   second argument, once it is told so by a line.
 //! - `together`: nine threads leave at once.
+//! - `many-together`: as many children as the second argument says, one after the other,
+//!   have nine threads that leave at once. Of each the PID is printed; when it has
+//!   been told by a line to go, its status.
 
 use std::ffi::CString;
 use std::io::{self, Read};
@@ -25,40 +31,104 @@ fn wait() {
         .expect("standard input can be read");
 }
 
+/// Execs `program` with nothing but its name.
+fn exec(program: &CString) -> ! {
+    let arguments = [program.as_ptr(), ptr::null()];
+    // SAFETY: the path and the list of arguments are terminated.
+    unsafe { libc::execv(program.as_ptr(), arguments.as_ptr()) };
+    panic!("exec failed: {}", io::Error::last_os_error());
+}
+
+/// Nine threads leave at once, this one among them.
+fn leave_together() -> ! {
+    let barrier: &Barrier = Box::leak(Box::new(Barrier::new(9)));
+    for status in 0..8 {
+        thread::spawn(move || {
+            barrier.wait();
+            leave(status);
+        });
+    }
+    barrier.wait();
+    leave(8);
+}
+
+/// Forks a child whose threads leave together once `input` is closed.
+fn fork_together(input: &mut io::PipeReader, waits: io::PipeWriter) -> i32 {
+    // SAFETY: this program has one thread.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        drop(waits);
+        input.read_to_end(&mut Vec::new()).expect("it can be read");
+        leave_together();
+    }
+    assert!(pid > 0, "{}", io::Error::last_os_error());
+    println!("{pid}");
+    io::stdin()
+        .read_line(&mut String::new())
+        .expect("standard input can be read");
+    drop(waits);
+    let mut status = 0;
+    // SAFETY: `status` is valid for writing.
+    unsafe { libc::waitpid(pid, &mut status, 0) };
+    status
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
+    let how = arguments.next().expect("it is told what to do");
     println!();
-    match arguments.next().as_deref() {
-        Some("leader-first") => {
+    let second = arguments.next();
+    let program = second
+        .clone()
+        .map(|path| CString::new(path).expect("it is a path"));
+    match &*how {
+        "leader-first" => {
             thread::spawn(|| {
                 wait();
                 leave(5);
             });
             leave(3);
         }
-        Some("exec") => {
-            let program = arguments.next().expect("it is told what to exec");
-            let program = CString::new(program).expect("it is a path");
-            let exec = thread::spawn(move || {
-                wait();
-                let arguments = [program.as_ptr(), ptr::null()];
-                // SAFETY: the path and the list of arguments are terminated.
-                unsafe { libc::execv(program.as_ptr(), arguments.as_ptr()) };
-                panic!("exec failed: {}", io::Error::last_os_error());
-            });
-            exec.join().expect("it does not return");
-        }
-        Some("together") => {
-            wait();
-            let barrier: &Barrier = Box::leak(Box::new(Barrier::new(9)));
-            for status in 0..8 {
+        "exec" => {
+            let program = program.expect("it is told what to exec");
+            for number in 0..8 {
+                // Half of them on a CPU, half asleep.
                 thread::spawn(move || {
-                    barrier.wait();
-                    leave(status);
+                    loop {
+                        if number % 2 == 0 {
+                            std::hint::spin_loop();
+                        } else {
+                            thread::park();
+                        }
+                    }
                 });
             }
-            barrier.wait();
-            leave(8);
+            let execs = thread::spawn(move || {
+                wait();
+                exec(&program);
+            });
+            execs.join().expect("it does not return");
+        }
+        "exec-without-leader" => {
+            let program = program.expect("it is told what to exec");
+            thread::spawn(move || {
+                io::stdin()
+                    .read_line(&mut String::new())
+                    .expect("standard input can be read");
+                exec(&program);
+            });
+            leave(3);
+        }
+        "together" => {
+            wait();
+            leave_together();
+        }
+        "many-together" => {
+            let count = second.expect("it is told how many");
+            for _ in 0..count.parse().expect("it is a number") {
+                let (mut input, waits) = io::pipe().expect("there are descriptors");
+                println!("{}", fork_together(&mut input, waits));
+            }
         }
         other => panic!("unknown argument {other:?}"),
     }

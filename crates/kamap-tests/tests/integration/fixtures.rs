@@ -1,6 +1,9 @@
 //! What the tests of the table have in common.
 
 use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use kamap::{Clock, Process, Tracker};
 use kamap_tests::{Stat, processes, ticks};
@@ -27,6 +30,31 @@ pub(crate) fn snapshot(tracker: &Tracker) -> HashMap<u32, Process> {
         assert!(twice.is_none(), "a PID came twice: {twice:?}");
     }
     rows
+}
+
+/// The rows of the children of a process.
+#[track_caller]
+pub(crate) fn children(tracker: &Tracker, pid: u32) -> Vec<Process> {
+    let snapshot = tracker.table().snapshot().expect("the table can be read");
+    snapshot
+        .into_iter()
+        .filter(|process| process.ppid == pid)
+        .collect()
+}
+
+/// Makes a file that can be executed; returns its path.
+#[track_caller]
+pub(crate) fn executable(folder: &Path, name: impl AsRef<Path>, content: &[u8]) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, content).expect("it can be written");
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("root may chmod");
+    path
+}
+
+/// Nothing that started since the tracker did has been lost.
+#[track_caller]
+pub(crate) fn nothing_lost(tracker: &Tracker) {
+    assert_eq!(tracker.losses().expect("it can be read").total(), 0);
 }
 
 /// What /proc says of a process, from its row.

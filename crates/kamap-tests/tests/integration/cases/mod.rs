@@ -5,6 +5,7 @@ mod end;
 mod exec;
 mod losses;
 mod reader;
+mod reuse;
 mod row;
 mod seed;
 mod start;

@@ -64,6 +64,23 @@ fn uid_and_gid_are_those_that_the_program_runs_with() {
 }
 
 #[test]
+fn a_user_that_a_process_becomes_is_shown_from_its_next_exec_on() {
+    let tracker = tracker();
+    let script = "echo; read x
+                  exec setpriv --reuid=4711 --regid=4712 --clear-groups sh -c 'echo; read x'";
+    let mut child = Held::start(Command::new("sh").args(["-c", script]));
+    let pid = child.pid();
+    let before = row(&tracker, pid).expect("it has exec'd");
+    assert_eq!((before.uid, before.gid, before.execs), (0, 0, 1));
+
+    child.say("\n");
+    assert_eq!(child.line(), "", "it has exec'd");
+    let process = row(&tracker, pid).expect("it has exec'd");
+    assert_eq!((process.uid, process.gid, process.execs), (4711, 4712, 3));
+    assert_eq!(as_stat(&process), stat(pid).expect("it is alive"));
+}
+
+#[test]
 fn a_setuid_program_shows_the_user_that_it_runs_as() {
     let tracker = tracker();
     let folder = tempfile::tempdir().expect("a folder can be made");

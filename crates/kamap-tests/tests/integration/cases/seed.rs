@@ -1,14 +1,17 @@
 //! Processes that were alive before the tracker.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use kamap::Origin;
+use kamap::{Origin, Tracker};
 use kamap_tests::{Held, eventually, stat};
 
-use crate::fixtures::{as_stat, compare_with_proc, row, tracker};
-use crate::programs::{Tiny, held};
+use crate::fixtures::{as_stat, compare_with_proc, nothing_lost, row, snapshot, tracker};
+use crate::programs::{CROWD, Tiny, held};
 
 #[test]
 fn what_was_alive_before_is_seeded_and_leaves_like_any_other() {
@@ -68,6 +71,120 @@ fn a_tracker_that_starts_amid_a_storm_is_exact() {
     for tracker in &trackers {
         compare_with_proc(tracker);
         assert_eq!(tracker.losses().expect("it can be read").total(), 0);
+    }
+}
+
+/// What all children of a [`Crowd`] do at one moment.
+#[derive(Clone, Copy, PartialEq)]
+enum Do {
+    End,
+    Exec,
+}
+
+/// Children that wait to do something, all on one CPU and there before all else.
+///
+/// A tracker that seeds on that CPU is stopped for them wherever it is, and goes on
+/// when all of them have done it: likely after it met one of them as it was.
+struct Crowd {
+    parent: Held,
+    pids: Vec<u32>,
+    cpu: usize,
+}
+
+impl Crowd {
+    const SIZE: usize = 200;
+
+    #[track_caller]
+    fn start(tiny: &Tiny, what: Do) -> Self {
+        // SAFETY: takes nothing.
+        let cpu = unsafe { libc::sched_getcpu() } as usize;
+        let mut command = Command::new(CROWD);
+        command.args([Self::SIZE.to_string(), cpu.to_string()]);
+        if what == Do::Exec {
+            command.arg(tiny.path());
+        }
+        let parent = Held::start(&mut command);
+        let pids = parent.said().split(' ').map(str::parse);
+        let pids: Vec<_> = pids.collect::<Result<_, _>>().expect("they are PIDs");
+        assert_eq!(pids.len(), Self::SIZE);
+        Self { parent, pids, cpu }
+    }
+
+    /// Starts a tracker, and has the children do it `delay` after its programs were
+    /// attached, which is when it begins to seed.
+    #[track_caller]
+    fn meet_tracker(&mut self, delay: Duration) -> Tracker {
+        let cpu = self.cpu;
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                eventually("its programs are attached", || attached().then_some(()));
+                let begun = Instant::now();
+                while begun.elapsed() < delay {
+                    std::hint::spin_loop();
+                }
+                self.parent.say("\n");
+            });
+            // In a thread, so that this one may run anywhere afterwards.
+            let tracker = scope.spawn(move || {
+                // SAFETY: a `cpu_set_t` is plain bits, of which none is set; then it
+                // is valid for reading.
+                let pinned = unsafe {
+                    let mut set: libc::cpu_set_t = std::mem::zeroed();
+                    libc::CPU_SET(cpu, &mut set);
+                    libc::sched_setaffinity(0, size_of_val(&set), &set)
+                };
+                assert_eq!(pinned, 0, "this test may run on its own CPU");
+                tracker()
+            });
+            tracker.join().expect("it starts")
+        })
+    }
+}
+
+/// Whether a tracker of this test, which has no other, has attached its programs.
+fn attached() -> bool {
+    let open = fs::read_dir("/proc/self/fd").expect("this test is alive");
+    let targets = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    let links = targets.filter(|target| target == Path::new("anon_inode:bpf_link"));
+    links.count() >= 3
+}
+
+#[test]
+fn what_ends_while_a_tracker_seeds_never_stays() {
+    let tiny = Tiny::new();
+    for round in 0..20 {
+        let mut crowd = Crowd::start(&tiny, Do::End);
+        let tracker = crowd.meet_tracker(Duration::from_micros(round * 30));
+        assert!(crowd.parent.release().success());
+        let rows = snapshot(&tracker);
+        let ghosts: Vec<_> = crowd.pids.iter().filter_map(|pid| rows.get(pid)).collect();
+        assert!(ghosts.is_empty(), "round {round}: {ghosts:?}");
+        nothing_lost(&tracker);
+    }
+}
+
+#[test]
+fn what_execs_while_a_tracker_seeds_is_not_overwritten() {
+    let tiny = Tiny::new();
+    for round in 0..20 {
+        let mut crowd = Crowd::start(&tiny, Do::Exec);
+        let tracker = crowd.meet_tracker(Duration::from_micros(round * 30));
+        for _ in &crowd.pids {
+            assert_eq!(crowd.parent.line(), "", "it has exec'd");
+        }
+        let rows = snapshot(&tracker);
+        for pid in &crowd.pids {
+            let process = rows.get(pid).expect("it is alive");
+            assert_eq!(
+                (process.origin, process.execs),
+                (Origin::Exec, 1),
+                "{process:?}"
+            );
+        }
+        assert!(crowd.parent.release().success());
+        let rows = snapshot(&tracker);
+        assert!(crowd.pids.iter().all(|pid| !rows.contains_key(pid)));
+        nothing_lost(&tracker);
     }
 }
 

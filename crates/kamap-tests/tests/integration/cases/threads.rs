@@ -1,13 +1,14 @@
 //! Threads: none is a row, and any of them may leave or exec.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::thread;
 
 use kamap::Origin;
 use kamap_tests::{Held, eventually, stat};
 
-use crate::fixtures::{row, tracker};
-use crate::programs::THREADS;
+use crate::fixtures::{as_stat, children, executable, nothing_lost, row, tracker};
+use crate::programs::{HELD, THREADS};
 
 #[test]
 fn threads_are_no_rows() {
@@ -50,7 +51,7 @@ fn a_process_whose_main_thread_leaves_first_lives_on() {
     assert!(matches!(child.release().code(), Some(3 | 5)));
     assert_eq!(row(&tracker, pid), None);
     assert_eq!(row(&later, pid), None);
-    assert_eq!(tracker.losses().expect("it can be read").total(), 0);
+    nothing_lost(&tracker);
 }
 
 #[test]
@@ -74,14 +75,74 @@ fn a_thread_that_execs_takes_its_process_along() {
 }
 
 #[test]
-fn threads_that_leave_together_are_one_process() {
+fn a_thread_that_execs_after_the_main_one_has_left_is_still_its_process() {
     let tracker = tracker();
-    for _ in 0..200 {
-        let child = Held::start(Command::new(THREADS).arg("together"));
+    let mut child = Held::start(Command::new(THREADS).args(["exec-without-leader", HELD]));
+    let pid = child.pid();
+    eventually("its main thread has left", || {
+        stat(pid).filter(|stat| stat.ended)
+    });
+    let before = row(&tracker, pid).expect("it lives on");
+    let later = self::tracker();
+
+    child.say("\n");
+    assert_eq!(child.line(), "", "it has exec'd");
+    let process = row(&tracker, pid).expect("it lives on");
+    assert_eq!((process.origin, process.execs), (Origin::Exec, 2));
+    assert_eq!(process.start_time, before.start_time);
+    assert_eq!(process.first_exec_time, before.first_exec_time);
+    assert!(process.last_exec_time > before.last_exec_time);
+    assert_eq!(as_stat(&process), stat(pid).expect("it is alive"));
+    // For who has met it without its main thread, it is the same.
+    let seeded = row(&later, pid).expect("it lives on");
+    assert_eq!((seeded.origin, seeded.execs), (Origin::Exec, 1));
+    assert_eq!(as_stat(&seeded), as_stat(&process));
+
+    assert!(child.release().success());
+    assert_eq!(row(&tracker, pid), None);
+    assert_eq!(row(&later, pid), None);
+    nothing_lost(&tracker);
+}
+
+#[test]
+fn a_thread_that_execs_while_others_run_is_one_exec() {
+    let tracker = tracker();
+    // What it execs is told nothing by its closed input, but must have been seen.
+    let script = "#!/bin/sh\necho; kill -STOP $$\n";
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = executable(folder.path(), "stops", script.as_bytes());
+    for _ in 0..20 {
+        let mut child = Held::start(Command::new(THREADS).arg("exec").arg(&path));
         let pid = child.pid();
-        assert!(row(&tracker, pid).is_some());
-        assert!(child.release().code().is_some());
+        let before = row(&tracker, pid).expect("it has exec'd");
+        child.let_go();
+        assert_eq!(child.line(), "", "it has exec'd");
+        let process = row(&tracker, pid).expect("it lives on");
+        assert_eq!((process.origin, process.execs), (Origin::Exec, 2));
+        assert_eq!(process.start_time, before.start_time);
+        assert_eq!(as_stat(&process), stat(pid).expect("it is alive"));
+        assert_eq!(child.kill().signal(), Some(libc::SIGKILL));
         assert_eq!(row(&tracker, pid), None);
     }
-    assert_eq!(tracker.losses().expect("it can be read").total(), 0);
+    nothing_lost(&tracker);
+}
+
+#[test]
+fn threads_that_leave_together_are_one_process() {
+    const PROCESSES: usize = 2_000;
+    let tracker = tracker();
+    let count = PROCESSES.to_string();
+    let mut parent = Held::start(Command::new(THREADS).args(["many-together", &count]));
+    for number in 0..PROCESSES {
+        let pid = parent.line().parse().expect("it prints a PID");
+        let process = row(&tracker, pid).unwrap_or_else(|| panic!("{number} is missing"));
+        assert_eq!((process.origin, process.ppid), (Origin::Fork, parent.pid()));
+        parent.say("\n");
+        let status = parent.line().parse().expect("it prints a status");
+        assert!(libc::WIFEXITED(status), "number {number}: {status}");
+        assert_eq!(row(&tracker, pid), None, "number {number} is still there");
+    }
+    assert_eq!(children(&tracker, parent.pid()), []);
+    assert!(parent.release().success());
+    nothing_lost(&tracker);
 }
