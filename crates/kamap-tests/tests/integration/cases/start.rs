@@ -153,7 +153,7 @@ fn all_that_runs_in_a_pid_namespace_ends_with_its_first_process() {
     let open = fs::File::options().read(true).write(true).open(&path);
     let _open = open.expect("it is there");
     let mut command = Command::new("unshare");
-    command.args(["--pid", "--fork", "sh", "-c", script, "sh"]);
+    command.args(["--pid", "--fork", "--kill-child", "sh", "-c", script, "sh"]);
     let parent = Held::start(command.arg(&path));
     let rows = children(&tracker, parent.pid());
     let [first] = &rows[..] else {
