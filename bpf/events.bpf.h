@@ -13,6 +13,9 @@
 /* Which to tell of: bits of enum kamap_event_kind. Set before loading. */
 const volatile u32 wanted_events = 0;
 
+/* Which of these. Set before loading. */
+const volatile struct kamap_filter filter = {};
+
 /* The most bytes of arguments in a record, up to KAMAP_MAX_ARGS. Set before loading. */
 const volatile u32 max_args = 4096;
 
@@ -29,10 +32,23 @@ struct {
 	__uint(max_entries, 4096);
 } events SEC(".maps");
 
-/* Whether somebody wants to hear of `kind`. */
-static __always_inline int event_wanted(enum kamap_event_kind kind)
+/* Whether `value` is in a list of the filter, or the list is empty. */
+#define event_listed(list, value)						\
+	({									\
+		int found = filter.list##_len == 0;				\
+										\
+		for (u32 i = 0; i < KAMAP_FILTER_LEN && i < filter.list##_len; i++) \
+			found |= filter.list[i] == (value);			\
+		found;								\
+	})
+
+/* Whether somebody wants to hear of such an event of such a process. */
+static __always_inline int event_wanted(enum kamap_event_kind kind,
+					const struct kamap_facts *facts)
 {
-	return wanted_events & kind;
+	return (wanted_events & kind) && event_listed(cgroup_ids, facts->cgroup_id) &&
+	       event_listed(uids, facts->uid) && event_listed(pids, facts->pid) &&
+	       event_listed(ppids, facts->ppid);
 }
 
 static __always_inline void event_count_lost(void)

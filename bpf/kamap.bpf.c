@@ -372,7 +372,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
 	if (err)
 		count_refusal(pid, err, 1);
-	if (event_wanted(KAMAP_EVENT_FORK)) {
+	if (event_wanted(KAMAP_EVENT_FORK, &draft->row.facts)) {
 		struct kamap_event *event;
 
 		event = event_reserve(KAMAP_EVENT_FORK, draft->row.facts.start_time,
@@ -414,7 +414,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
 	if (err)
 		count_refusal(pid, err, 0);
-	if (event_wanted(KAMAP_EVENT_EXEC)) {
+	if (event_wanted(KAMAP_EVENT_EXEC, &draft->row.facts)) {
 		struct kamap_event *event;
 
 		if (draft->row.facts.args_kept < draft->row.facts.args_len)
@@ -433,21 +433,39 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
  * replaced by one that execs. Without `group_dead`, two threads that leave
  * together can both find nobody alive; only one of them finds the row.
  */
-/* How the process ended and what it took, as wait4(2) tells it. */
-static __always_inline void put_end(struct kamap_event *event, struct task_struct *task)
+/* The status as wait() gives it. */
+static __always_inline u32 status_of(const struct task_struct *task)
 {
-	struct signal_struct *signal = task->signal;
-	struct task_struct *leader = task->group_leader;
+	const struct signal_struct *signal = task->signal;
 
 	if (signal->flags & SIGNAL_GROUP_EXIT)
-		event->status = signal->group_exit_code;
-	else
-		event->status = leader->exit_code;
+		return signal->group_exit_code;
+	return task->group_leader->exit_code;
+}
+
+/* The record of an exit, NULL if nobody wants it or there is no room. */
+static __always_inline struct kamap_event *event_of_exit(struct task_struct *task,
+							 const struct kamap_process *row)
+{
+	const struct signal_struct *signal = task->signal;
+	const struct task_struct *leader = task->group_leader;
+	u64 now = bpf_ktime_get_boot_ns();
+	u32 status = status_of(task);
+	struct kamap_event *event;
+
+	if (!event_wanted(KAMAP_EVENT_EXIT, &row->facts) ||
+	    now - row->facts.start_time < filter.min_duration || (filter.failed && !status))
+		return NULL;
+	event = event_of_row(KAMAP_EVENT_EXIT, now, row);
+	if (!event)
+		return NULL;
+	event->status = status;
 	event->max_rss = signal->maxrss;
 	/* The main thread may have left before, but is released last. */
 	event->cpu_time = signal->sum_sched_runtime + task->se.sum_exec_runtime;
 	if (leader != task)
 		event->cpu_time += leader->se.sum_exec_runtime;
+	return event;
 }
 
 SEC("tp_btf/sched_process_exit")
@@ -466,13 +484,11 @@ int on_exit(u64 *ctx)
 	if (!dead)
 		return 0;
 
-	if (event_wanted(KAMAP_EVENT_EXIT)) {
+	if (wanted_events & KAMAP_EVENT_EXIT) {
 		const struct kamap_process *row = bpf_map_lookup_elem(&processes, &pid);
 
 		if (row)
-			event = event_of_row(KAMAP_EVENT_EXIT, bpf_ktime_get_boot_ns(), row);
-		if (event)
-			put_end(event, task);
+			event = event_of_exit(task, row);
 	}
 	err = bpf_map_delete_elem(&processes, &pid);
 	if (!err)

@@ -126,6 +126,24 @@ struct kamap_event {
 	struct kamap_facts facts;
 };
 
+/* How many values a list of the filter can have. */
+#define KAMAP_FILTER_LEN 16
+
+/* What an event has to be like. An empty list lets all pass. */
+struct kamap_filter {
+	u64 min_duration;	/* of an exit: since the process started */
+	u64 cgroup_ids[KAMAP_FILTER_LEN];
+	u32 uids[KAMAP_FILTER_LEN];
+	u32 pids[KAMAP_FILTER_LEN];
+	u32 ppids[KAMAP_FILTER_LEN];
+	u32 cgroup_ids_len;
+	u32 uids_len;
+	u32 pids_len;
+	u32 ppids_len;
+	u32 failed;		/* 1: of exits only those without success */
+	u32 reserved;
+};
+
 /* What is counted, on each CPU. */
 struct kamap_counters {
 	u64 forks;	/* processes started */

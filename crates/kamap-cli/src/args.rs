@@ -1,10 +1,11 @@
 //! The command line.
 
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
-use kamap::{Builder, Origin, Process, Tracker};
+use kamap::{Builder, Filter, Kinds, Origin, Process, Tracker};
 use regex::Regex;
 
 /// Show the live processes of this machine, exactly, from inside the kernel
@@ -60,6 +61,7 @@ Examples:
   kamap --all --once                every live process, once
   kamap --user www-data --interval 200ms
   kamap --all --once --json | jq '.processes[] | select(.execs > 1)'
+  kamap events --failed             each process that fails
   kamap verify --interval 1s        compare with the kernel's list, each second"
 )]
 pub(crate) struct Cli {
@@ -73,6 +75,7 @@ pub(crate) struct Cli {
 /// What to do other than to show the table.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Events(EventsArgs),
     Verify(VerifyArgs),
 }
 
@@ -203,6 +206,160 @@ impl VerifyArgs {
     /// Time between two comparisons.
     pub(crate) fn interval(&self) -> Duration {
         self.interval.unwrap_or(Duration::from_secs(1))
+    }
+}
+
+/// Print what happens, in the kernel's order: each exec and each exit, or what --kind asks for
+///
+/// One line for each event: an exit with the whole life of the process. What found no room in the
+/// ring, because the output was too slow, is told at its place; the table does not depend on it.
+///
+/// The options that choose events add up. All but --comm are applied in the kernel, where an event
+/// that is not wanted costs nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Columns:
+  TIME      when it happened, by the clock on the wall
+  EVENT     fork, exec or exit
+  PID, PPID, USER
+            as of the last exec or fork
+  DURATION  of an exit: since the process started
+  STATUS    of an exit: exit code, or the signal that killed it, with `+core` if it dumped core
+  COMMAND   arguments; of a fork the name
+
+JSON:
+  One object per line: {\"v\":1,\"type\":\"fork\"|\"exec\"|\"exit\",\"seq\":…,\"time\":…,\"pid\":…,…}, \
+{\"v\":1,\"type\":\"lost\",\"count\":…} where events were lost, and after Ctrl-C \
+{\"v\":1,\"type\":\"summary\",…}. `seq` grows by one with each event.
+
+Examples:
+  kamap events --failed                   what fails
+  kamap events --min-duration 1s          what takes long
+  kamap events --kind fork,exec,exit --json
+  kamap events --snapshot --kind fork,exec,exit --json
+                                          all that is needed to keep a table elsewhere")]
+pub(crate) struct EventsArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+
+    /// Which events to print (separated by commas)
+    #[arg(
+        short,
+        long,
+        value_name = "KIND",
+        value_delimiter = ',',
+        default_value = "exec,exit"
+    )]
+    kind: Vec<Kind>,
+
+    /// Print only exits with another status than 0
+    #[arg(short, long)]
+    failed: bool,
+
+    /// Print only exits of processes that lived at least this long, such as 10ms or 1s
+    #[arg(short = 'd', long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    min_duration: Option<Duration>,
+
+    /// Print only events of these users (names or numbers, separated by commas; 16 at most, as of
+    /// each of these lists)
+    #[arg(short, long, value_name = "USER", value_delimiter = ',', value_parser = user)]
+    user: Vec<u32>,
+
+    /// Print only events of these processes (separated by commas)
+    #[arg(short, long, value_name = "PID", value_delimiter = ',')]
+    pid: Vec<u32>,
+
+    /// Print only events of children of these processes (separated by commas)
+    #[arg(short = 'P', long, value_name = "PID", value_delimiter = ',')]
+    ppid: Vec<u32>,
+
+    /// Print only events of processes in these cgroups: folders of the v2 hierarchy, or IDs
+    #[arg(long, value_name = "CGROUP", value_delimiter = ',', value_parser = cgroup)]
+    cgroup: Vec<u64>,
+
+    /// Print only events of processes whose COMM matches this regular expression
+    #[arg(short, long, value_name = "REGEX")]
+    pub(crate) comm: Option<Regex>,
+
+    /// Print N events, then exit
+    #[arg(short = 'n', long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
+    pub(crate) count: Option<u64>,
+
+    /// Print the table of all live processes first, and which event comes after it
+    ///
+    /// The events from that number on, applied to the table, give the table of any later moment. What
+    /// one of them did may be in the table already: a fork or an exec sets a row, an exit removes it.
+    #[arg(long)]
+    pub(crate) snapshot: bool,
+
+    /// Most bytes of arguments in an event
+    #[arg(long, value_name = "BYTES", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(..=131_072))]
+    max_args: u32,
+
+    /// Bytes of the ring in which events wait to be printed: a power of two
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = ring_size)]
+    ring_size: u32,
+}
+
+/// A kind of event.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Kind {
+    Fork,
+    Exec,
+    Exit,
+}
+
+impl EventsArgs {
+    /// Sets up the tracker as asked for.
+    pub(crate) fn tracker(&self) -> Builder {
+        let kinds = self.kind.iter().map(|kind| match kind {
+            Kind::Fork => Kinds::FORK,
+            Kind::Exec => Kinds::EXEC,
+            Kind::Exit => Kinds::EXIT,
+        });
+        let kinds = kinds.fold(Kinds::default(), |all, kind| all | kind);
+        let mut filter = Filter::new(kinds);
+        if self.failed {
+            filter = filter.failed();
+        }
+        if let Some(duration) = self.min_duration {
+            filter = filter.min_duration(duration);
+        }
+        filter = self
+            .user
+            .iter()
+            .fold(filter, |filter, uid| filter.uid(*uid));
+        filter = self.pid.iter().fold(filter, |filter, pid| filter.pid(*pid));
+        filter = self
+            .ppid
+            .iter()
+            .fold(filter, |filter, pid| filter.ppid(*pid));
+        filter = self
+            .cgroup
+            .iter()
+            .fold(filter, |filter, id| filter.cgroup_id(*id));
+        self.common
+            .tracker()
+            .events(filter)
+            .max_args(self.max_args)
+            .ring_size(self.ring_size)
+    }
+}
+
+fn ring_size(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(bytes) if bytes.is_power_of_two() && bytes >= 4096 => Ok(bytes),
+        _ => Err("must be a power of two, 4096 to 2147483648".to_owned()),
+    }
+}
+
+/// A cgroup's ID is the inode number of its folder.
+fn cgroup(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(id) => Ok(id),
+        Err(_) => std::fs::metadata(text)
+            .map(|folder| folder.ino())
+            .map_err(|err| format!("no such cgroup: {err}")),
     }
 }
 

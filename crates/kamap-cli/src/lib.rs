@@ -4,6 +4,7 @@
 //! same source; it promises no interface.
 
 mod args;
+mod events;
 mod live;
 mod render;
 mod signals;
@@ -21,6 +22,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let (result, common) = match &cli.command {
         None => (live::run(&cli.live), &cli.live.common),
+        Some(Command::Events(args)) => (events::run(args), &args.common),
         Some(Command::Verify(args)) => (verify::run(args), &args.common),
     };
     match result {

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut tables_left = args.tables();
     let mut deadline = Instant::now();
     loop {
-        let view = View::read(&tracker, args)?;
+        let view = View::read(&tracker, |process| args.shows(process))?;
         output.table(&view).map_err(OutputError)?;
         tables_left = tables_left.map(|left| left - 1);
         if tables_left == Some(0) {
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             match signals.wait_until(deadline) {
                 Event::Time => break,
                 Event::Quit => {
-                    let view = View::read(&tracker, args)?;
+                    let view = View::read(&tracker, |process| args.shows(process))?;
                     output.summary(&view).map_err(OutputError)?;
                     return Ok(ExitCode::SUCCESS);
                 }

@@ -103,6 +103,22 @@ pub enum Error {
     /// A map could not be read.
     #[error(transparent)]
     Map(#[from] maps::Error),
+    /// A list of the filter of events has too many values.
+    #[error("the filter of events has too many values of one sort: {most} at most")]
+    FilterTooLong {
+        /// How many a list can have.
+        most: usize,
+    },
+    /// The ring of events cannot be of this size.
+    #[error(
+        "the ring of events cannot have {bytes} bytes: it takes a power of two, {least} at least"
+    )]
+    RingSize {
+        /// The size asked for.
+        bytes: u32,
+        /// The smallest size: a page.
+        least: u32,
+    },
     /// A record of the ring of events is none of kamap's, or of another version.
     #[error("the ring of events has a record of {len} bytes that is none of this version")]
     Record {

@@ -5,8 +5,8 @@ use std::collections::BinaryHeap;
 use std::ops::BitOr;
 use std::time::Duration;
 
-use crate::maps::{Array, Map, RingBuf};
-use crate::skel::types::{bss, kamap_event, kamap_event_kind};
+use crate::maps::{Array, Map, RingBuf, page_size};
+use crate::skel::types::{bss, kamap_event, kamap_event_kind, kamap_filter};
 use crate::table::Process;
 use crate::{Error, Result};
 
@@ -35,6 +35,122 @@ impl BitOr for Kinds {
     fn bitor(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
+}
+
+/// Which events to tell of. The kernel applies it: what does not pass costs no room
+/// in the ring.
+///
+/// ```
+/// use std::time::Duration;
+/// use kamap::{Filter, Kinds};
+///
+/// // Programs of www-data that ran for a second or more, or failed.
+/// let slow = Filter::new(Kinds::EXIT).uid(33).min_duration(Duration::from_secs(1));
+/// let failed = Filter::new(Kinds::EXIT).uid(33).failed();
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub(crate) kinds: Kinds,
+    min_duration: Duration,
+    failed: bool,
+    cgroup_ids: Vec<u64>,
+    uids: Vec<u32>,
+    pids: Vec<u32>,
+    ppids: Vec<u32>,
+}
+
+impl Filter {
+    /// All events of these kinds.
+    pub fn new(kinds: Kinds) -> Self {
+        Self {
+            kinds,
+            ..Self::default()
+        }
+    }
+
+    /// Only ends of processes that lived at least this long; no other events.
+    #[must_use]
+    pub fn min_duration(mut self, duration: Duration) -> Self {
+        self.min_duration = duration;
+        self
+    }
+
+    /// Only ends with another status than success; no other events.
+    #[must_use]
+    pub fn failed(mut self) -> Self {
+        self.failed = true;
+        self
+    }
+
+    /// Only processes of this effective user, or of others added in the same way (16
+    /// at most, as in each of these lists).
+    #[must_use]
+    pub fn uid(mut self, uid: u32) -> Self {
+        self.uids.push(uid);
+        self
+    }
+
+    /// Only this process, or others added in the same way.
+    #[must_use]
+    pub fn pid(mut self, pid: u32) -> Self {
+        self.pids.push(pid);
+        self
+    }
+
+    /// Only children of this process, or of others added in the same way.
+    #[must_use]
+    pub fn ppid(mut self, ppid: u32) -> Self {
+        self.ppids.push(ppid);
+        self
+    }
+
+    /// Only processes in the cgroup with this ID
+    /// ([`Process::cgroup_id`](crate::Process::cgroup_id)), or in others added in
+    /// the same way; those below it do not count.
+    #[must_use]
+    pub fn cgroup_id(mut self, cgroup_id: u64) -> Self {
+        self.cgroup_ids.push(cgroup_id);
+        self
+    }
+
+    /// The kinds that can pass.
+    pub(crate) fn wanted(&self) -> Kinds {
+        if self.failed || self.min_duration > Duration::ZERO {
+            Kinds(self.kinds.0 & Kinds::EXIT.0)
+        } else {
+            self.kinds
+        }
+    }
+
+    /// As the programs take it.
+    pub(crate) fn encode(&self) -> Result<kamap_filter> {
+        let mut filter = kamap_filter {
+            min_duration: u64::try_from(self.min_duration.as_nanos()).unwrap_or(u64::MAX),
+            failed: self.failed.into(),
+            ..kamap_filter::default()
+        };
+        filter.cgroup_ids_len = fill(&mut filter.cgroup_ids, &self.cgroup_ids)?;
+        filter.uids_len = fill(&mut filter.uids, &self.uids)?;
+        filter.pids_len = fill(&mut filter.pids, &self.pids)?;
+        filter.ppids_len = fill(&mut filter.ppids, &self.ppids)?;
+        Ok(filter)
+    }
+}
+
+impl From<Kinds> for Filter {
+    fn from(kinds: Kinds) -> Self {
+        Self::new(kinds)
+    }
+}
+
+/// Puts `values` into `list`; returns how many there are.
+fn fill<T: Copy>(list: &mut [T], values: &[T]) -> Result<u32> {
+    let most = list.len();
+    match list.get_mut(..values.len()) {
+        Some(list) => list.copy_from_slice(values),
+        None => return Err(Error::FilterTooLong { most }),
+    }
+    Ok(values.len() as u32)
 }
 
 /// What happened to a process.
@@ -168,7 +284,7 @@ fn decode(record: &[u8]) -> Option<(Event, u64)> {
         kamap_event_kind::KAMAP_EVENT_EXIT => EventKind::Exit(End {
             status: header.status.cast_signed(),
             cpu_time: Duration::from_nanos(header.cpu_time),
-            max_rss: header.max_rss.saturating_mul(page_size()),
+            max_rss: header.max_rss.saturating_mul(page_size() as u64),
         }),
         _ => return None,
     };
@@ -179,12 +295,6 @@ fn decode(record: &[u8]) -> Option<(Event, u64)> {
         kind,
     };
     Some((event, header.lost))
-}
-
-fn page_size() -> u64 {
-    // SAFETY: takes a number and returns one.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    size.cast_unsigned()
 }
 
 /// Puts events into the order of their numbers.

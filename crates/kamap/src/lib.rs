@@ -69,7 +69,7 @@ pub use clock::Clock;
 #[cfg(feature = "tracker")]
 pub use error::{Error, Result};
 #[cfg(feature = "tracker")]
-pub use events::{End, Event, EventKind, Events, Item, Kinds};
+pub use events::{End, Event, EventKind, Events, Filter, Item, Kinds};
 #[cfg(feature = "tracker")]
 pub use losses::{Losses, Seen};
 #[cfg(feature = "tracker")]

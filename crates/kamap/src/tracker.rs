@@ -12,8 +12,8 @@ use libbpf_rs::libbpf_sys;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Iter, Link};
 
-use crate::events::{Events, Kinds};
-use crate::maps::{Array, Kind, Map, MapData, PerCpuArray, RingBuf};
+use crate::events::{Events, Filter, Kinds};
+use crate::maps::{Array, Kind, Map, MapData, PerCpuArray, RingBuf, page_size};
 use crate::signals::Blocked;
 use crate::skel::types::{bss, kamap_counters, kamap_task};
 use crate::skel::{KamapSkelBuilder, OpenKamapSkel};
@@ -39,7 +39,7 @@ const WAITS: [Duration; 3] = [
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     max_entries: Option<u32>,
-    events: Kinds,
+    events: Filter,
     max_args: Option<u32>,
     ring_size: Option<u32>,
 }
@@ -56,11 +56,11 @@ impl Builder {
         self
     }
 
-    /// Keeps a stream of these kinds of events, for [`Tracker::take_events`]. Without
-    /// it there is none, and it costs nothing.
+    /// Keeps a stream of these events, for [`Tracker::take_events`]. Without it there is
+    /// none, and it costs nothing.
     #[must_use]
-    pub fn events(mut self, kinds: Kinds) -> Self {
-        self.events = kinds;
+    pub fn events(mut self, which: impl Into<Filter>) -> Self {
+        self.events = which.into();
         self
     }
 
@@ -74,11 +74,21 @@ impl Builder {
     }
 
     /// The size of the ring in which events wait for their reader, in bytes: 4 MiB by
-    /// default; a power of two and at least 4,096.
+    /// default; a power of two, and at least a page (4,096).
     #[must_use]
     pub fn ring_size(mut self, bytes: u32) -> Self {
         self.ring_size = Some(bytes);
         self
+    }
+
+    fn checked_ring_size(&self) -> Result<u32> {
+        let bytes = self.ring_size.unwrap_or(RING_SIZE);
+        let least = page_size() as u32;
+        if bytes.is_power_of_two() && bytes >= least {
+            Ok(bytes)
+        } else {
+            Err(Error::RingSize { bytes, least })
+        }
     }
 
     /// Opens, configures, loads and attaches the programs, then adds the
@@ -94,7 +104,8 @@ impl Builder {
     /// ([`Error::Namespace`]), a kernel that lacks
     /// something ([`Error::NoBtf`], [`Error::KernelTooOld`],
     /// [`Error::Rejected`]), a table that is too large
-    /// ([`Error::TableRefused`]). Nothing is left attached then.
+    /// ([`Error::TableRefused`]), a filter or a ring that cannot be
+    /// ([`Error::FilterTooLong`], [`Error::RingSize`]). Nothing is left attached then.
     pub fn start(self) -> Result<Tracker> {
         requirements::check()?;
         let max_entries = match self.max_entries {
@@ -143,7 +154,7 @@ fn start(builder: &Builder, max_entries: u32) -> Result<Tracker, Failure> {
     let table = Table::new(share(maps.processes.as_fd())?);
     let counters = share(maps.counters.as_fd())?;
     let globals = share(maps.bss.as_fd())?;
-    let events = if builder.events == Kinds::default() {
+    let events = if builder.events.wanted() == Kinds::default() {
         None
     } else {
         let ring = RingBuf::from_fd(duplicate(maps.events.as_fd())?).map_err(Error::from)?;
@@ -182,7 +193,8 @@ fn configure(
     builder: &Builder,
     max_entries: u32,
 ) -> Result<(), Failure> {
-    let ring_size = builder.ring_size.unwrap_or(RING_SIZE);
+    let ring_size = builder.checked_ring_size()?;
+    let wanted = builder.events.wanted();
     let kernel = Btf::from_vmlinux().map_err(failed_to("read the kernel's BTF"))?;
     let rodata = open
         .maps
@@ -190,11 +202,12 @@ fn configure(
         .as_deref_mut()
         .expect("the object has read-only data");
     rodata.has_group_dead = exit_tells_group_dead(&kernel).into();
-    rodata.wanted_events = builder.events.0;
+    rodata.wanted_events = wanted.0;
+    rodata.filter = builder.events.encode()?;
     rodata.max_args = builder.max_args.unwrap_or(MAX_ARGS).min(LONGEST_ARGS);
     rodata.wake_at = ring_size / 4;
     let events = &mut open.maps.events;
-    if builder.events == Kinds::default() {
+    if wanted == Kinds::default() {
         events
             .set_autocreate(false)
             .map_err(failed_to("leave out the ring of events"))?;
@@ -324,6 +337,20 @@ impl Tracker {
     /// the ring as long as there is room; the table does not depend on it.
     pub fn take_events(&mut self) -> Option<Events> {
         self.events.take()
+    }
+
+    /// The number that the next event will have.
+    ///
+    /// A table that is read after this holds what all events before it did; apply
+    /// those from it on, and you have the table of any later moment. What one of them
+    /// did can be in the table already: a fork or an exec sets the row of its process,
+    /// an exit removes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Map`], where the kernel does not tell.
+    pub fn next_seq(&self) -> Result<u64> {
+        Ok(self.globals.get(0)?.map_or(0, |bss| bss.events_put))
     }
 
     /// Converts the times of this tracker to the time of day.

@@ -38,6 +38,7 @@ impl<W: Write> Output for Json<W> {
             v: VERSION,
             r#type: "table",
             time: rfc3339(view.system_time(view.time)),
+            next_seq: view.next_seq,
             processes: rows.collect(),
             losses: losses(&view.losses),
             seen: seen(&view.seen),
@@ -54,6 +55,8 @@ struct TableLine {
     v: u32,
     r#type: &'static str,
     time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_seq: Option<u64>,
     processes: Vec<Row>,
     losses: LossesObject,
     seen: SeenObject,
@@ -80,6 +83,7 @@ struct Row {
 pub(super) struct LossesObject {
     table_full: u64,
     first_refused_pid: Option<u32>,
+    ring_full: u64,
     missed_runs: u64,
     args_cut: u64,
 }
@@ -120,6 +124,7 @@ pub(super) fn losses(losses: &Losses) -> LossesObject {
     LossesObject {
         table_full: losses.table_full,
         first_refused_pid: losses.first_refused_pid,
+        ring_full: losses.ring_full,
         missed_runs: losses.missed_runs,
         args_cut: losses.args_cut,
     }
@@ -183,16 +188,19 @@ mod tests {
         #[test]
         fn any_table_is_one_line_of_json_that_says_the_same(
             processes in vec(any_row(), 0..3),
-            numbers in any::<[u64; 4]>(),
+            numbers in any::<[u64; 5]>(),
             first_refused_pid in any::<Option<u32>>(),
         ) {
-            let [table_full, missed_runs, args_cut, count] = numbers;
+            let [table_full, ring_full, missed_runs, args_cut, count] = numbers;
             let table = TableLine {
                 v: VERSION,
                 r#type: "table",
                 time: rfc3339(UNIX_EPOCH),
+                next_seq: None,
                 processes,
-                losses: LossesObject { table_full, first_refused_pid, missed_runs, args_cut },
+                losses: LossesObject {
+                    table_full, first_refused_pid, ring_full, missed_runs, args_cut,
+                },
                 seen: SeenObject { fork: count, exec: count, exit: count },
             };
             let mut out = Vec::new();

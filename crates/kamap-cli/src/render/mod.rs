@@ -2,6 +2,7 @@
 //! but for [`View::read`].
 
 mod escape;
+mod event;
 mod json;
 mod plain;
 mod screen;
@@ -13,8 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use kamap::{Clock, Losses, Origin, Process, Seen, Tracker};
 
-use crate::args::Args;
-
+pub(crate) use event::Lines;
 pub(crate) use json::Json;
 pub(crate) use plain::Plain;
 pub(crate) use screen::Screen;
@@ -34,18 +34,20 @@ pub(crate) struct View {
     captured: usize,
     losses: Losses,
     seen: Seen,
+    /// The first event that may not be in the table yet, if events follow it.
+    pub(crate) next_seq: Option<u64>,
 }
 
 impl View {
-    /// Reads the table, keeping the processes that `args` ask for.
-    pub(crate) fn read(tracker: &Tracker, args: &Args) -> kamap::Result<Self> {
+    /// Reads the table, keeping the processes that are to be shown.
+    pub(crate) fn read(tracker: &Tracker, shows: impl Fn(&Process) -> bool) -> kamap::Result<Self> {
         tracker.refill()?;
         let snapshot = tracker.table().snapshot()?;
         let mut processes = snapshot.processes;
         let live = processes.len();
         let exec = |process: &&Process| process.origin == Origin::Exec;
         let captured = processes.iter().filter(exec).count();
-        processes.retain(|process| args.shows(process));
+        processes.retain(shows);
         processes.sort_by_key(|process| (process.start_time, process.pid));
         Ok(Self {
             time: snapshot.time,
@@ -55,6 +57,7 @@ impl View {
             captured,
             losses: tracker.losses()?,
             seen: tracker.seen()?,
+            next_seq: None,
         })
     }
 

@@ -50,7 +50,7 @@ impl Text {
         ]
     }
 
-    fn user(&self, uid: u32) -> String {
+    pub(super) fn user(&self, uid: u32) -> String {
         let users = self.users.borrow();
         match users.get_user_by_uid(uid) {
             Some(user) => escape(user.name()),
@@ -140,17 +140,26 @@ pub(super) fn counted(seen: &Seen, lost: &Losses) -> String {
 
 /// What was lost, by cause, with the cure where there is one.
 fn losses(losses: &Losses) -> String {
-    let mut text = losses.total().to_string();
+    let mut causes = Vec::new();
     if losses.table_full > 0 {
-        text += &format!(": {} found the table full", losses.table_full);
+        let mut cause = format!("{} found the table full", losses.table_full);
         if let Some(pid) = losses.first_refused_pid {
-            text += &format!(", first PID {pid}");
+            cause += &format!(", first PID {pid}");
         }
-        text += " (use a larger --max-entries)";
+        causes.push(cause + " (use a larger --max-entries)");
+    }
+    if losses.ring_full > 0 {
+        let count = losses.ring_full;
+        causes.push(format!(
+            "{count} events found the ring full (use a larger --ring-size)"
+        ));
     }
     if losses.missed_runs > 0 {
-        let separator = if losses.table_full > 0 { "," } else { ":" };
-        text += &format!("{separator} {} missed runs", losses.missed_runs);
+        causes.push(format!("{} missed runs", losses.missed_runs));
+    }
+    let mut text = losses.total().to_string();
+    if !causes.is_empty() {
+        text += &format!(": {}", causes.join(", "));
     }
     if losses.args_cut > 0 {
         text += &format!("  args cut {}", losses.args_cut);
@@ -158,7 +167,7 @@ fn losses(losses: &Losses) -> String {
     text
 }
 
-fn command(process: &Process) -> String {
+pub(super) fn command(process: &Process) -> String {
     if process.kernel_thread {
         return format!("[{}]", escape(OsStr::new(process.comm().as_ref())));
     }
@@ -176,7 +185,7 @@ fn command(process: &Process) -> String {
 }
 
 /// The two largest units: `350ms`, `5s`, `2m 5s`, `3h 2m`, `1day 3h`.
-fn age(age: Duration) -> String {
+pub(super) fn age(age: Duration) -> String {
     let seconds = age.as_secs();
     let unit = match seconds {
         0 => {

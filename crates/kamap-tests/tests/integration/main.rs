@@ -2,6 +2,7 @@
 
 mod cases;
 mod command;
+mod command_events;
 mod errors;
 mod events;
 mod fixtures;

@@ -33,3 +33,5 @@ pub use error::{Error, Result};
 pub use hash::{Hash, Put};
 pub use map::{Kind, Map};
 pub use ring::RingBuf;
+#[cfg(feature = "tracker")]
+pub(crate) use ring::page_size;

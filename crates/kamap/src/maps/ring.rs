@@ -48,8 +48,7 @@ impl RingBuf {
                 expected: libbpf_sys::BPF_MAP_TYPE_RINGBUF,
             });
         }
-        // SAFETY: takes a number and returns one.
-        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+        let page = page_size();
         let size = info.max_entries as usize;
         let map = |len, protection, offset| {
             Pages::map(&fd, len, protection, offset).map_err(|source| Error::Kernel {
@@ -159,6 +158,12 @@ impl fmt::Debug for RingBuf {
             .field("size", &self.size)
             .finish_non_exhaustive()
     }
+}
+
+/// Bytes of a page of memory.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: takes a number and returns one; every system knows this one.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
 }
 
 /// Memory of a map.

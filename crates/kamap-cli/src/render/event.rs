@@ -1,0 +1,265 @@
+//! Events as lines, of text or of JSON.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use kamap::{Clock, End, Event, EventKind, Item, Losses, Seen};
+use serde::Serialize;
+use signal_hook::low_level::signal_name;
+
+use super::escape::escape;
+use super::json::{self, rfc3339};
+use super::text::{self, Text, counted};
+
+/// Renders what the stream consists of.
+pub(crate) struct Lines {
+    clock: Clock,
+    json: bool,
+    zone: TimeZone,
+    text: Text,
+}
+
+impl Lines {
+    pub(crate) fn new(clock: Clock, json: bool) -> Self {
+        Self {
+            clock,
+            json,
+            zone: TimeZone::system(),
+            text: Text::default(),
+        }
+    }
+
+    /// What comes first.
+    pub(crate) fn header(&self, out: &mut impl Write) -> io::Result<()> {
+        if self.json {
+            return Ok(());
+        }
+        let [time, event, pid, ppid] = ["TIME", "EVENT", "PID", "PPID"];
+        let [user, duration, status] = ["USER", "DURATION", "STATUS"];
+        columns(
+            out,
+            [time, event, pid, ppid, user, duration, status, "COMMAND"],
+        )
+    }
+
+    /// A line for `item`.
+    pub(crate) fn item(&self, out: &mut impl Write, item: &Item) -> io::Result<()> {
+        match item {
+            Item::Event(event) if self.json => self.json_event(out, event),
+            Item::Event(event) => self.text_event(out, event),
+            Item::Lost(count) if self.json => json_line(
+                out,
+                &LostLine {
+                    v: json::VERSION,
+                    r#type: "lost",
+                    count: *count,
+                },
+            ),
+            Item::Lost(count) => writeln!(
+                out,
+                "(lost {count} events, which found no room: use a larger --ring-size)"
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// What comes last.
+    pub(crate) fn summary(
+        &self,
+        out: &mut impl Write,
+        seen: &Seen,
+        losses: &Losses,
+    ) -> io::Result<()> {
+        if self.json {
+            let line = SummaryLine {
+                v: json::VERSION,
+                r#type: "summary",
+                losses: json::losses(losses),
+                seen: json::seen(seen),
+            };
+            return json_line(out, &line);
+        }
+        writeln!(out, "\n{}", counted(seen, losses))
+    }
+
+    fn system_time(&self, since_boot: Duration) -> SystemTime {
+        self.clock.system_time(since_boot)
+    }
+
+    fn text_event(&self, out: &mut impl Write, event: &Event) -> io::Result<()> {
+        let process = &event.process;
+        let time = Timestamp::try_from(self.system_time(event.time)).unwrap_or(Timestamp::MAX);
+        let time = time.to_zoned(self.zone.clone()).strftime("%H:%M:%S%.3f");
+        let (kind, duration, status, command) = match &event.kind {
+            EventKind::Fork => {
+                let comm = escape(OsStr::new(process.comm().as_ref()));
+                ("fork", String::new(), String::new(), comm)
+            }
+            EventKind::Exec => ("exec", String::new(), String::new(), text::command(process)),
+            EventKind::Exit(end) => {
+                let lived = event.time.saturating_sub(process.start_time);
+                ("exit", short(lived), status(end), text::command(process))
+            }
+            _ => return Ok(()),
+        };
+        columns(
+            out,
+            [
+                &time.to_string(),
+                kind,
+                &process.pid.to_string(),
+                &process.ppid.to_string(),
+                &self.text.user(process.uid),
+                &duration,
+                &status,
+                &command,
+            ],
+        )
+    }
+
+    fn json_event(&self, out: &mut impl Write, event: &Event) -> io::Result<()> {
+        let process = &event.process;
+        let path = |path: Option<&Path>| path.map(|path| path.to_string_lossy().into_owned());
+        let (kind, end) = match &event.kind {
+            EventKind::Fork => ("fork", None),
+            EventKind::Exec => ("exec", None),
+            EventKind::Exit(end) => ("exit", Some(end)),
+            _ => return Ok(()),
+        };
+        let program = (event.kind != EventKind::Fork).then(|| ProgramFields {
+            file: path(process.file()),
+            exe: path(process.exe()),
+            args: process
+                .args()
+                .map(|arg| arg.to_string_lossy().into_owned())
+                .collect(),
+            args_cut: process.args_cut,
+            execs: process.execs,
+        });
+        let end = end.map(|end| EndFields {
+            exit_code: end.exit_code(),
+            signal: end.signal().map(signal),
+            core: end.core_dumped(),
+            duration_ns: event.time.saturating_sub(process.start_time).as_nanos() as u64,
+            cpu_ns: end.cpu_time.as_nanos() as u64,
+            max_rss_bytes: end.max_rss,
+        });
+        let line = EventLine {
+            v: json::VERSION,
+            r#type: kind,
+            seq: event.seq,
+            time: rfc3339(self.system_time(event.time)),
+            pid: process.pid,
+            ppid: process.ppid,
+            uid: process.uid,
+            gid: process.gid,
+            comm: process.comm().into_owned(),
+            start_time: rfc3339(self.system_time(process.start_time)),
+            cgroup_id: process.cgroup_id,
+            program,
+            end,
+        };
+        json_line(out, &line)
+    }
+}
+
+/// Columns of fixed width, but for the last: what comes later is not known.
+fn columns(out: &mut impl Write, cells: [&str; 8]) -> io::Result<()> {
+    let [time, event, pid, ppid, user, duration, status, command] = cells;
+    writeln!(
+        out,
+        "{time:<12} {event:<5} {pid:>7} {ppid:>7} {user:<8} {duration:>9} {status:<8} {command}"
+    )
+}
+
+/// Milliseconds with one digit below a second.
+fn short(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        format!("{:.1}ms", duration.as_secs_f64() * 1e3)
+    } else {
+        text::age(duration)
+    }
+}
+
+/// The exit code, or the signal.
+fn status(end: &End) -> String {
+    match (end.exit_code(), end.signal()) {
+        (Some(code), _) => code.to_string(),
+        (None, Some(number)) => {
+            let core = if end.core_dumped() { "+core" } else { "" };
+            signal(number) + core
+        }
+        (None, None) => end.status.to_string(),
+    }
+}
+
+fn signal(number: i32) -> String {
+    match signal_name(number) {
+        Some(name) => name.to_owned(),
+        // Real-time signals have none.
+        None => format!("SIG{number}"),
+    }
+}
+
+fn json_line(out: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
+}
+
+#[derive(Serialize)]
+struct EventLine {
+    v: u32,
+    r#type: &'static str,
+    seq: u64,
+    time: String,
+    pid: u32,
+    ppid: u32,
+    uid: u32,
+    gid: u32,
+    comm: String,
+    start_time: String,
+    cgroup_id: u64,
+    #[serde(flatten)]
+    program: Option<ProgramFields>,
+    #[serde(flatten)]
+    end: Option<EndFields>,
+}
+
+/// Of an exec, and of an exit as of the last exec.
+#[derive(Serialize)]
+struct ProgramFields {
+    file: Option<String>,
+    exe: Option<String>,
+    args: Vec<String>,
+    args_cut: bool,
+    execs: u32,
+}
+
+#[derive(Serialize)]
+struct EndFields {
+    exit_code: Option<i32>,
+    signal: Option<String>,
+    core: bool,
+    duration_ns: u64,
+    cpu_ns: u64,
+    max_rss_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct LostLine {
+    v: u32,
+    r#type: &'static str,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct SummaryLine {
+    v: u32,
+    r#type: &'static str,
+    losses: json::LossesObject,
+    seen: json::SeenObject,
+}

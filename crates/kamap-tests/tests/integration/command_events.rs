@@ -1,0 +1,286 @@
+//! The command `kamap events`, from outside.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use kamap_tests::{Held, Loaded, eventually};
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::programs::{HELD, KAMAP, Tiny, held};
+
+/// A `kamap events` that runs until it is ended. Dropped, it is killed.
+struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Running {
+    /// Starts it; its programs are attached when this returns.
+    #[track_caller]
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(KAMAP)
+            .arg("events")
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let pid = child.id();
+        let running = Self { child, stdout };
+        // Exit, exec, fork and two iterators.
+        eventually("its programs are attached", || {
+            (Loaded::by(pid).links.len() == 5).then_some(())
+        });
+        running
+    }
+
+    #[track_caller]
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("it is UTF-8");
+        line
+    }
+
+    /// The next line that is about `pid`.
+    #[track_caller]
+    fn about(&mut self, pid: u32) -> Value {
+        loop {
+            let line: Value = serde_json::from_str(&self.line()).expect("it is JSON");
+            if line["pid"] == pid {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: the child has not been waited for, so the PID is its own.
+        unsafe { libc::kill(self.child.id().cast_signed(), signal) };
+    }
+
+    /// Interrupts it; returns what it has printed that was not read.
+    #[track_caller]
+    fn end(mut self) -> String {
+        self.signal(libc::SIGINT);
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).expect("it is UTF-8");
+        assert_eq!(self.child.wait().expect("it ends").code(), Some(0));
+        rest
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail if it is gone already, which is as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[track_caller]
+fn json(lines: &str) -> Vec<Value> {
+    let line = |line| serde_json::from_str(line).expect("it is JSON");
+    lines.lines().map(line).collect()
+}
+
+#[test]
+fn json_says_what_happened() {
+    let mut kamap = Running::start(&["--json", "--kind", "fork,exec,exit"]);
+    let child = Held::start(held().args(["7", "a\nb"]));
+    let pid = child.pid();
+    assert_eq!(child.release().code(), Some(7));
+    let [fork, exec, exit] = [(); 3].map(|()| kamap.about(pid));
+    for (event, kind) in [(&fork, "fork"), (&exec, "exec"), (&exit, "exit")] {
+        assert_eq!((&event["v"], &event["type"]), (&1.into(), &kind.into()));
+        assert_eq!(event["ppid"], std::process::id());
+        assert_eq!((&event["uid"], &event["gid"]), (&0.into(), &0.into()));
+        assert_eq!(event["start_time"], fork["start_time"]);
+        let time = event["time"].as_str().expect("it is text");
+        assert!(time.parse::<jiff::Timestamp>().is_ok(), "{time}");
+    }
+    assert!(fork["seq"].as_u64() < exec["seq"].as_u64());
+    assert!(exec["seq"].as_u64() < exit["seq"].as_u64());
+    assert_eq!(
+        (&fork["args"], &fork["exit_code"]),
+        (&Value::Null, &Value::Null)
+    );
+    let exe = std::fs::canonicalize(HELD).expect("it is there");
+    for event in [&exec, &exit] {
+        assert_eq!(event["comm"], "held");
+        assert_eq!(event["file"], HELD);
+        assert_eq!(event["exe"], exe.to_str().expect("it is UTF-8"));
+        assert_eq!(event["args"], serde_json::json!([HELD, "7", "a\nb"]));
+        assert_eq!(event["args_cut"], false);
+    }
+    assert_eq!(exec["exit_code"], Value::Null);
+    assert_eq!(
+        (&exit["exit_code"], &exit["signal"]),
+        (&7.into(), &Value::Null)
+    );
+    assert_eq!((&exit["core"], &exit["execs"]), (&false.into(), &1.into()));
+    assert!(exit["duration_ns"].as_u64() > Some(0));
+    assert!(exit["max_rss_bytes"].as_u64() > Some(100_000), "{exit}");
+
+    let rest = json(&kamap.end());
+    let summary = rest.last().expect("it prints a summary");
+    assert_eq!(summary["type"], "summary");
+    assert_eq!(summary["losses"]["ring_full"], 0);
+    assert!(summary["seen"]["exit"].as_u64() >= Some(1));
+}
+
+#[test]
+fn text_is_a_line_for_each_event() {
+    let mut kamap = Running::start(&[]);
+    let header = kamap.line();
+    let header: Vec<_> = header.split_whitespace().collect();
+    assert_eq!(
+        header,
+        [
+            "TIME", "EVENT", "PID", "PPID", "USER", "DURATION", "STATUS", "COMMAND"
+        ]
+    );
+    let child = Held::start(held().args(["0", "\x1b]0;owned\x07", "two\nlines"]));
+    let pid = child.pid().to_string();
+    child.kill();
+    let (mut exec, mut exit) = (String::new(), String::new());
+    while exit.is_empty() {
+        let line = kamap.line();
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words[..] {
+            [_, "exec", of, ..] if of == pid => exec = line,
+            [_, "exit", of, ..] if of == pid => exit = line,
+            _ => {}
+        }
+    }
+    let command = format!("{HELD} 0 \\u{{1b}}]0;owned\\u{{7}} two\\nlines\n");
+    assert!(exec.ends_with(&command), "{exec}");
+    assert!(exit.ends_with(&format!("ms SIGKILL  {command}")), "{exit}");
+    let rest = kamap.end();
+    let summary = rest.lines().last().expect("it prints a summary");
+    assert!(summary.starts_with("seen "), "{summary}");
+}
+
+#[rstest]
+#[case::failed(&["--failed"], &["failure"])]
+#[case::long(&["--min-duration", "100ms"], &["slow"])]
+#[case::long_and_failed(&["--failed", "--min-duration", "100ms"], &[])]
+#[case::of_a_user(&["--user", "4711"], &["other"])]
+#[case::of_several_users(&["--user", "4711,4712"], &["other"])]
+#[case::of_nobody(&["--user", "4712"], &[])]
+#[case::by_name(&["--comm", "^sh$", "--kind", "exit"], &["failure", "other", "slow"])]
+#[case::of_a_parent(&["--ppid", "PARENT", "--kind", "exit"], &["failure", "other", "slow"])]
+#[case::of_another_parent(&["--ppid", "2"], &[])]
+fn events_can_be_chosen(#[case] arguments: &[&str], #[case] expected: &[&str]) {
+    let parent = std::process::id().to_string();
+    let chosen = arguments.iter().map(|argument| match *argument {
+        "PARENT" => &*parent,
+        argument => argument,
+    });
+    let arguments: Vec<_> = chosen.chain(["--json"]).collect();
+    let kamap = Running::start(&arguments);
+    let mut pids = HashMap::new();
+    let mut run = |name: &'static str, command: &mut Command| {
+        let mut child = command.spawn().expect("it starts");
+        pids.insert(u64::from(child.id()), name);
+        child.wait().expect("it ends");
+    };
+    run("failure", Command::new("sh").args(["-c", "exit 1"]));
+    run("slow", Command::new("sh").args(["-c", "sleep 0.2"]));
+    let mut other = Command::new("sh");
+    std::os::unix::process::CommandExt::uid(&mut other, 4711);
+    run("other", other.args(["-c", "exit 0"]));
+    let of_these = |event: &Value| Some(*pids.get(&event["pid"].as_u64()?)?);
+    let mut found: Vec<_> = json(&kamap.end()).iter().filter_map(of_these).collect();
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_reader_that_stops_is_told_what_it_has_missed() {
+    let arguments = ["--json", "--kind", "fork,exec,exit", "--ring-size", "65536"];
+    let kamap = Running::start(&arguments);
+    let tiny = Tiny::new();
+    kamap.signal(libc::SIGSTOP);
+    for _ in 0..2_000 {
+        tiny.run();
+    }
+    kamap.signal(libc::SIGCONT);
+    for _ in 0..10 {
+        tiny.run();
+    }
+    let lines = json(&kamap.end());
+    let (summary, lines) = lines.split_last().expect("it prints a summary");
+    let lost = lines.iter().filter(|line| line["type"] == "lost");
+    let lost: u64 = lost.filter_map(|line| line["count"].as_u64()).sum();
+    assert!(lost > 2_000, "{lost}");
+    let mut seq = 0;
+    for line in lines.iter().filter(|line| line["type"] != "lost") {
+        assert_eq!(line["seq"], seq, "no number is left out");
+        seq += 1;
+    }
+    let seen = |what: &str| summary["seen"][what].as_u64().expect("it is a number");
+    let counted = summary["losses"]["ring_full"]
+        .as_u64()
+        .expect("it is a number");
+    // What happened after the last line was printed may not have been read.
+    assert!(counted >= lost && seq + counted <= seen("fork") + seen("exec") + seen("exit"));
+    assert!(
+        seq + counted + 10 > seen("fork") + seen("exec") + seen("exit"),
+        "{summary}"
+    );
+    assert_eq!(summary["losses"]["missed_runs"], 0);
+}
+
+#[test]
+fn a_snapshot_and_what_follows_make_a_table() {
+    let before = Held::start(&mut held());
+    let kamap = Running::start(&["--json", "--kind", "fork,exec,exit", "--snapshot"]);
+    let child = Held::start(&mut held());
+    let gone = Held::start(&mut held());
+    let gone_pid = gone.pid();
+    assert!(gone.release().success());
+    let lines = json(&kamap.end());
+    assert_eq!(lines[0]["type"], "table");
+    let from = lines[0]["next_seq"].as_u64().expect("it is a number");
+    let rows = lines[0]["processes"].as_array().expect("there are rows");
+    let mut table: HashMap<u64, &Value> = rows
+        .iter()
+        .map(|row| (row["pid"].as_u64().expect("it is a number"), row))
+        .collect();
+    assert!(table.contains_key(&before.pid().into()));
+    for (i, event) in lines[1..lines.len() - 1].iter().enumerate() {
+        assert_eq!(event["seq"], from + i as u64);
+        let pid = event["pid"].as_u64().expect("it is a number");
+        if event["type"] == "exit" {
+            table.remove(&pid);
+        } else {
+            table.insert(pid, event);
+        }
+    }
+    assert_eq!(table[&before.pid().into()]["comm"], "held");
+    assert_eq!(table[&child.pid().into()]["comm"], "held");
+    assert!(!table.contains_key(&gone_pid.into()));
+}
+
+#[test]
+fn it_ends_after_as_many_events_as_were_asked_for() {
+    let kamap = Command::new(KAMAP)
+        .args(["events", "--count", "3", "--json", "--comm", "^held$"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let pid = kamap.id();
+    eventually("its programs are attached", || {
+        (Loaded::by(pid).links.len() == 5).then_some(())
+    });
+    for _ in 0..2 {
+        assert!(Held::start(&mut held()).release().success());
+    }
+    let output = kamap.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0));
+    let lines = json(&String::from_utf8(output.stdout).expect("it is UTF-8"));
+    let kinds: Vec<_> = lines.iter().map(|line| line["type"].as_str()).collect();
+    assert_eq!(kinds, [Some("exec"), Some("exit"), Some("exec")]);
+}
