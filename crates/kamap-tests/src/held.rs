@@ -1,6 +1,6 @@
 //! Children that run until they are released.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 /// A child that has exec'd and waits. Dropped, it is killed and reaped.
@@ -84,6 +84,19 @@ impl Held {
     #[track_caller]
     pub fn release(mut self) -> ExitStatus {
         // `wait` closes its standard input first.
+        self.child.wait().expect("the child can be waited for")
+    }
+
+    /// Sends `signal` to the child, reads what it still prints, and waits for it.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be waited for.
+    #[track_caller]
+    pub fn end(mut self, signal: i32) -> ExitStatus {
+        // SAFETY: the child has not been waited for, so the PID is its own.
+        unsafe { libc::kill(self.pid().cast_signed(), signal) };
+        io::copy(&mut self.stdout, &mut io::sink()).expect("the child can be read");
         self.child.wait().expect("the child can be waited for")
     }
 

@@ -5,15 +5,19 @@
 
 mod held;
 mod loaded;
+mod memory;
 mod planted;
 mod proc;
+mod terminal;
 
 use std::time::{Duration, Instant};
 
 pub use held::Held;
 pub use loaded::Loaded;
+pub use memory::MemoryGroup;
 pub use planted::Planted;
 pub use proc::{Stat, processes, stat, ticks};
+pub use terminal::OnTerminal;
 
 /// How long anything may take that does not depend on load alone.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -6,6 +6,7 @@ mod command_events;
 mod errors;
 mod events;
 mod fixtures;
+mod hostile;
 mod maps;
 mod programs;
 mod verify;

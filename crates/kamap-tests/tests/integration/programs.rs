@@ -38,6 +38,9 @@ pub(crate) const DROPPED: &str = env!("CARGO_BIN_EXE_dropped");
 /// Has threads that leave or exec.
 pub(crate) const THREADS: &str = env!("CARGO_BIN_EXE_threads");
 
+/// Gives itself a name.
+pub(crate) const NAMED: &str = env!("CARGO_BIN_EXE_named");
+
 /// The command `kamap`.
 pub(crate) const KAMAP: &str = env!("CARGO_BIN_EXE_kamap-under-test");
 
