@@ -20,6 +20,7 @@ use args::{Cli, Command};
 /// Runs the command with the arguments of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    let on_terminal = io::stdout().is_terminal();
     let (result, common) = match &cli.command {
         None => (live::run(&cli.live), &cli.live.common),
         Some(Command::Events(args)) => (events::run(args), &args.common),
@@ -27,7 +28,7 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(status) => status,
-        Err(err) if output_closed(&err) => ExitCode::SUCCESS,
+        Err(err) if output_closed(&err, on_terminal) => ExitCode::SUCCESS,
         Err(err) => {
             report(&err, common.verbose);
             ExitCode::FAILURE
@@ -36,15 +37,15 @@ pub fn main() -> ExitCode {
 }
 
 /// Whether nobody reads the output any more: a closed pipe, or a terminal that
-/// has gone.
-fn output_closed(err: &anyhow::Error) -> bool {
+/// has gone, if it was one.
+fn output_closed(err: &anyhow::Error, was_terminal: bool) -> bool {
     let Some(OutputError(err)) = err.downcast_ref() else {
         return false;
     };
-    // write(2): EIO, "the process has lost its controlling terminal". Of a file
-    // it is an error of the disk.
-    err.kind() == io::ErrorKind::BrokenPipe
-        || (err.raw_os_error() == Some(libc::EIO) && io::stdout().is_terminal())
+    // write(2): EIO, "the process has lost its controlling terminal"; of a file it is
+    // an error of the disk. A terminal that has hung up passes for none any more.
+    let lost = || err.raw_os_error() == Some(libc::EIO) || !io::stdout().is_terminal();
+    err.kind() == io::ErrorKind::BrokenPipe || (was_terminal && lost())
 }
 
 fn report(err: &anyhow::Error, verbose: bool) {
