@@ -1,6 +1,7 @@
 //! What a process has loaded into the kernel.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use libbpf_rs::query::{LinkInfoIter, MapInfoIter, ProgInfoIter};
 
@@ -23,9 +24,13 @@ impl Loaded {
     /// If there is no such process.
     #[track_caller]
     pub fn by(pid: u32) -> Self {
-        let mut loaded = Self::default();
         let folder = format!("/proc/{pid}/fdinfo");
-        for entry in fs::read_dir(folder).expect("the process is there") {
+        Self::behind(fs::read_dir(folder).expect("the process is there"))
+    }
+
+    fn behind(descriptors: fs::ReadDir) -> Self {
+        let mut loaded = Self::default();
+        for entry in descriptors {
             // A descriptor may be closed meanwhile.
             let Ok(info) = entry.and_then(|entry| fs::read_to_string(entry.path())) else {
                 continue;
@@ -48,6 +53,34 @@ impl Loaded {
             }
         }
         loaded
+    }
+
+    /// IDs of programs of kamap's that the kernel has and no process holds: what must
+    /// not be, but for a moment after the end of one.
+    ///
+    /// # Panics
+    ///
+    /// If /proc cannot be read.
+    #[track_caller]
+    pub fn orphans() -> Vec<u32> {
+        // By name, as others leave programs attached on purpose.
+        let of_kamap = |name: &[u8]| [&b"on_fork"[..], b"on_exec", b"on_exit"].contains(&name);
+        let mut orphans: Vec<u32> = ProgInfoIter::default()
+            .filter(|info| of_kamap(info.name.as_bytes()))
+            .map(|info| info.id)
+            .collect();
+        for entry in fs::read_dir("/proc").expect("it can be read").flatten() {
+            let name = entry.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+                continue;
+            };
+            // It may end meanwhile.
+            if let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fdinfo")) {
+                let held = Self::behind(entries).programs;
+                orphans.retain(|id| !held.contains(id));
+            }
+        }
+        orphans
     }
 
     /// Whether the kernel has nothing of it any more.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -64,10 +65,32 @@ impl Running {
         self.child.id()
     }
 
+    /// Bytes that it has written and nobody has read.
+    #[track_caller]
+    pub(crate) fn unread(&self) -> usize {
+        let mut unread: libc::c_int = 0;
+        // SAFETY: FIONREAD writes an `int`.
+        let told = unsafe {
+            libc::ioctl(
+                self.stdout.get_ref().as_raw_fd(),
+                libc::FIONREAD,
+                &mut unread,
+            )
+        };
+        assert_eq!(told, 0, "{}", std::io::Error::last_os_error());
+        unread.cast_unsigned() as usize
+    }
+
+    #[track_caller]
+    pub(crate) fn signal(&self, signal: i32) {
+        // SAFETY: the child has not been waited for, so the PID is its own.
+        let sent = unsafe { libc::kill(self.pid().cast_signed(), signal) };
+        assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
+    }
+
     #[track_caller]
     pub(crate) fn end(mut self, signal: i32) -> (ExitStatus, String) {
-        // SAFETY: the child has not been waited for, so the PID is its own.
-        unsafe { libc::kill(self.pid().cast_signed(), signal) };
+        self.signal(signal);
         let mut rest = String::new();
         self.stdout
             .read_to_string(&mut rest)

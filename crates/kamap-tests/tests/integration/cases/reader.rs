@@ -1,10 +1,18 @@
 //! Readers that are slow, stopped or killed.
 
-use std::process::Command;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 
-use kamap_tests::{Held, Loaded, eventually};
+use kamap::Tracker;
+use kamap_tests::{Held, Loaded, MemoryGroup, OnTerminal, allow_many_files, eventually};
+use rstest::rstest;
+use serde_json::Value;
 
-use crate::programs::DROPPED;
+use crate::command::{self, Running, output, row, rows};
+use crate::fixtures::{compare_with_proc, snapshot, tracker};
+use crate::programs::{DROPPED, KAMAP, Tiny};
 
 #[test]
 fn a_tracker_that_is_dropped_leaves_nothing_behind() {
@@ -15,8 +23,342 @@ fn a_tracker_that_is_dropped_leaves_nothing_behind() {
     child.say("\n");
     assert_eq!(child.line(), "", "it has dropped the tracker");
     assert_eq!(Loaded::by(child.pid()), Loaded::default());
+    assert_gone(&loaded);
+    assert!(child.release().success());
+}
+
+/// Processes that live for a moment, one after the other on two threads, while `work`
+/// is done. Tells `work` how many have been.
+fn amid_a_storm<T>(work: impl FnOnce(&AtomicU64) -> T) -> T {
+    /// Ends the storm, also when `work` panics.
+    struct End<'a>(&'a AtomicBool);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let (tiny, lived, over) = (&Tiny::new(), &AtomicU64::new(0), &AtomicBool::new(false));
+    thread::scope(|scope| {
+        let _end = End(over);
+        for _ in 0..2 {
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    tiny.run();
+                    lived.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        work(lived)
+    })
+}
+
+/// Lets 5,000 processes live and die, 100 of which exec.
+#[track_caller]
+fn five_thousand_lives() {
+    let tiny = Tiny::new();
+    let script = "i=0; while [ $i -lt 4900 ]; do (:); i=$((i + 1)); done";
+    let status = Command::new("sh").args(["-c", script]).status();
+    assert!(status.expect("it starts").success());
+    for _ in 0..100 {
+        tiny.run();
+    }
+}
+
+#[track_caller]
+fn assert_gone(loaded: &Loaded) {
     eventually("the kernel has freed all of it", || {
         loaded.is_gone().then_some(())
     });
+}
+
+/// That nothing was lost, and the table is what /proc says.
+#[track_caller]
+fn assert_exact(tracker: &Tracker) {
+    compare_with_proc(tracker);
+    assert_eq!(tracker.losses().expect("it can be read").total(), 0);
+}
+
+/// The same of a kamap that prints all processes.
+#[track_caller]
+fn assert_prints_exactly(kamap: &mut Running) {
+    command::compare_with_proc(|| {
+        let table = kamap.fresh_table();
+        assert_nothing_lost(&table);
+        table
+    });
+}
+
+#[track_caller]
+fn assert_nothing_lost(table: &Value) {
+    let losses = &table["losses"];
+    assert_eq!(
+        (&losses["table_full"], &losses["missed_runs"]),
+        (&0.into(), &0.into())
+    );
+}
+
+/// What a table says was seen of forks, execs and exits.
+#[track_caller]
+fn seen(table: &Value) -> [u64; 3] {
+    ["fork", "exec", "exit"].map(|what| table["seen"][what].as_u64().expect("it is a number"))
+}
+
+#[test]
+fn what_is_killed_amid_a_storm_leaves_nothing_behind() {
+    let other = tracker();
+    amid_a_storm(|lived| {
+        for _ in 0..3 {
+            let kamap = Running::start(&["--all"]);
+            let tracker = Held::start(&mut Command::new(DROPPED));
+            let both = [Loaded::by(kamap.pid()), Loaded::by(tracker.pid())];
+            for loaded in &both {
+                assert_eq!(loaded.links.len(), 3, "{loaded:?}");
+                assert!(!loaded.is_gone());
+            }
+            let until = lived.load(Ordering::Relaxed) + 100;
+            eventually("they have seen some of it", || {
+                (lived.load(Ordering::Relaxed) > until).then_some(())
+            });
+            let (status, _) = kamap.end(libc::SIGKILL);
+            assert_eq!(status.signal(), Some(libc::SIGKILL));
+            assert_eq!(tracker.kill().signal(), Some(libc::SIGKILL));
+            both.iter().for_each(assert_gone);
+        }
+    });
+    assert_exact(&other);
+}
+
+#[test]
+fn a_kamap_that_was_stopped_has_missed_nothing() {
+    let mut kamap = Running::start(&["--all"]);
+    let before = kamap.fresh_table();
+    kamap.signal(libc::SIGSTOP);
+    eventually("it is stopped", || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", kamap.pid()));
+        stat.expect("it is alive").contains(") T ").then_some(())
+    });
+    five_thousand_lives();
+    let child = Tiny::new().start();
+    kamap.signal(libc::SIGCONT);
+
+    assert_prints_exactly(&mut kamap);
+    let table = kamap.fresh_table();
+    assert!(row(&table, child.pid()).is_some());
+    let (before, after) = (seen(&before), seen(&table));
+    let [forks, execs, exits] = [0, 1, 2].map(|i| after[i] - before[i]);
+    assert!(
+        forks > 5_000 && execs > 100 && exits > 5_000,
+        "{forks} {execs} {exits}"
+    );
+}
+
+#[test]
+fn a_kamap_whose_output_was_blocked_has_missed_nothing() {
+    let mut kamap = Running::start(&["--all"]);
+    let before = kamap.fresh_table();
+    // A pipe holds 64 KiB; the last write need not fill it.
+    eventually("the pipe is full", || {
+        (kamap.unread() > 56 * 1024).then_some(())
+    });
+    five_thousand_lives();
+    let child = Tiny::new().start();
+
+    assert_prints_exactly(&mut kamap);
+    let table = kamap.fresh_table();
+    assert!(row(&table, child.pid()).is_some());
+    let (before, after) = (seen(&before), seen(&table));
+    assert!(
+        after[0] > before[0] + 5_000 && after[2] > before[2] + 5_000,
+        "{after:?}"
+    );
+    let (status, _) = kamap.end(libc::SIGTERM);
+    assert_eq!(status.code(), Some(0));
+}
+
+#[rstest]
+#[case::drawing("xterm")]
+#[case::printing("dumb")]
+fn a_kamap_whose_terminal_is_closed_ends(#[case] term: &str) {
+    let mut kamap = Command::new(KAMAP);
+    kamap.args(["--interval", "20ms"]).env("TERM", term);
+    let mut terminal = OnTerminal::start(24, 80, &mut kamap);
+    terminal.shows("its programs are attached", |text| {
+        text.contains("live ").then_some(())
+    });
+    let loaded = Loaded::by(terminal.pid());
+    assert_eq!(loaded.links.len(), 3, "{loaded:?}");
+    terminal.hang_up();
+    let status = terminal.ended();
+    assert!(
+        status.success() || status.signal() == Some(libc::SIGHUP),
+        "{status:?}"
+    );
+    assert_gone(&loaded);
+}
+
+#[test]
+fn several_at_once_are_exact_and_do_not_disturb_each_other() {
+    let (mut one, mut two) = (Running::start(&["--all"]), Running::start(&["--all"]));
+    let (first, second) = (tracker(), tracker());
+    let tiny = Tiny::new();
+    let child = tiny.start();
+    for kamap in [&mut one, &mut two] {
+        assert_prints_exactly(kamap);
+        assert!(row(&kamap.fresh_table(), child.pid()).is_some());
+    }
+    for tracker in [&first, &second] {
+        assert_exact(tracker);
+        assert!(snapshot(tracker).contains_key(&child.pid()));
+    }
+
+    // One of each ends.
+    let (gone, theirs) = (Loaded::by(one.pid()), Loaded::by(two.pid()));
+    let (status, _) = one.end(libc::SIGTERM);
+    assert_eq!(status.code(), Some(0));
+    assert_gone(&gone);
+    drop(first);
+    assert!(!theirs.is_gone());
+    assert_eq!(Loaded::by(two.pid()), theirs);
+
+    let later = tiny.start();
+    let pid = child.pid();
     assert!(child.release().success());
+    assert_prints_exactly(&mut two);
+    let table = two.fresh_table();
+    assert!(row(&table, later.pid()).is_some() && row(&table, pid).is_none());
+    assert_exact(&second);
+    let rows = snapshot(&second);
+    assert!(rows.contains_key(&later.pid()) && !rows.contains_key(&pid));
+}
+
+#[test]
+fn a_kamap_that_starts_amid_a_storm_is_exact() {
+    let tiny = Tiny::new();
+    let children: Vec<_> = (0..20).map(|_| tiny.start()).collect();
+    amid_a_storm(|lived| {
+        let mut starts = 0;
+        while starts < 5 || lived.load(Ordering::Relaxed) < 2_000 {
+            command::compare_with_proc(|| {
+                let table = output(&["--all", "--once", "--json"]);
+                let table = serde_json::from_str(&table).expect("it is JSON");
+                assert_nothing_lost(&table);
+                for child in &children {
+                    assert!(row(&table, child.pid()).is_some(), "{}", child.pid());
+                }
+                table
+            });
+            starts += 1;
+        }
+    });
+}
+
+#[test]
+fn a_table_far_too_small_stays_readable_amid_a_storm() {
+    const ROOM: u32 = 16;
+    let tracker = Tracker::builder()
+        .max_entries(ROOM)
+        .start()
+        .expect("the tracker starts");
+    let max_entries = ROOM.to_string();
+    let mut kamap = Running::start(&["--all", "--max-entries", &max_entries]);
+    let mut read = 0;
+    amid_a_storm(|lived| {
+        while lived.load(Ordering::Relaxed) < 1_000 {
+            // Nobody twice is in it: `snapshot` and `compare_with_proc` see to that.
+            let rows = snapshot(&tracker);
+            assert!(!rows.is_empty() && rows.len() <= ROOM as usize, "{rows:?}");
+            let table = kamap.table();
+            assert!(
+                (1..=ROOM as usize).contains(&self::rows(&table).len()),
+                "{table}"
+            );
+            read += 1;
+        }
+    });
+    assert!(read > 10, "{read}");
+    let losses = tracker.losses().expect("it can be read");
+    assert!(
+        losses.table_full > 0 && losses.first_refused_pid.is_some(),
+        "{losses:?}"
+    );
+    assert_eq!(losses.missed_runs, 0);
+    let table = kamap.fresh_table();
+    assert!(table["losses"]["table_full"].as_u64() > Some(0), "{table}");
+    // What found room is right, though there was none for most.
+    for row in snapshot(&tracker).values() {
+        let stat = kamap_tests::stat(row.pid);
+        assert!(stat.is_none_or(|stat| stat.start == kamap_tests::ticks(row.start_time)));
+    }
+}
+
+/// How a start in a group that may use `mebibytes` ends, and what it says then.
+#[track_caller]
+fn start_within(group: &MemoryGroup, mebibytes: u64) -> (ExitStatus, String) {
+    assert!(group.limit(mebibytes << 20), "nobody is in it");
+    let mut kamap = Command::new(KAMAP);
+    let output = group.hold(kamap.arg("--once")).output().expect("it starts");
+    let stderr = String::from_utf8(output.stderr).expect("it is UTF-8");
+    (output.status, stderr)
+}
+
+#[test]
+fn a_start_without_enough_memory_ends_by_its_error_or_is_killed_and_leaves_nothing_behind() {
+    let other = tracker();
+    let group = MemoryGroup::new();
+    let mut failed = 0;
+    for mebibytes in [1, 2, 4, 8, 12, 20, 28] {
+        let kills = group.kills();
+        let (status, stderr) = start_within(&group, mebibytes);
+        if status.signal() == Some(libc::SIGKILL) {
+            assert!(group.kills() > kills);
+        } else if !status.success() {
+            assert_eq!(status.code(), Some(1), "{stderr}");
+            assert!(
+                stderr.starts_with("kamap: ") && stderr.lines().count() == 1,
+                "{stderr}"
+            );
+            assert!(stderr.contains("the kernel refused a table of"), "{stderr}");
+        }
+        failed += u32::from(!status.success());
+    }
+    assert!(failed >= 3, "{failed}");
+    // Killed at once, by a limit that not even exec keeps.
+    eventually("nothing is loaded that nobody holds", || {
+        Loaded::orphans().is_empty().then_some(())
+    });
+    let (status, stderr) = start_within(&group, 256);
+    assert!(status.success(), "{stderr}");
+    assert_exact(&other);
+}
+
+#[test]
+fn a_kamap_that_is_killed_for_its_memory_leaves_nothing_behind() {
+    let (other, tiny, group) = (tracker(), Tiny::new(), MemoryGroup::new());
+    let mut command = Command::new(KAMAP);
+    command.args(["--all", "--json", "--interval", "20ms"]);
+    let mut kamap = group
+        .hold(command.stdout(Stdio::null()))
+        .spawn()
+        .expect("it starts");
+    let loaded = eventually("its programs are attached", || {
+        let loaded = Loaded::by(kamap.id());
+        (loaded.links.len() == 3).then_some(loaded)
+    });
+
+    // As low as it can be set while it lives, then it grows with the table.
+    let mut limit = 64 << 20;
+    while limit > 0 && group.kills() == 0 && group.limit(limit) {
+        limit -= 256 << 10;
+    }
+    allow_many_files();
+    let argument = "x".repeat(600);
+    let mut children = Vec::new();
+    let status = eventually("it is killed", || {
+        children.push(Held::start(Command::new(tiny.path()).arg(&argument)));
+        kamap.try_wait().expect("it can be waited for")
+    });
+    assert_eq!(status.signal(), Some(libc::SIGKILL));
+    assert!(group.kills() > 0);
+    assert_gone(&loaded);
+    assert_exact(&other);
 }
