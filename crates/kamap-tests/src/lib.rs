@@ -3,6 +3,7 @@
 //!
 //! All of them panic at the caller's place.
 
+mod cpu;
 mod held;
 mod loaded;
 mod memory;
@@ -12,6 +13,7 @@ mod terminal;
 
 use std::time::{Duration, Instant};
 
+pub use cpu::{run_first, run_on};
 pub use held::Held;
 pub use loaded::Loaded;
 pub use memory::MemoryGroup;

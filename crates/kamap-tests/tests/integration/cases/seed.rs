@@ -1,14 +1,15 @@
 //! Processes that were alive before the tracker.
 
-use std::fs;
-use std::path::Path;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kamap::{Origin, Tracker};
-use kamap_tests::{Held, eventually, stat};
+use kamap_tests::{Held, Loaded, eventually, run_first, run_on, stat};
+use libbpf_rs::query::MapInfoIter;
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
 use crate::fixtures::{as_stat, compare_with_proc, nothing_lost, row, snapshot, tracker};
 use crate::programs::{CROWD, Tiny, held};
@@ -94,6 +95,10 @@ struct Crowd {
 impl Crowd {
     const SIZE: usize = 200;
 
+    /// How often it is tried: the tracker meets one of them as it was in more than half
+    /// of the rounds.
+    const ROUNDS: usize = 8;
+
     #[track_caller]
     fn start(tiny: &Tiny, what: Do) -> Self {
         // SAFETY: takes nothing.
@@ -103,37 +108,36 @@ impl Crowd {
         if what == Do::Exec {
             command.arg(tiny.path());
         }
-        let parent = Held::start(&mut command);
+        let parent = Held::start(command.process_group(0));
         let pids = parent.said().split(' ').map(str::parse);
         let pids: Vec<_> = pids.collect::<Result<_, _>>().expect("they are PIDs");
         assert_eq!(pids.len(), Self::SIZE);
         Self { parent, pids, cpu }
     }
 
-    /// Starts a tracker, and has the children do it `delay` after its programs were
-    /// attached, which is when it begins to seed.
+    /// Starts a tracker, and has the children do it once it has met the one of that
+    /// number.
     #[track_caller]
-    fn meet_tracker(&mut self, delay: Duration) -> Tracker {
-        let cpu = self.cpu;
+    fn meet_tracker(&self, number: usize) -> Tracker {
+        let (cpu, group) = (self.cpu, self.parent.pid().cast_signed());
+        let pid = self.pids[number].to_ne_bytes();
         thread::scope(|scope| {
-            scope.spawn(|| {
-                eventually("its programs are attached", || attached().then_some(()));
-                let begun = Instant::now();
-                while begun.elapsed() < delay {
-                    std::hint::spin_loop();
+            scope.spawn(move || {
+                let table = eventually("its table is made", table);
+                run_on(cpu);
+                run_first();
+                // Where it comes before the tracker, it has to leave it some time.
+                let met = || table.lookup(&pid, MapFlags::ANY);
+                while met().expect("the table can be read").is_none() {
+                    thread::sleep(Duration::from_micros(100));
                 }
-                self.parent.say("\n");
+                // SAFETY: the group is that of a child that has not been waited for.
+                let sent = unsafe { libc::kill(-group, libc::SIGUSR1) };
+                assert_eq!(sent, 0);
             });
             // In a thread, so that this one may run anywhere afterwards.
             let tracker = scope.spawn(move || {
-                // SAFETY: a `cpu_set_t` is plain bits, of which none is set; then it
-                // is valid for reading.
-                let pinned = unsafe {
-                    let mut set: libc::cpu_set_t = std::mem::zeroed();
-                    libc::CPU_SET(cpu, &mut set);
-                    libc::sched_setaffinity(0, size_of_val(&set), &set)
-                };
-                assert_eq!(pinned, 0, "this test may run on its own CPU");
+                run_on(cpu);
                 tracker()
             });
             tracker.join().expect("it starts")
@@ -141,20 +145,20 @@ impl Crowd {
     }
 }
 
-/// Whether a tracker of this test, which has no other, has attached its programs.
-fn attached() -> bool {
-    let open = fs::read_dir("/proc/self/fd").expect("this test is alive");
-    let targets = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-    let links = targets.filter(|target| target == Path::new("anon_inode:bpf_link"));
-    links.count() >= 3
+/// The table of the only tracker of this test, as soon as there is one.
+fn table() -> Option<MapHandle> {
+    let maps = Loaded::by(std::process::id()).maps;
+    let mut infos = MapInfoIter::default();
+    let table = infos.find(|info| maps.contains(&info.id) && info.name == "processes")?;
+    MapHandle::from_map_id(table.id).ok()
 }
 
 #[test]
 fn what_ends_while_a_tracker_seeds_never_stays() {
     let tiny = Tiny::new();
-    for round in 0..20 {
-        let mut crowd = Crowd::start(&tiny, Do::End);
-        let tracker = crowd.meet_tracker(Duration::from_micros(round * 30));
+    for round in 0..Crowd::ROUNDS {
+        let crowd = Crowd::start(&tiny, Do::End);
+        let tracker = crowd.meet_tracker(round * Crowd::SIZE / 10);
         assert!(crowd.parent.release().success());
         let rows = snapshot(&tracker);
         let ghosts: Vec<_> = crowd.pids.iter().filter_map(|pid| rows.get(pid)).collect();
@@ -166,9 +170,9 @@ fn what_ends_while_a_tracker_seeds_never_stays() {
 #[test]
 fn what_execs_while_a_tracker_seeds_is_not_overwritten() {
     let tiny = Tiny::new();
-    for round in 0..20 {
+    for round in 0..Crowd::ROUNDS {
         let mut crowd = Crowd::start(&tiny, Do::Exec);
-        let tracker = crowd.meet_tracker(Duration::from_micros(round * 30));
+        let tracker = crowd.meet_tracker(round * Crowd::SIZE / 10);
         for _ in &crowd.pids {
             assert_eq!(crowd.parent.line(), "", "it has exec'd");
         }

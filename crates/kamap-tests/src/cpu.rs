@@ -1,0 +1,34 @@
+//! Where, and before what, a thread runs.
+
+use std::io;
+
+/// Has the calling thread run on `cpu` alone.
+///
+/// # Panics
+///
+/// If it may not.
+#[track_caller]
+pub fn run_on(cpu: usize) {
+    // SAFETY: a `cpu_set_t` is plain bits, of which none is set; then it is valid
+    // for reading.
+    let set = unsafe {
+        let mut cpus: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut cpus);
+        libc::sched_setaffinity(0, size_of_val(&cpus), &cpus)
+    };
+    assert_eq!(set, 0, "{}", io::Error::last_os_error());
+}
+
+/// Has the calling thread run before all others that have not called this, as soon
+/// as there is something for it to do.
+///
+/// # Panics
+///
+/// If it may not.
+#[track_caller]
+pub fn run_first() {
+    let priority = libc::sched_param { sched_priority: 1 };
+    // SAFETY: `priority` is valid for reading.
+    let set = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &priority) };
+    assert_eq!(set, 0, "{}", io::Error::last_os_error());
+}
