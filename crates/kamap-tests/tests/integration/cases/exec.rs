@@ -208,7 +208,7 @@ fn an_exec_that_fails_changes_nothing() {
 
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn an_exec_that_fails_too_late_to_return_is_no_exec() {
+fn an_exec_that_fails_too_late_to_return_ends_its_process() {
     let tracker = tracker();
     let folder = tempfile::tempdir().expect("a folder can be made");
     // The kernel learns that it cannot be mapped when the old program has gone.
