@@ -17,6 +17,10 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// How many links a tracker has once it is attached: those of exit, exec and fork,
+    /// and of two iterators.
+    pub const LINKS: usize = 5;
+
     /// What the process `pid` holds (`/proc/PID/fdinfo`).
     ///
     /// # Panics

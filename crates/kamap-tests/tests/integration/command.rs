@@ -272,7 +272,7 @@ fn all_once_holds_what_proc_holds() {
 fn nothing_stays_loaded_after_a_signal(#[case] signal: i32) {
     let kamap = Running::start(&[]);
     let loaded = Loaded::by(kamap.pid());
-    assert_eq!(loaded.links.len(), 5, "{loaded:?}");
+    assert_eq!(loaded.links.len(), Loaded::LINKS, "{loaded:?}");
     assert!(
         loaded.programs.len() >= 3 && loaded.maps.len() >= 3,
         "{loaded:?}"

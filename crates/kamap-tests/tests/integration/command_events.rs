@@ -31,7 +31,7 @@ impl Running {
         let running = Self { child, stdout };
         // Exit, exec, fork and two iterators.
         eventually("its programs are attached", || {
-            (Loaded::by(pid).links.len() == 5).then_some(())
+            (Loaded::by(pid).links.len() == Loaded::LINKS).then_some(())
         });
         running
     }
@@ -273,7 +273,7 @@ fn it_ends_after_as_many_events_as_were_asked_for() {
         .expect("it starts");
     let pid = kamap.id();
     eventually("its programs are attached", || {
-        (Loaded::by(pid).links.len() == 5).then_some(())
+        (Loaded::by(pid).links.len() == Loaded::LINKS).then_some(())
     });
     for _ in 0..2 {
         assert!(Held::start(&mut held()).release().success());

@@ -18,7 +18,7 @@ use crate::programs::{DROPPED, KAMAP, Tiny};
 fn a_tracker_that_is_dropped_leaves_nothing_behind() {
     let mut child = Held::start(&mut Command::new(DROPPED));
     let loaded = Loaded::by(child.pid());
-    assert_eq!(loaded.links.len(), 5, "{loaded:?}");
+    assert_eq!(loaded.links.len(), Loaded::LINKS, "{loaded:?}");
     assert!(!loaded.is_gone());
     child.say("\n");
     assert_eq!(child.line(), "", "it has dropped the tracker");
@@ -112,7 +112,7 @@ fn what_is_killed_amid_a_storm_leaves_nothing_behind() {
             let tracker = Held::start(&mut Command::new(DROPPED));
             let both = [Loaded::by(kamap.pid()), Loaded::by(tracker.pid())];
             for loaded in &both {
-                assert_eq!(loaded.links.len(), 3, "{loaded:?}");
+                assert_eq!(loaded.links.len(), Loaded::LINKS, "{loaded:?}");
                 assert!(!loaded.is_gone());
             }
             let until = lived.load(Ordering::Relaxed) + 100;
@@ -186,7 +186,7 @@ fn a_kamap_whose_terminal_is_closed_ends(#[case] term: &str) {
         text.contains("live ").then_some(())
     });
     let loaded = Loaded::by(terminal.pid());
-    assert_eq!(loaded.links.len(), 3, "{loaded:?}");
+    assert_eq!(loaded.links.len(), Loaded::LINKS, "{loaded:?}");
     terminal.hang_up();
     let status = terminal.ended();
     assert!(
@@ -342,7 +342,7 @@ fn a_kamap_that_is_killed_for_its_memory_leaves_nothing_behind() {
         .expect("it starts");
     let loaded = eventually("its programs are attached", || {
         let loaded = Loaded::by(kamap.id());
-        (loaded.links.len() == 3).then_some(loaded)
+        (loaded.links.len() == Loaded::LINKS).then_some(loaded)
     });
 
     // As low as it can be set while it lives, then it grows with the table.
