@@ -111,12 +111,14 @@ impl Tiny {
         &self.path
     }
 
-    /// Runs one to its end.
+    /// Runs one to its end. Returns what its PID was.
     #[track_caller]
-    pub(crate) fn run(&self) {
+    pub(crate) fn run(&self) -> u32 {
         let mut command = Command::new(&self.path);
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        assert!(command.status().expect("it starts").success());
+        let mut child = command.spawn().expect("it starts");
+        assert!(child.wait().expect("it can be waited for").success());
+        child.id()
     }
 
     /// Starts one; it runs until it is released.

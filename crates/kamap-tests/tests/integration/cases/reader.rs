@@ -1,11 +1,14 @@
 //! Readers that are slow, stopped or killed.
 
+use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use kamap::Tracker;
+use kamap::{Clock, Tracker};
 use kamap_tests::{Held, Loaded, MemoryGroup, OnTerminal, allow_many_files, eventually};
 use rstest::rstest;
 use serde_json::Value;
@@ -27,29 +30,79 @@ fn a_tracker_that_is_dropped_leaves_nothing_behind() {
     assert!(child.release().success());
 }
 
-/// Processes that live for a moment, one after the other on two threads, while `work`
-/// is done. Tells `work` how many have been.
-fn amid_a_storm<T>(work: impl FnOnce(&AtomicU64) -> T) -> T {
-    /// Ends the storm, also when `work` panics.
-    struct End<'a>(&'a AtomicBool);
-    impl Drop for End<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
+/// Processes that live for a moment, as many as two threads can start.
+struct Storm {
+    /// By PID, when it was reaped: since boot.
+    ended: Mutex<HashMap<u32, Duration>>,
+    lived: AtomicU64,
+}
+
+impl Storm {
+    /// Does `work` meanwhile.
+    fn during<T>(work: impl FnOnce(&Self) -> T) -> T {
+        /// Ends the storm, also when `work` panics.
+        struct End<'a>(&'a AtomicBool);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let (tiny, over) = (&Tiny::new(), &AtomicBool::new(false));
+        let storm = &Self {
+            ended: Mutex::default(),
+            lived: AtomicU64::new(0),
+        };
+        thread::scope(|scope| {
+            let _end = End(over);
+            for _ in 0..2 {
+                scope.spawn(move || {
+                    while !over.load(Ordering::Relaxed) {
+                        storm.live(tiny);
+                    }
+                });
+            }
+            work(storm)
+        })
+    }
+
+    fn live(&self, tiny: &Tiny) {
+        let pid = tiny.run();
+        let now = Clock::since_boot();
+        let mut ended = self.ended.lock().expect("nobody has panicked");
+        ended.insert(pid, now);
+        self.lived.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lived(&self) -> u64 {
+        self.lived.load(Ordering::Relaxed)
+    }
+
+    /// That no row of `table` is of a process that had ended before it was read.
+    #[track_caller]
+    fn assert_no_ghosts(&self, table: &Value) {
+        let ended = self.ended.lock().expect("nobody has panicked");
+        let ago = |time: &Value| {
+            let time = time
+                .as_str()
+                .expect("it is text")
+                .parse::<jiff::Timestamp>();
+            let ago = jiff::Timestamp::now().duration_since(time.expect("it is RFC 3339"));
+            // What lies in the future is as good as now.
+            Clock::since_boot().saturating_sub(ago.try_into().unwrap_or_default())
+        };
+        // With a margin: the time of day has been there and back.
+        let read = ago(&table["time"]) - Duration::from_millis(1);
+        for row in rows(table) {
+            let pid = row["pid"].as_u64().expect("it is a number") as u32;
+            if let Some(&ended) = ended.get(&pid) {
+                let started = ago(&row["start_time"]);
+                assert!(
+                    ended < started || ended > read,
+                    "{ended:?}, {read:?}: {row}"
+                );
+            }
         }
     }
-    let (tiny, lived, over) = (&Tiny::new(), &AtomicU64::new(0), &AtomicBool::new(false));
-    thread::scope(|scope| {
-        let _end = End(over);
-        for _ in 0..2 {
-            scope.spawn(move || {
-                while !over.load(Ordering::Relaxed) {
-                    tiny.run();
-                    lived.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        work(lived)
-    })
 }
 
 /// Lets 5,000 processes live and die, 100 of which exec.
@@ -106,7 +159,7 @@ fn seen(table: &Value) -> [u64; 3] {
 #[test]
 fn what_is_killed_amid_a_storm_leaves_nothing_behind() {
     let other = tracker();
-    amid_a_storm(|lived| {
+    Storm::during(|storm| {
         for _ in 0..3 {
             let kamap = Running::start(&["--all"]);
             let tracker = Held::start(&mut Command::new(DROPPED));
@@ -115,9 +168,9 @@ fn what_is_killed_amid_a_storm_leaves_nothing_behind() {
                 assert_eq!(loaded.links.len(), Loaded::LINKS, "{loaded:?}");
                 assert!(!loaded.is_gone());
             }
-            let until = lived.load(Ordering::Relaxed) + 100;
+            let until = storm.lived() + 100;
             eventually("they have seen some of it", || {
-                (lived.load(Ordering::Relaxed) > until).then_some(())
+                (storm.lived() > until).then_some(())
             });
             let (status, _) = kamap.end(libc::SIGKILL);
             assert_eq!(status.signal(), Some(libc::SIGKILL));
@@ -235,13 +288,14 @@ fn several_at_once_are_exact_and_do_not_disturb_each_other() {
 fn a_kamap_that_starts_amid_a_storm_is_exact() {
     let tiny = Tiny::new();
     let children: Vec<_> = (0..20).map(|_| tiny.start()).collect();
-    amid_a_storm(|lived| {
+    Storm::during(|storm| {
         let mut starts = 0;
-        while starts < 5 || lived.load(Ordering::Relaxed) < 2_000 {
+        while starts < 5 || storm.lived() < 2_000 {
             command::compare_with_proc(|| {
                 let table = output(&["--all", "--once", "--json"]);
                 let table = serde_json::from_str(&table).expect("it is JSON");
                 assert_nothing_lost(&table);
+                storm.assert_no_ghosts(&table);
                 for child in &children {
                     assert!(row(&table, child.pid()).is_some(), "{}", child.pid());
                 }
@@ -262,8 +316,8 @@ fn a_table_far_too_small_stays_readable_amid_a_storm() {
     let max_entries = ROOM.to_string();
     let mut kamap = Running::start(&["--all", "--max-entries", &max_entries]);
     let mut read = 0;
-    amid_a_storm(|lived| {
-        while lived.load(Ordering::Relaxed) < 1_000 {
+    Storm::during(|storm| {
+        while storm.lived() < 1_000 {
             // Nobody twice is in it: `snapshot` and `compare_with_proc` see to that.
             let rows = snapshot(&tracker);
             assert!(!rows.is_empty() && rows.len() <= ROOM as usize, "{rows:?}");

@@ -60,7 +60,11 @@ fn a_tracker_that_starts_amid_a_storm_is_exact() {
     let trackers: Vec<_> = thread::scope(|scope| {
         let storm = move || (0..20_000).take_while(|_| trackers_left.load(Ordering::Relaxed) > 0);
         for _ in 0..3 {
-            scope.spawn(move || storm().for_each(|_| tiny.run()));
+            scope.spawn(move || {
+                for _ in storm() {
+                    tiny.run();
+                }
+            });
         }
         let start = |_| {
             let tracker = tracker();
