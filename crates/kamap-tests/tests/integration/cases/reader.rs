@@ -109,8 +109,7 @@ impl Storm {
 #[track_caller]
 fn five_thousand_lives() {
     let tiny = Tiny::new();
-    let script = "i=0; while [ $i -lt 4900 ]; do (:); i=$((i + 1)); done";
-    let status = Command::new("sh").args(["-c", script]).status();
+    let status = Command::new(tiny.path()).args(["lives", "4900"]).status();
     assert!(status.expect("it starts").success());
     for _ in 0..100 {
         tiny.run();
@@ -160,7 +159,7 @@ fn seen(table: &Value) -> [u64; 3] {
 fn what_is_killed_amid_a_storm_leaves_nothing_behind() {
     let other = tracker();
     Storm::during(|storm| {
-        for _ in 0..3 {
+        for _ in 0..2 {
             let kamap = Running::start(&["--all"]);
             let tracker = Held::start(&mut Command::new(DROPPED));
             let both = [Loaded::by(kamap.pid()), Loaded::by(tracker.pid())];
@@ -290,7 +289,7 @@ fn a_kamap_that_starts_amid_a_storm_is_exact() {
     let children: Vec<_> = (0..20).map(|_| tiny.start()).collect();
     Storm::during(|storm| {
         let mut starts = 0;
-        while starts < 5 || storm.lived() < 2_000 {
+        while starts < 3 || storm.lived() < 2_000 {
             command::compare_with_proc(|| {
                 let table = output(&["--all", "--once", "--json"]);
                 let table = serde_json::from_str(&table).expect("it is JSON");
@@ -317,7 +316,7 @@ fn a_table_far_too_small_stays_readable_amid_a_storm() {
     let mut kamap = Running::start(&["--all", "--max-entries", &max_entries]);
     let mut read = 0;
     Storm::during(|storm| {
-        while storm.lived() < 1_000 {
+        while read < 20 || storm.lived() < 300 {
             // Nobody twice is in it: `snapshot` and `compare_with_proc` see to that.
             let rows = snapshot(&tracker);
             assert!(!rows.is_empty() && rows.len() <= ROOM as usize, "{rows:?}");
@@ -329,7 +328,6 @@ fn a_table_far_too_small_stays_readable_amid_a_storm() {
             read += 1;
         }
     });
-    assert!(read > 10, "{read}");
     let losses = tracker.losses().expect("it can be read");
     assert!(
         losses.table_full > 0 && losses.first_refused_pid.is_some(),
@@ -360,7 +358,7 @@ fn a_start_without_enough_memory_ends_by_its_error_or_is_killed_and_leaves_nothi
     let other = tracker();
     let group = MemoryGroup::new();
     let mut failed = 0;
-    for mebibytes in [1, 2, 4, 8, 12, 20, 28] {
+    for mebibytes in [1, 2, 8, 20, 28] {
         let kills = group.kills();
         let (status, stderr) = start_within(&group, mebibytes);
         if status.signal() == Some(libc::SIGKILL) {
@@ -375,7 +373,7 @@ fn a_start_without_enough_memory_ends_by_its_error_or_is_killed_and_leaves_nothi
         }
         failed += u32::from(!status.success());
     }
-    assert!(failed >= 3, "{failed}");
+    assert!(failed >= 2, "{failed}");
     // Killed at once, by a limit that not even exec keeps.
     eventually("nothing is loaded that nobody holds", || {
         Loaded::orphans().is_empty().then_some(())
@@ -400,9 +398,9 @@ fn a_kamap_that_is_killed_for_its_memory_leaves_nothing_behind() {
     });
 
     // As low as it can be set while it lives, then it grows with the table.
-    let mut limit = 64 << 20;
+    let mut limit = 48 << 20;
     while limit > 0 && group.kills() == 0 && group.limit(limit) {
-        limit -= 256 << 10;
+        limit -= 512 << 10;
     }
     allow_many_files();
     let argument = "x".repeat(600);
