@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read};
-use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -63,22 +62,6 @@ impl Running {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    /// Bytes that it has written and nobody has read.
-    #[track_caller]
-    pub(crate) fn unread(&self) -> usize {
-        let mut unread: libc::c_int = 0;
-        // SAFETY: FIONREAD writes an `int`.
-        let told = unsafe {
-            libc::ioctl(
-                self.stdout.get_ref().as_raw_fd(),
-                libc::FIONREAD,
-                &mut unread,
-            )
-        };
-        assert_eq!(told, 0, "{}", std::io::Error::last_os_error());
-        unread.cast_unsigned() as usize
     }
 
     #[track_caller]
