@@ -101,7 +101,7 @@ impl Crowd {
 
     /// How often it is tried: the tracker meets one of them as it was in more than half
     /// of the rounds.
-    const ROUNDS: usize = 8;
+    const ROUNDS: usize = 5;
 
     #[track_caller]
     fn start(tiny: &Tiny, what: Do) -> Self {
@@ -133,7 +133,7 @@ impl Crowd {
                 // Where it comes before the tracker, it has to leave it some time.
                 let met = || table.lookup(&pid, MapFlags::ANY);
                 while met().expect("the table can be read").is_none() {
-                    thread::sleep(Duration::from_micros(100));
+                    thread::sleep(Duration::from_micros(200));
                 }
                 // SAFETY: the group is that of a child that has not been waited for.
                 let sent = unsafe { libc::kill(-group, libc::SIGUSR1) };
@@ -162,7 +162,7 @@ fn what_ends_while_a_tracker_seeds_never_stays() {
     let tiny = Tiny::new();
     for round in 0..Crowd::ROUNDS {
         let crowd = Crowd::start(&tiny, Do::End);
-        let tracker = crowd.meet_tracker(round * Crowd::SIZE / 10);
+        let tracker = crowd.meet_tracker(round * Crowd::SIZE / 20);
         assert!(crowd.parent.release().success());
         let rows = snapshot(&tracker);
         let ghosts: Vec<_> = crowd.pids.iter().filter_map(|pid| rows.get(pid)).collect();
@@ -176,7 +176,7 @@ fn what_execs_while_a_tracker_seeds_is_not_overwritten() {
     let tiny = Tiny::new();
     for round in 0..Crowd::ROUNDS {
         let mut crowd = Crowd::start(&tiny, Do::Exec);
-        let tracker = crowd.meet_tracker(round * Crowd::SIZE / 10);
+        let tracker = crowd.meet_tracker(round * Crowd::SIZE / 20);
         for _ in &crowd.pids {
             assert_eq!(crowd.parent.line(), "", "it has exec'd");
         }
