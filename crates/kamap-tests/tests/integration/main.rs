@@ -4,7 +4,6 @@ mod cases;
 mod command;
 mod command_events;
 mod errors;
-mod events;
 mod fixtures;
 mod hostile;
 mod maps;

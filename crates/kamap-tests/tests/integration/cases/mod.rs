@@ -2,6 +2,7 @@
 //! wait() and /proc say. `ci/test-vm` lists these with their result on each kernel.
 
 mod end;
+mod events;
 mod exec;
 mod losses;
 mod reader;
