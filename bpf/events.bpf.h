@@ -32,6 +32,12 @@ struct {
 	__uint(max_entries, 4096);
 } events SEC(".maps");
 
+/* Bytes of text that a row has. */
+static __always_inline u32 text_len(const struct kamap_facts *facts)
+{
+	return facts->exe_len + facts->file_len + facts->args_kept;
+}
+
 /* Whether `value` is in a list of the filter, or the list is empty. */
 #define event_listed(list, value)						\
 	({									\
@@ -57,50 +63,33 @@ static __always_inline void event_count_lost(void)
 }
 
 /*
- * Reserves a record with room for `room` bytes of text, known to the verifier, and
- * fills in what all have.
+ * Whoever reserves a record tests it for NULL at once, and only then: the verifier of
+ * 6.1 takes any further test for one that can fail, with the record not given back.
  */
-static __always_inline struct kamap_event *event_reserve(enum kamap_event_kind kind, u64 time,
-							 const struct kamap_facts *facts, u32 room)
-{
-	struct kamap_event *event;
+#define event_reserve(room) bpf_ringbuf_reserve(&events, sizeof(struct kamap_event) + (room), 0)
 
-	event = bpf_ringbuf_reserve(&events, sizeof(*event) + room, 0);
-	if (!event) {
-		event_count_lost();
-		return NULL;
-	}
+/* The smallest room for the text of a row; the verifier knows each. */
+static __always_inline u32 event_room(u32 len)
+{
+	if (len <= 96)
+		return 96;
+	if (len <= 192)
+		return 192;
+	if (len <= 352)
+		return 352;
+	return KAMAP_TEXT_LEN;
+}
+
+/* Fills in what all records have. */
+static __always_inline void event_fill(struct kamap_event *event, enum kamap_event_kind kind,
+				       u64 time, const struct kamap_facts *facts)
+{
 	event->kind = kind;
 	event->time = time;
 	event->cpu_time = 0;
 	event->max_rss = 0;
 	event->status = 0;
 	bpf_probe_read_kernel(&event->facts, sizeof(event->facts), facts);
-	return event;
-}
-
-/* A record with the process as its row has it, text included. */
-static __always_inline struct kamap_event *event_of_row(enum kamap_event_kind kind, u64 time,
-							const struct kamap_process *row)
-{
-	u32 len = row->facts.exe_len + row->facts.file_len + row->facts.args_kept;
-	struct kamap_event *event;
-	u32 room;
-
-	if (len <= 96)
-		room = 96;
-	else if (len <= 192)
-		room = 192;
-	else if (len <= 352)
-		room = 352;
-	else if (len <= KAMAP_TEXT_LEN)
-		room = KAMAP_TEXT_LEN;
-	else
-		return NULL;	/* for the verifier: no row has more */
-	event = event_reserve(kind, time, &row->facts, room);
-	if (event)
-		bpf_probe_read_kernel(event + 1, len, row->text);
-	return event;
 }
 
 /*
@@ -127,6 +116,39 @@ static __always_inline void event_submit(struct kamap_event *event)
 		flags = BPF_RB_FORCE_WAKEUP;
 	event_number(event);
 	bpf_ringbuf_submit(event, flags);
+}
+
+/* Tells of a process without its text. */
+static __always_inline void event_tell_facts(enum kamap_event_kind kind, u64 time,
+					     const struct kamap_facts *facts)
+{
+	struct kamap_event *event = event_reserve(0);
+
+	if (!event) {
+		event_count_lost();
+		return;
+	}
+	event_fill(event, kind, time, facts);
+	event_submit(event);
+}
+
+/* Tells of a process as its row has it. */
+static __always_inline void event_tell_row(enum kamap_event_kind kind, u64 time,
+					   const struct kamap_process *row)
+{
+	u32 len = text_len(&row->facts);
+	struct kamap_event *event;
+
+	if (len > KAMAP_TEXT_LEN)	/* for the verifier */
+		return;
+	event = event_reserve(event_room(len));
+	if (!event) {
+		event_count_lost();
+		return;
+	}
+	event_fill(event, kind, time, &row->facts);
+	bpf_probe_read_kernel(event + 1, len, row->text);
+	event_submit(event);
 }
 
 #endif

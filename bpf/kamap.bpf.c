@@ -262,12 +262,6 @@ static __always_inline void put_facts(struct kamap_facts *facts, struct task_str
 	bpf_probe_read_kernel(facts->comm, sizeof(facts->comm), task->comm);
 }
 
-/* Bytes of text that a row has. */
-static __always_inline u32 text_len(const struct kamap_facts *facts)
-{
-	return facts->exe_len + facts->file_len + facts->args_kept;
-}
-
 /* A forked child runs what its parent runs, with the same arguments. */
 static __always_inline void copy_text(struct kamap_process *row, const struct kamap_process *from)
 {
@@ -307,11 +301,11 @@ static __always_inline void count_refusal(u32 pid, int err, int first)
 }
 
 /*
- * A record of an exec whose arguments do not fit into a row: they are read again,
- * as far as max_args allows.
+ * Tells of an exec whose arguments do not fit into a row: they are read again, as far
+ * as max_args allows.
  */
-static __always_inline struct kamap_event *event_with_args(struct draft *draft,
-							   struct task_struct *task, u64 time)
+static __always_inline void event_tell_args(struct draft *draft, struct task_struct *task,
+					    u64 time)
 {
 	const struct kamap_facts *facts = &draft->row.facts;
 	u32 used = facts->exe_len + facts->file_len;
@@ -332,17 +326,20 @@ static __always_inline struct kamap_event *event_with_args(struct draft *draft,
 	else if (len <= KAMAP_MAX_ARGS)
 		room = KAMAP_MAX_ARGS;
 	else
-		return NULL;	/* for the verifier */
-	event = event_reserve(KAMAP_EVENT_EXEC, time, facts, 2 * KAMAP_PATH_LEN + room);
-	if (!event)
-		return NULL;
+		return;	/* for the verifier */
 	if (used > 2 * KAMAP_PATH_LEN)	/* for the verifier */
-		used = 0;
+		return;
+	event = event_reserve(2 * KAMAP_PATH_LEN + room);
+	if (!event) {
+		event_count_lost();
+		return;
+	}
+	event_fill(event, KAMAP_EVENT_EXEC, time, facts);
 	bpf_probe_read_kernel(event + 1, used, draft->row.text);
 	event->facts.args_kept = len;
 	if (bpf_probe_read_user((char *)(event + 1) + used, len, (void *)task->mm->arg_start))
 		event->facts.args_kept = 0;
-	return event;
+	event_submit(event);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -372,14 +369,8 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
 	if (err)
 		count_refusal(pid, err, 1);
-	if (event_wanted(KAMAP_EVENT_FORK, &draft->row.facts)) {
-		struct kamap_event *event;
-
-		event = event_reserve(KAMAP_EVENT_FORK, draft->row.facts.start_time,
-				      &draft->row.facts, 0);
-		if (event)
-			event_submit(event);
-	}
+	if (event_wanted(KAMAP_EVENT_FORK, &draft->row.facts))
+		event_tell_facts(KAMAP_EVENT_FORK, draft->row.facts.start_time, &draft->row.facts);
 	draft_give_back(draft);
 	return 0;
 }
@@ -415,24 +406,15 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	if (err)
 		count_refusal(pid, err, 0);
 	if (event_wanted(KAMAP_EVENT_EXEC, &draft->row.facts)) {
-		struct kamap_event *event;
-
 		if (draft->row.facts.args_kept < draft->row.facts.args_len)
-			event = event_with_args(draft, task, now);
+			event_tell_args(draft, task, now);
 		else
-			event = event_of_row(KAMAP_EVENT_EXEC, now, &draft->row);
-		if (event)
-			event_submit(event);
+			event_tell_row(KAMAP_EVENT_EXEC, now, &draft->row);
 	}
 	draft_give_back(draft);
 	return 0;
 }
 
-/*
- * Fires once per thread, and for a leader that leaves before its threads or is
- * replaced by one that execs. Without `group_dead`, two threads that leave
- * together can both find nobody alive; only one of them finds the row.
- */
 /* The status as wait() gives it. */
 static __always_inline u32 status_of(const struct task_struct *task)
 {
@@ -443,37 +425,73 @@ static __always_inline u32 status_of(const struct task_struct *task)
 	return task->group_leader->exit_code;
 }
 
-/* The record of an exit, NULL if nobody wants it or there is no room. */
-static __always_inline struct kamap_event *event_of_exit(struct task_struct *task,
-							 const struct kamap_process *row)
+/*
+ * Removes the row of a process that has ended and tells of that, if the row was there:
+ * nobody else does then. Returns what the removal did.
+ */
+static __always_inline int end_told(struct task_struct *task, const struct kamap_process *row,
+				    u32 pid, u64 time, u32 status)
 {
 	const struct signal_struct *signal = task->signal;
 	const struct task_struct *leader = task->group_leader;
-	u64 now = bpf_ktime_get_boot_ns();
-	u32 status = status_of(task);
+	u32 len = text_len(&row->facts);
 	struct kamap_event *event;
+	int err;
 
-	if (!event_wanted(KAMAP_EVENT_EXIT, &row->facts) ||
-	    now - row->facts.start_time < filter.min_duration || (filter.failed && !status))
-		return NULL;
-	event = event_of_row(KAMAP_EVENT_EXIT, now, row);
-	if (!event)
-		return NULL;
+	if (len > KAMAP_TEXT_LEN)	/* for the verifier */
+		return bpf_map_delete_elem(&processes, &pid);
+	event = event_reserve(event_room(len));
+	if (!event) {
+		err = bpf_map_delete_elem(&processes, &pid);
+		if (!err)
+			event_count_lost();
+		return err;
+	}
+	event_fill(event, KAMAP_EVENT_EXIT, time, &row->facts);
+	bpf_probe_read_kernel(event + 1, len, row->text);
 	event->status = status;
 	event->max_rss = signal->maxrss;
 	/* The main thread may have left before, but is released last. */
 	event->cpu_time = signal->sum_sched_runtime + task->se.sum_exec_runtime;
 	if (leader != task)
 		event->cpu_time += leader->se.sum_exec_runtime;
-	return event;
+	err = bpf_map_delete_elem(&processes, &pid);
+	if (err)
+		bpf_ringbuf_discard(event, BPF_RB_NO_WAKEUP);
+	else
+		event_submit(event);
+	return err;
 }
 
+/* Removes the row of a process that has ended. */
+static __always_inline int end(struct task_struct *task, u32 pid)
+{
+	const struct kamap_process *row;
+	u64 now;
+	u32 status;
+
+	if (!(wanted_events & KAMAP_EVENT_EXIT))
+		return bpf_map_delete_elem(&processes, &pid);
+	row = bpf_map_lookup_elem(&processes, &pid);
+	if (!row)
+		return -ENOENT;
+	now = bpf_ktime_get_boot_ns();
+	status = status_of(task);
+	if (!event_wanted(KAMAP_EVENT_EXIT, &row->facts) ||
+	    now - row->facts.start_time < filter.min_duration || (filter.failed && !status))
+		return bpf_map_delete_elem(&processes, &pid);
+	return end_told(task, row, pid, now, status);
+}
+
+/*
+ * Fires once per thread, and for a leader that leaves before its threads or is
+ * replaced by one that execs. Without `group_dead`, two threads that leave
+ * together can both find nobody alive; only one of them finds the row.
+ */
 SEC("tp_btf/sched_process_exit")
 int on_exit(u64 *ctx)
 {
 	struct task_struct *task = (struct task_struct *)ctx[0];
-	struct kamap_event *event = NULL;
-	u32 pid = task->tgid;
 	int dead;
 	int err;
 
@@ -484,24 +502,11 @@ int on_exit(u64 *ctx)
 	if (!dead)
 		return 0;
 
-	if (wanted_events & KAMAP_EVENT_EXIT) {
-		const struct kamap_process *row = bpf_map_lookup_elem(&processes, &pid);
-
-		if (row)
-			event = event_of_exit(task, row);
-	}
-	err = bpf_map_delete_elem(&processes, &pid);
+	err = end(task, task->tgid);
 	if (!err)
 		count(exits);
 	else if (err != -ENOENT)
 		count(skipped);
-	/* Whoever removes the row tells of it: nobody else has. */
-	if (event) {
-		if (err)
-			bpf_ringbuf_discard(event, BPF_RB_NO_WAKEUP);
-		else
-			event_submit(event);
-	}
 	return 0;
 }
 

@@ -28,9 +28,10 @@ impl Running {
             .expect("it starts");
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let pid = child.id();
-        let running = Self { child, stdout };
-        // Exit, exec, fork and two iterators.
+        let mut running = Self { child, stdout };
         eventually("its programs are attached", || {
+            let ended = running.child.try_wait().expect("it can be waited for");
+            assert!(ended.is_none(), "it has ended: {ended:?}");
             (Loaded::by(pid).links.len() == Loaded::LINKS).then_some(())
         });
         running
