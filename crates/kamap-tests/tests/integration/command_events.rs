@@ -164,8 +164,8 @@ fn text_is_a_line_for_each_event() {
 
 #[rstest]
 #[case::failed(&["--failed"], &["failure"])]
-#[case::long(&["--min-duration", "100ms"], &["slow"])]
-#[case::long_and_failed(&["--failed", "--min-duration", "100ms"], &[])]
+#[case::long(&["--min-duration", "2s"], &["slow"])]
+#[case::long_and_failed(&["--failed", "--min-duration", "2s"], &[])]
 #[case::of_a_user(&["--user", "4711"], &["other"])]
 #[case::of_several_users(&["--user", "4711,4712"], &["other"])]
 #[case::of_nobody(&["--user", "4712"], &[])]
@@ -187,7 +187,16 @@ fn events_can_be_chosen(#[case] arguments: &[&str], #[case] expected: &[&str]) {
         child.wait().expect("it ends");
     };
     run("failure", Command::new("sh").args(["-c", "exit 1"]));
-    run("slow", Command::new("sh").args(["-c", "sleep 0.2"]));
+    // Longer than any other takes on an emulated machine, where that matters.
+    let seconds = if arguments.contains(&"--min-duration") {
+        "2.1"
+    } else {
+        "0"
+    };
+    run(
+        "slow",
+        Command::new("sh").args(["-c", &format!("sleep {seconds}")]),
+    );
     let mut other = Command::new("sh");
     std::os::unix::process::CommandExt::uid(&mut other, 4711);
     run("other", other.args(["-c", "exit 0"]));
