@@ -163,8 +163,8 @@ impl Process {
     }
 
     /// The file that was to be executed, as the caller of `execve` named it: for
-    /// a script the script, for `fexecve` `/dev/fd/N`. `None` if it has not
-    /// exec'd while the tracker watched.
+    /// a script the script, for `fexecve` `/dev/fd/N`. One that has not exec'd since it
+    /// was forked has its parent's. `None` if neither exec'd while the tracker watched.
     ///
     /// Of a path of more than 255 bytes the beginning is kept, before `…`.
     pub fn file(&self) -> Option<&Path> {

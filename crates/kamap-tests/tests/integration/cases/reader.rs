@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -386,17 +386,26 @@ fn a_start_without_enough_memory_ends_by_its_error_or_is_killed_and_leaves_nothi
     assert_exact(&other);
 }
 
+/// A child that does not outlive a test that fails.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // Both fail if it is gone already, which is as well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_kamap_that_is_killed_for_its_memory_leaves_nothing_behind() {
     let (other, tiny, group) = (tracker(), Tiny::new(), MemoryGroup::new());
     let mut command = Command::new(KAMAP);
     command.args(["--all", "--json", "--interval", "20ms"]);
-    let mut kamap = group
-        .hold(command.stdout(Stdio::null()))
-        .spawn()
-        .expect("it starts");
+    let kamap = group.hold(command.stdout(Stdio::null())).spawn();
+    let mut kamap = Ending(kamap.expect("it starts"));
     let loaded = eventually("its programs are attached", || {
-        let loaded = Loaded::by(kamap.id());
+        let loaded = Loaded::by(kamap.0.id());
         (loaded.links.len() == Loaded::LINKS).then_some(loaded)
     });
 
@@ -410,7 +419,7 @@ fn a_kamap_that_is_killed_for_its_memory_leaves_nothing_behind() {
     let mut children = Vec::new();
     let status = eventually("it is killed", || {
         children.push(Held::start(Command::new(tiny.path()).arg(&argument)));
-        kamap.try_wait().expect("it can be waited for")
+        kamap.0.try_wait().expect("it can be waited for")
     });
     assert_eq!(status.signal(), Some(libc::SIGKILL));
     assert!(group.kills() > 0);
