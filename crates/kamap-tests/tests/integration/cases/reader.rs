@@ -412,7 +412,7 @@ fn a_kamap_that_is_killed_for_its_memory_leaves_nothing_behind() {
     // As low as it can be set while it lives, then it grows with the table.
     let mut limit = 48 << 20;
     while limit > 0 && group.kills() == 0 && group.limit(limit) {
-        limit -= 512 << 10;
+        limit -= 64 << 10;
     }
     allow_many_files();
     let argument = "x".repeat(600);
