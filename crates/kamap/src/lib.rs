@@ -15,6 +15,7 @@
 //!      │ seed         the processes that were alive before
 //!      ▼
 //!  Tracker ── table().snapshot() ──▶ Snapshot of Process     (as often as you like)
+//!      │   ── take_events() ───────▶ Events: fork, exec and exit, in order
 //!      │   ── losses(), seen() ────▶ what could not be recorded, what was seen
 //!      │   ── verify() ────────────▶ where the table differs from the kernel's own list
 //!      ▼
