@@ -230,7 +230,7 @@ pub enum Item {
     Lost(u64),
 }
 
-/// The reader of the stream, see [`Tracker::events`](crate::Tracker::events).
+/// The reader of the stream, see [`Tracker::take_events`](crate::Tracker::take_events).
 #[derive(Debug)]
 pub struct Events {
     ring: RingBuf,
