@@ -220,16 +220,19 @@ impl VerifyArgs {
 #[command(after_long_help = "\
 Columns:
   TIME      when it happened, by the clock on the wall
-  EVENT     fork, exec or exit
+  EVENT     fork, exec, failed (an exec that did) or exit
   PID, PPID, USER
             as of the last exec or fork
   DURATION  of an exit: since the process started
-  STATUS    of an exit: exit code, or the signal that killed it, with `+core` if it dumped core
-  COMMAND   arguments; of a fork the name
+  STATUS    of an exit: exit code, or the signal that killed it, with `+core` if it dumped core; of \
+an exec that failed: why
+  ANCESTORS with --ancestors: the farthest first
+  COMMAND   arguments; of a fork the name; of an exec that failed the file and the arguments after \
+the first
 
 JSON:
-  One object per line: {\"v\":1,\"type\":\"fork\"|\"exec\"|\"exit\",\"seq\":…,\"time\":…,\"pid\":…,…}, \
-{\"v\":1,\"type\":\"lost\",\"count\":…} where events were lost, and after Ctrl-C \
+  One object per line: \
+{\"v\":1,\"type\":\"fork\"|\"exec\"|\"exec_failed\"|\"exit\",\"seq\":…,\"time\":…,\"pid\":…,…}, {\"v\":1,\"type\":\"lost\",\"count\":…} where events were lost, and after Ctrl-C \
 {\"v\":1,\"type\":\"summary\",…}. `seq` grows by one with each event.
 
 Examples:
@@ -242,17 +245,10 @@ pub(crate) struct EventsArgs {
     #[command(flatten)]
     pub(crate) common: Common,
 
-    /// Which events to print (separated by commas)
-    #[arg(
-        short,
-        long,
-        value_name = "KIND",
-        value_delimiter = ',',
-        default_value = "exec,exit"
-    )]
-    kind: Vec<Kind>,
+    #[command(flatten)]
+    stream: StreamArgs,
 
-    /// Print only exits with another status than 0
+    /// Print only exits with another status than 0, and execs that failed if --kind has them
     #[arg(short, long)]
     failed: bool,
 
@@ -292,6 +288,27 @@ pub(crate) struct EventsArgs {
     #[arg(long)]
     pub(crate) snapshot: bool,
 
+    /// Print with each event the N nearest of its parent, the parent's parent and so on (32 at most)
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=32))]
+    pub(crate) ancestors: u32,
+}
+
+/// What the commands that print events have in common.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StreamArgs {
+    /// Which events to print (separated by commas)
+    ///
+    /// `exec_failed` sees each system call of the machine return, which slows all of them down a
+    /// little.
+    #[arg(
+        short,
+        long,
+        value_name = "KIND",
+        value_delimiter = ',',
+        default_value = "exec,exit"
+    )]
+    kind: Vec<Kind>,
+
     /// Most bytes of arguments in an event
     #[arg(long, value_name = "BYTES", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(..=131_072))]
     max_args: u32,
@@ -301,24 +318,37 @@ pub(crate) struct EventsArgs {
     ring_size: u32,
 }
 
+impl StreamArgs {
+    /// The kinds of events to print.
+    pub(crate) fn kinds(&self) -> Kinds {
+        let kinds = self.kind.iter().map(|kind| match kind {
+            Kind::Fork => Kinds::FORK,
+            Kind::Exec => Kinds::EXEC,
+            Kind::ExecFailed => Kinds::EXEC_FAILED,
+            Kind::Exit => Kinds::EXIT,
+        });
+        kinds.fold(Kinds::default(), |all, kind| all | kind)
+    }
+
+    fn apply(&self, builder: Builder) -> Builder {
+        builder.max_args(self.max_args).ring_size(self.ring_size)
+    }
+}
+
 /// A kind of event.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Kind {
     Fork,
     Exec,
+    #[value(name = "exec_failed")]
+    ExecFailed,
     Exit,
 }
 
 impl EventsArgs {
     /// Sets up the tracker as asked for.
     pub(crate) fn tracker(&self) -> Builder {
-        let kinds = self.kind.iter().map(|kind| match kind {
-            Kind::Fork => Kinds::FORK,
-            Kind::Exec => Kinds::EXEC,
-            Kind::Exit => Kinds::EXIT,
-        });
-        let kinds = kinds.fold(Kinds::default(), |all, kind| all | kind);
-        let mut filter = Filter::new(kinds);
+        let mut filter = Filter::new(self.stream.kinds());
         if self.failed {
             filter = filter.failed();
         }
@@ -338,11 +368,8 @@ impl EventsArgs {
             .cgroup
             .iter()
             .fold(filter, |filter, id| filter.cgroup_id(*id));
-        self.common
-            .tracker()
-            .events(filter)
-            .max_args(self.max_args)
-            .ring_size(self.ring_size)
+        let builder = self.common.tracker().events(filter);
+        self.stream.apply(builder).ancestors(self.ancestors)
     }
 }
 

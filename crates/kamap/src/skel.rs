@@ -23,11 +23,15 @@ unsafe impl crate::maps::MapData for types::kamap_counters {}
 // SAFETY: as above.
 unsafe impl crate::maps::MapData for types::kamap_task {}
 
-// SAFETY: as above; the global variables are two `u32`, then two `u64`.
+// SAFETY: as above; the global variables are integers, of which the test below knows
+// that no padding lies between them.
 unsafe impl crate::maps::MapData for types::bss {}
 
 // SAFETY: as above.
 unsafe impl crate::maps::MapData for types::kamap_event {}
+
+// SAFETY: as above.
+unsafe impl crate::maps::MapData for types::kamap_ancestor {}
 
 #[cfg(test)]
 mod tests {

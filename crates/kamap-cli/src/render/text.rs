@@ -15,7 +15,7 @@ use super::View;
 use super::escape::escape;
 
 /// Shown where something was left out.
-const CUT: &str = "…";
+pub(super) const CUT: &str = "…";
 
 const HEADER: [&str; 7] = ["PID", "PPID", "USER", "AGE", "EXECS", "COMM", "COMMAND"];
 
