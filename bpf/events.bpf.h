@@ -90,6 +90,25 @@ static __always_inline u32 event_room(u32 len)
 	return KAMAP_TEXT_LEN;
 }
 
+/*
+ * Room for arguments that a row cannot hold, as far as max_args lets them be told; the
+ * verifier knows each. 0: it cannot be.
+ */
+static __always_inline u32 event_args_room(u32 len)
+{
+	if (len > max_args)
+		len = max_args;
+	if (len <= 1024)
+		return 1024;
+	if (len <= 4096)
+		return 4096;
+	if (len <= 16384)
+		return 16384;
+	if (len <= KAMAP_MAX_ARGS)
+		return KAMAP_MAX_ARGS;
+	return 0;
+}
+
 /* Where the text of a record begins. */
 static __always_inline char *event_text(struct kamap_event *event)
 {

@@ -100,65 +100,77 @@ static __always_inline void put_asked_file(struct draft *draft, const struct exe
 
 /*
  * Puts the arguments behind `used` bytes of text, as far as `end`, a number that the
- * verifier knows; behind that there is room for another piece. `kept` counts their
- * bytes. Returns whether there are more.
+ * verifier knows; behind that there is room for another piece, where the rest is read to
+ * and forgotten. `len` counts all of them. Returns whether there are more, or whether
+ * they could not be read.
  *
  * To the verifier each round is a new path. So that it sees the same in all of them,
- * the rounds do not branch, and `kept` lies where it remembers no value.
+ * what differs lies where it remembers no value, and is computed without a branch.
  */
-static __always_inline int put_asked_args(char *text, u32 used, u32 end, volatile u32 *kept,
+static __always_inline int put_asked_args(char *text, u32 used, u32 end, volatile u32 *len,
 					  const struct exec_call *call)
 {
 	u64 argv = call->argv;
 	u64 done = 0;	/* bytes of the argument at hand */
 	u64 arg = 0;
 	u64 more;
-	long len;
+	long got;
 
-	*kept = 0;
+	*len = 0;
 	if (!argv)	/* the same as an empty list */
 		return 0;
 	for (u32 i = 0; i < MAX_PIECES; i++) {
-		u32 at = used + *kept;
+		u32 at = used + *len;
 
 		if (bpf_probe_read_user(&arg, call->pointer, (void *)argv))
 			return 1;
 		if (!arg)
 			return 0;
-		if (at >= end)
+		if (at > end)
+			at = end;
+		got = bpf_probe_read_user_str(text + at, ARGS_PIECE, (void *)(arg + done));
+		if (got < 0)
 			return 1;
-		len = bpf_probe_read_user_str(text + at, ARGS_PIECE, (void *)(arg + done));
-		if (len <= 0)
-			return 1;
+		/* Of an empty one there is the NUL, which 6.1 does not count. */
+		got |= (u64)(got - 1) >> 63;
 		/* A full piece may end within the argument. Its NUL is read again then. */
-		more = (u64)len / ARGS_PIECE;
-		*kept += len - more;
+		more = (u64)got / ARGS_PIECE;
+		*len += got - more;
 		argv += call->pointer & (more - 1);
 		done = (done + ARGS_PIECE - 1) & -more;
 	}
 	return bpf_probe_read_user(&arg, call->pointer, (void *)argv) || arg;
 }
 
-/* Keeps no more of the arguments than `max` bytes; how long all are is not known. */
-static __always_inline void cut_asked_args(struct kamap_facts *facts, u32 max, int cut)
+/*
+ * Says how much of the arguments was kept, if there was room for `room` bytes; `more`
+ * tells whether there were others than those that have been counted.
+ */
+static __always_inline void count_asked_args(struct kamap_facts *facts, u32 room, int more)
 {
-	if (facts->args_kept > max) {
-		facts->args_kept = max;
-		cut = 1;
-	}
-	facts->args_len = facts->args_kept + cut;
+	u32 kept = facts->args_len;
+
+	if (kept > max_args)
+		kept = max_args;
+	if (kept > room)
+		kept = room;
+	facts->args_kept = kept;
+	facts->args_len += more;
 }
 
-/* Tells of a call with more arguments than fit into a draft, which has the rest. */
+/* Tells of a call with more arguments than fit into a draft, which has all the rest. */
 static __always_inline void event_tell_asked_args(const struct draft *draft, u32 used,
 						  const struct task_struct *task, u64 time,
 						  u32 error, const struct exec_call *call)
 {
+	u32 room = event_args_room(draft->row.facts.args_len);
 	struct kamap_event *event;
 	char *text;
-	int cut;
+	int more;
 
-	event = event_reserve(2 * KAMAP_PATH_LEN + max_args + ARGS_PIECE);
+	if (!room)	/* for the verifier */
+		return;
+	event = event_reserve(2 * KAMAP_PATH_LEN + room + ARGS_PIECE);
 	if (!event) {
 		event_count_lost();
 		return;
@@ -168,10 +180,9 @@ static __always_inline void event_tell_asked_args(const struct draft *draft, u32
 	text = event_text(event);
 	BOUND(used);
 	bpf_probe_read_kernel(text, used, draft->row.text);
-	cut = put_asked_args(text, used, 2 * KAMAP_PATH_LEN + max_args,
-			     &event->facts.args_kept, call);
-	cut_asked_args(&event->facts, max_args, cut);
-	event_submit(event, event_size(2 * KAMAP_PATH_LEN + max_args + ARGS_PIECE), 0);
+	more = put_asked_args(text, used, 2 * KAMAP_PATH_LEN + room, &event->facts.args_len, call);
+	count_asked_args(&event->facts, room, more);
+	event_submit(event, event_size(2 * KAMAP_PATH_LEN + room + ARGS_PIECE), 0);
 }
 
 /* Tells that a call has failed; `draft` has the facts, and the text of exe. */
@@ -182,18 +193,18 @@ static __always_inline void event_tell_exec_failed(struct draft *draft,
 	struct kamap_facts *facts = &draft->row.facts;
 	u64 now = bpf_ktime_get_boot_ns();
 	u32 used;
-	int cut;
+	int more;
 
 	put_asked_file(draft, call);
 	/* Read again, so that the verifier remembers nothing of them. */
 	used = *(volatile u16 *)&facts->exe_len + *(volatile u16 *)&facts->file_len;
 	BOUND(used);
-	cut = put_asked_args(draft->row.text, used, KAMAP_TEXT_LEN, &facts->args_kept, call);
-	if (used + facts->args_kept >= KAMAP_TEXT_LEN) {
+	more = put_asked_args(draft->row.text, used, KAMAP_TEXT_LEN, &facts->args_len, call);
+	if (facts->args_len > KAMAP_TEXT_LEN - used) {
 		event_tell_asked_args(draft, used, task, now, error, call);
 		return;
 	}
-	cut_asked_args(facts, max_args, cut);
+	count_asked_args(facts, KAMAP_TEXT_LEN, more);
 	event_tell_row(KAMAP_EVENT_EXEC_FAILED, now, error, &draft->row, task);
 }
 

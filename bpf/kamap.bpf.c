@@ -72,24 +72,14 @@ static __always_inline void event_tell_args(struct draft *draft, struct task_str
 	const struct kamap_facts *facts = &draft->row.facts;
 	u32 used = facts->exe_len + facts->file_len;
 	struct kamap_event *event;
+	u32 room = event_args_room(facts->args_len);
 	u32 len = facts->args_len;
 	char *text;
-	u32 room;
 
 	if (len > max_args)
 		len = max_args;
-	if (len <= 1024)
-		room = 1024;
-	else if (len <= 2048)
-		room = 2048;
-	else if (len <= 4096)
-		room = 4096;
-	else if (len <= 16384)
-		room = 16384;
-	else if (len <= KAMAP_MAX_ARGS)
-		room = KAMAP_MAX_ARGS;
-	else
-		return;	/* for the verifier */
+	if (!room || len > room)	/* for the verifier */
+		return;
 	if (used > 2 * KAMAP_PATH_LEN)	/* for the verifier */
 		return;
 	event = event_reserve(2 * KAMAP_PATH_LEN + room);
