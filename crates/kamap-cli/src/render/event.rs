@@ -176,7 +176,7 @@ impl Lines {
 }
 
 /// What a process runs.
-fn program(process: &Process) -> ProgramFields {
+pub(super) fn program(process: &Process) -> ProgramFields {
     let path = |path: Option<&Path>| path.map(|path| path.to_string_lossy().into_owned());
     ProgramFields {
         file: path(process.file()),
@@ -191,7 +191,7 @@ fn program(process: &Process) -> ProgramFields {
 }
 
 /// How a process has ended at `time`.
-fn end_fields(process: &Process, time: Duration, end: &End) -> EndFields {
+pub(super) fn end_fields(process: &Process, time: Duration, end: &End) -> EndFields {
     EndFields {
         exit_code: end.exit_code(),
         signal: end.signal().map(signal),
@@ -242,7 +242,7 @@ fn columns(out: &mut impl Write, cells: [&str; 8]) -> io::Result<()> {
 }
 
 /// Milliseconds with one digit below a second.
-fn short(duration: Duration) -> String {
+pub(super) fn short(duration: Duration) -> String {
     if duration < Duration::from_secs(1) {
         format!("{:.1}ms", duration.as_secs_f64() * 1e3)
     } else {
@@ -251,7 +251,7 @@ fn short(duration: Duration) -> String {
 }
 
 /// The exit code, or the signal.
-fn status(end: &End) -> String {
+pub(super) fn status(end: &End) -> String {
     match (end.exit_code(), end.signal()) {
         (Some(code), _) => code.to_string(),
         (None, Some(number)) => {
@@ -262,7 +262,7 @@ fn status(end: &End) -> String {
     }
 }
 
-fn signal(number: i32) -> String {
+pub(super) fn signal(number: i32) -> String {
     match signal_name(number) {
         Some(name) => name.to_owned(),
         // Real-time signals have none.
@@ -270,7 +270,7 @@ fn signal(number: i32) -> String {
     }
 }
 
-fn json_line(out: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
+pub(super) fn json_line(out: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, line)?;
     out.write_all(b"\n")
 }
@@ -306,7 +306,7 @@ struct AncestorObject {
 
 /// Of an exec, and of an exit as of the last exec.
 #[derive(Serialize)]
-struct ProgramFields {
+pub(super) struct ProgramFields {
     file: Option<String>,
     exe: Option<String>,
     args: Vec<String>,
@@ -315,7 +315,7 @@ struct ProgramFields {
 }
 
 #[derive(Serialize)]
-struct EndFields {
+pub(super) struct EndFields {
     exit_code: Option<i32>,
     signal: Option<String>,
     core: bool,

@@ -3,6 +3,7 @@
 mod cases;
 mod command;
 mod command_events;
+mod command_run;
 mod errors;
 mod fixtures;
 mod hostile;
