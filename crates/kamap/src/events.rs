@@ -287,7 +287,7 @@ pub enum Item {
 /// The reader of the stream, see [`Tracker::take_events`](crate::Tracker::take_events).
 #[derive(Debug)]
 pub struct Events {
-    ring: RingBuf,
+    ring: RingBuf<[u8]>,
     globals: Map<Array<bss>>,
     /// How many ancestors a record has room for.
     ancestors: usize,
@@ -295,7 +295,7 @@ pub struct Events {
 }
 
 impl Events {
-    pub(crate) fn new(ring: RingBuf, globals: Map<Array<bss>>, ancestors: u32) -> Self {
+    pub(crate) fn new(ring: RingBuf<[u8]>, globals: Map<Array<bss>>, ancestors: u32) -> Self {
         Self {
             ring,
             globals,
@@ -319,14 +319,15 @@ impl Events {
     pub fn read(&mut self, timeout: Duration, mut read: impl FnMut(Item)) -> Result<()> {
         self.ring.wait(timeout.min(NAP))?;
         let mut wrong = None;
-        let (order, ancestors) = (&mut self.order, self.ancestors);
-        self.ring.read(|record| match decode(record, ancestors) {
-            Some((event, lost)) => order.put(event, lost, &mut read),
-            None => wrong = Some(record.len()),
-        });
+        while let Some(record) = self.ring.read()? {
+            match decode(record, self.ancestors) {
+                Some((event, lost)) => self.order.put(event, lost, &mut read),
+                None => wrong = Some(record.len()),
+            }
+        }
         // After the last event there may be none to tell of what was lost since.
         if let Some(globals) = self.globals.get(0)? {
-            order.lose(globals.events_lost, &mut read);
+            self.order.lose(globals.events_lost, &mut read);
         }
         match wrong {
             None => Ok(()),

@@ -61,6 +61,30 @@ pub enum Error {
         /// Name of the map.
         map: String,
     },
+    /// A record has another size than its Rust type. It has been passed over.
+    #[error("a record in map `{map}` has {found} bytes, the Rust type {expected}")]
+    RecordSize {
+        /// Name of the map.
+        map: String,
+        /// Bytes of the record.
+        found: usize,
+        /// Bytes of the Rust type.
+        expected: usize,
+    },
+    /// What lies in a ring cannot be records.
+    #[error("what map `{map}` has at byte {position} of its stream is no record")]
+    NoRecord {
+        /// Name of the map.
+        map: String,
+        /// How many bytes the ring has taken before, in all.
+        position: u64,
+    },
+    /// Somebody else reads the same ring buffer.
+    #[error("map `{map}` has another reader; the records of a ring buffer go to one")]
+    AnotherReader {
+        /// Name of the map.
+        map: String,
+    },
     /// Another error of the kernel.
     #[error("failed to {operation} in map `{map}`: {source}")]
     Kernel {

@@ -41,15 +41,7 @@ impl<T: Kind> Map<T> {
     ///
     /// [`Error::NotAMap`], [`Error::WrongKind`], [`Error::WrongSize`].
     pub fn from_fd(fd: OwnedFd) -> Result<Self> {
-        let info = sys::info(fd.as_fd()).map_err(|source| Error::NotAMap { source })?;
-        let name = sys::name(&info);
-        if info.type_ != T::TYPE {
-            return Err(Error::WrongKind {
-                map: name,
-                found: info.type_,
-                expected: T::TYPE,
-            });
-        }
+        let (info, name) = info(fd.as_fd(), T::TYPE)?;
         for (part, found, expected) in [
             ("key", info.key_size, size_of::<T::Key>()),
             ("value", info.value_size, size_of::<T::Value>()),
@@ -116,6 +108,23 @@ impl<T: Kind> Map<T> {
             source,
         }
     }
+}
+
+/// What the kernel tells of the map behind `fd`, and its name, if it is of this type.
+pub(super) fn info(
+    fd: BorrowedFd<'_>,
+    expected: u32,
+) -> Result<(libbpf_sys::bpf_map_info, String)> {
+    let info = sys::info(fd).map_err(|source| Error::NotAMap { source })?;
+    let name = sys::name(&info);
+    if info.type_ != expected {
+        return Err(Error::WrongKind {
+            map: name,
+            found: info.type_,
+            expected,
+        });
+    }
+    Ok((info, name))
 }
 
 impl<T: Kind> AsFd for Map<T> {

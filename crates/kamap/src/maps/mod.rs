@@ -15,6 +15,8 @@
 //! # Ok::<(), kamap::maps::Error>(())
 //! ```
 //!
+//! What programs send is read by [`RingBuf`], record by record.
+//!
 //! Needs `CAP_BPF` (or root) to create maps, and Linux 5.6 to iterate.
 
 mod array;
@@ -23,6 +25,8 @@ mod data;
 mod error;
 mod hash;
 mod map;
+mod pages;
+mod record;
 mod ring;
 mod sys;
 
@@ -32,6 +36,7 @@ pub use data::MapData;
 pub use error::{Error, Result};
 pub use hash::{Hash, Put};
 pub use map::{Kind, Map};
-pub use ring::RingBuf;
 #[cfg(feature = "tracker")]
-pub(crate) use ring::page_size;
+pub(crate) use pages::page_size;
+pub use record::Record;
+pub use ring::RingBuf;

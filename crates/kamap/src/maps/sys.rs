@@ -1,11 +1,12 @@
-//! The system calls on maps. The only place of `maps` that calls libbpf, and
-//! the only one that hands pointers to the kernel.
+//! The system calls on maps, and those with which their readers wait. The only place
+//! of `maps` that calls libbpf, and the only one that hands pointers to the kernel.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int, c_long};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::time::Duration;
 
 use super::MapData;
 
@@ -151,4 +152,35 @@ pub(super) unsafe fn lookup_batch<K: MapData, V: MapData>(
         )
     });
     (count.min(room), ret.map(drop))
+}
+
+/// Waits until `fd` can be read or `timeout` is over; returns whether it can. A signal
+/// ends the wait.
+pub(super) fn wait(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
+    let mut poll = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let timeout = libc::timespec {
+        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: timeout.subsec_nanos() as c_long,
+    };
+    // SAFETY: `poll` is one entry, valid for reading and writing, `timeout` is valid for
+    // reading, and no set of signals is passed.
+    let ready = unsafe { libc::ppoll(&mut poll, 1, &timeout, ptr::null()) };
+    match checked(ready) {
+        Ok(ready) => Ok(ready > 0),
+        Err(err) if err.kind() == io::ErrorKind::Interrupted => Ok(false),
+        Err(err) => Err(err),
+    }
+}
+
+/// The C library returns -1, and sets errno.
+fn checked(ret: c_int) -> io::Result<c_int> {
+    if ret < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(ret)
+    }
 }
