@@ -66,7 +66,7 @@ pub enum Error {
     RecordSize {
         /// Name of the map.
         map: String,
-        /// Bytes of the record.
+        /// Bytes of the record; in a perf event array with its padding.
         found: usize,
         /// Bytes of the Rust type.
         expected: usize,
@@ -84,6 +84,19 @@ pub enum Error {
     AnotherReader {
         /// Name of the map.
         map: String,
+    },
+    /// The buffers of a perf event array cannot be of this size.
+    #[error(
+        "the buffers of map `{map}` cannot have {bytes} bytes: it takes a power of two, \
+         {least} at least"
+    )]
+    BufferSize {
+        /// Name of the map.
+        map: String,
+        /// The size asked for.
+        bytes: usize,
+        /// The smallest size: a page.
+        least: usize,
     },
     /// Another error of the kernel.
     #[error("failed to {operation} in map `{map}`: {source}")]

@@ -15,7 +15,7 @@
 //! # Ok::<(), kamap::maps::Error>(())
 //! ```
 //!
-//! What programs send is read by [`RingBuf`], record by record.
+//! What programs send is read by [`RingBuf`] and [`PerfEventArray`], record by record.
 //!
 //! Needs `CAP_BPF` (or root) to create maps, and Linux 5.6 to iterate.
 
@@ -26,6 +26,7 @@ mod error;
 mod hash;
 mod map;
 mod pages;
+mod perf;
 mod record;
 mod ring;
 mod sys;
@@ -38,5 +39,6 @@ pub use hash::{Hash, Put};
 pub use map::{Kind, Map};
 #[cfg(feature = "tracker")]
 pub(crate) use pages::page_size;
+pub use perf::{PerfEventArray, Sample};
 pub use record::Record;
 pub use ring::RingBuf;

@@ -1,7 +1,7 @@
 //! The system calls on maps, and those with which their readers wait. The only place
 //! of `maps` that calls libbpf, and the only one that hands pointers to the kernel.
 
-use std::ffi::{CStr, c_int, c_long};
+use std::ffi::{CStr, c_int, c_long, c_ulong};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -176,11 +176,94 @@ pub(super) fn wait(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
     }
 }
 
+/// Opens the event that takes what programs send on `cpu`. Whoever waits for it is
+/// woken by each `wakeup_events`th sample.
+pub(super) fn open_perf_event(cpu: u32, wakeup_events: u32) -> io::Result<OwnedFd> {
+    let mut attr = libbpf_sys::perf_event_attr {
+        type_: libbpf_sys::PERF_TYPE_SOFTWARE,
+        size: size_of::<libbpf_sys::perf_event_attr>() as u32,
+        config: u64::from(libbpf_sys::PERF_COUNT_SW_BPF_OUTPUT),
+        sample_type: u64::from(libbpf_sys::PERF_SAMPLE_RAW),
+        ..libbpf_sys::perf_event_attr::default()
+    };
+    attr.__bindgen_anon_2.wakeup_events = wakeup_events;
+    let every_process: libc::pid_t = -1;
+    let no_group: c_int = -1;
+    let flags = c_ulong::from(libbpf_sys::PERF_FLAG_FD_CLOEXEC);
+    // SAFETY: `attr` is valid for reading, and tells its size.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            ptr::from_ref(&attr),
+            every_process,
+            cpu as c_int,
+            no_group,
+            flags,
+        )
+    };
+    let fd = checked(fd as c_int)?;
+    // SAFETY: the call has just returned `fd`; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A file descriptor that can be read when one of those that are added to it can.
+pub(super) fn epoll() -> io::Result<OwnedFd> {
+    // SAFETY: takes a number and returns one.
+    let fd = checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+    // SAFETY: the call has just returned `fd`; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+pub(super) fn epoll_add(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {
+    let mut event = libc::epoll_event {
+        events: libc::EPOLLIN as u32,
+        u64: 0,
+    };
+    // SAFETY: `event` is valid for reading.
+    checked(unsafe {
+        libc::epoll_ctl(
+            epoll.as_raw_fd(),
+            libc::EPOLL_CTL_ADD,
+            fd.as_raw_fd(),
+            &mut event,
+        )
+    })?;
+    Ok(())
+}
+
 /// The C library returns -1, and sets errno.
 fn checked(ret: c_int) -> io::Result<c_int> {
     if ret < 0 {
         Err(io::Error::last_os_error())
     } else {
         Ok(ret)
+    }
+}
+
+/// The CPUs that are online.
+pub(super) fn online_cpus() -> io::Result<Vec<u32>> {
+    let list = std::fs::read_to_string("/sys/devices/system/cpu/online")?;
+    cpus(&list).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, list))
+}
+
+/// The CPUs of a list such as "0-3,5".
+fn cpus(list: &str) -> Option<Vec<u32>> {
+    let mut cpus = Vec::new();
+    for part in list.trim().split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        cpus.extend(first.parse::<u32>().ok()?..=last.parse().ok()?);
+    }
+    Some(cpus)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_cpus_is_read() {
+        assert_eq!(cpus("0\n"), Some(vec![0]));
+        assert_eq!(cpus("0-3,5,8-9\n"), Some(vec![0, 1, 2, 3, 5, 8, 9]));
+        assert_eq!(cpus("0-"), None);
     }
 }
