@@ -9,4 +9,5 @@ mod fixtures;
 mod hostile;
 mod maps;
 mod programs;
+mod rings;
 mod verify;
