@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 fn main() {
     let out_dir = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
     tiny(&out_dir.join("tiny"));
-    skeleton("records", &out_dir);
+    for name in ["records", "perf_events"] {
+        skeleton(name, &out_dir);
+    }
 }
 
 fn tiny(program: &Path) {
