@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use kamap::maps::{Error, PerfEventArray, RingBuf, Sample};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{OpenObject, ProgramInput, ProgramMut, libbpf_sys};
+use libbpf_rs::{ErrorKind, MapCore, OpenObject, ProgramInput, ProgramMut, libbpf_sys};
 
 use crate::programs::HELD;
 
@@ -216,7 +216,8 @@ fn two_readers_of_a_ring_notice_each_other() {
     assert_eq!(one.read().expect("nobody has taken it"), Some([1; 2]));
 }
 
-/// The reader sleeps each time before the next record is sent, and has to be woken.
+/// The reader sleeps each time before the next record is sent, and has to be woken: it
+/// would sleep for longer than this waits.
 #[track_caller]
 fn is_woken_each_time(mut send: impl FnMut(u64), mut read: impl FnMut() -> u64 + Send) {
     const ROUNDS: u64 = 300;
@@ -382,6 +383,11 @@ fn a_dropped_reader_leaves_neither_buffers_nor_files() {
         assert_eq!(event(sample.expect("it waits")), (0, [7; 2]));
         drop((samples, ring));
         assert_eq!(files(), before);
+        for cpu in cpus() {
+            let place = skel.maps.samples.delete(&cpu.to_ne_bytes());
+            let error = place.expect_err("it is empty");
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+        }
     }
 }
 
