@@ -256,10 +256,15 @@ fn signals_are_for_the_command(#[case] signal: i32, #[case] status: i32) {
     assert_eq!(loaded.links.len(), Loaded::LINKS);
     // SAFETY: the child has not been waited for, so the PID is its own.
     unsafe { libc::kill(child.id().cast_signed(), signal) };
+    // To wait for it would close this.
+    let stdin = child.stdin.take();
     if signal == libc::SIGINT {
-        drop(child.stdin.take());
+        drop(stdin);
+        assert_eq!(child.wait().expect("it ends").code(), Some(status));
+    } else {
+        assert_eq!(child.wait().expect("it ends").code(), Some(status));
+        drop(stdin);
     }
-    assert_eq!(child.wait().expect("it ends").code(), Some(status));
     eventually("nothing is left attached", || {
         loaded.is_gone().then_some(())
     });
