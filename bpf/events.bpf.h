@@ -137,7 +137,7 @@ static __always_inline void event_fill(struct kamap_event *event, enum kamap_eve
 	event->cpu_time = 0;
 	event->max_rss = 0;
 	event->status = 0;
-	bpf_probe_read_kernel(&event->facts, sizeof(event->facts), facts);
+	event->facts = *facts;
 	for (u32 i = 0; i < KAMAP_MAX_ANCESTORS && i < max_ancestors; i++) {
 		task = task->real_parent;
 		event_put_ancestor(&ancestors[i], task);
