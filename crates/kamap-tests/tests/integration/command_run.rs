@@ -165,7 +165,9 @@ fn json_has_events_processes_and_the_run() {
 fn a_timeline_has_a_slice_for_each_process_and_those_of_a_track_do_not_cross() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let file = folder.path().join("trace");
-    let script = "sleep 0.05 & bash -c '/bin/true; /bin/true; :' & wait; exit 3";
+    // Each sleep begins while another one is at it, and ends after that.
+    let script =
+        "sleep 0.2 & sleep 0.1; sleep 0.2 & bash -c '/bin/true; /bin/true; :'; wait; exit 3";
     let ran = kamap(&["-q", "--trace"])
         .arg(&file)
         .args(["bash", "-c", script])
@@ -180,7 +182,10 @@ fn a_timeline_has_a_slice_for_each_process_and_those_of_a_track_do_not_cross() {
         .filter_map(|slice| slice["name"].as_str())
         .collect();
     names.sort_unstable();
-    assert_eq!(names, ["bash", "bash", "sleep", "true", "true"]);
+    assert_eq!(
+        names,
+        ["bash", "bash", "sleep", "sleep", "sleep", "true", "true"]
+    );
     let span = |slice: &Value| {
         let start = slice["ts"].as_f64().expect("it is a number");
         (
