@@ -350,7 +350,7 @@ impl Tracker {
     ///
     /// [`Error::Map`], where the kernel does not tell.
     pub fn next_seq(&self) -> Result<u64> {
-        Ok(self.globals.get(0)?.map_or(0, |bss| bss.events_put))
+        Ok(self.globals.get(&0)?.map_or(0, |bss| bss.events_put))
     }
 
     /// Converts the times of this tracker to the time of day.
@@ -405,7 +405,7 @@ impl Tracker {
     ///
     /// [`Error::Map`] or [`Error::System`], where the kernel does not tell.
     pub fn losses(&self) -> Result<Losses> {
-        let globals = self.globals.get(0)?;
+        let globals = self.globals.get(&0)?;
         let refused = globals.map_or(0, |bss| bss.first_refused);
         let counters = self.counters()?;
         Ok(Losses {
@@ -442,7 +442,7 @@ impl Tracker {
     /// The sum over all CPUs.
     fn counters(&self) -> Result<kamap_counters> {
         let mut sum = kamap_counters::default();
-        for cpu in self.counters.get(0)?.unwrap_or_default() {
+        for cpu in self.counters.get(&0)?.iter().flat_map(|cpus| cpus.iter()) {
             sum.forks += cpu.forks;
             sum.execs += cpu.execs;
             sum.exits += cpu.exits;

@@ -1,17 +1,20 @@
 //! Typed maps, on maps of their own.
 
+mod bulk;
+mod churn;
+mod handles;
+mod kinds;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use kamap::maps::{Array, Error, Hash, Map, MapData, Put};
 use rstest::rstest;
 
 #[track_caller]
 fn filled<K: MapData + Ord>(keys: impl Iterator<Item = K>, max_entries: u32) -> Map<Hash<K, u64>> {
-    let map = Map::create("filled", max_entries).expect("it can be created");
+    let map = Map::<Hash<K, u64>>::create("filled", max_entries).expect("it can be created");
     for (i, key) in keys.enumerate() {
         assert!(
             map.insert(&key, &(i as u64), Put::IfAbsent)
@@ -71,32 +74,6 @@ fn large_values_come_whole() {
         count += 1;
     }
     assert_eq!(count, 1_000);
-}
-
-#[test]
-fn stable_keys_come_exactly_once_while_others_come_and_go() {
-    const STABLE: u32 = 1_000;
-    let map = filled(0..STABLE, 2_048);
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut key = STABLE;
-            while !done.load(Ordering::Relaxed) {
-                map.insert(&key, &0, Put::Any).expect("there is room");
-                map.insert(&(key % STABLE), &u64::from(key % STABLE), Put::IfPresent)
-                    .expect("it is there");
-                map.remove(&key).expect("it can be removed");
-                key = STABLE + (key + 1) % 100_000;
-            }
-        });
-        for _ in 0..300 {
-            let seen = entries(&map);
-            for key in 0..STABLE {
-                assert_eq!(seen.get(&key), Some(&u64::from(key)));
-            }
-        }
-        done.store(true, Ordering::Relaxed);
-    });
 }
 
 #[test]
