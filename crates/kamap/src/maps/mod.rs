@@ -19,6 +19,7 @@
 
 mod array;
 mod batch;
+pub mod btf;
 mod data;
 mod error;
 mod hash;
