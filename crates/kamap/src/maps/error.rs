@@ -206,6 +206,16 @@ pub enum Error {
         /// Name of the map.
         map: String,
     },
+    /// The map's BTF does not tell the type of its keys or values.
+    #[error("the BTF of map `{map}` does not tell the type of its {part}s: {reason}")]
+    BadBtf {
+        /// Name of the map.
+        map: String,
+        /// "key" or "value".
+        part: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Another error of the kernel.
     #[error("failed to {operation} in map `{map}`: {source}")]
     Kernel {

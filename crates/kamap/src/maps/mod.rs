@@ -39,6 +39,7 @@ mod access;
 mod array;
 mod batch;
 mod bloom;
+pub mod btf;
 mod bulk;
 mod create;
 mod data;
