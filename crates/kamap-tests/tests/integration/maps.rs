@@ -4,12 +4,14 @@ mod bulk;
 mod churn;
 mod handles;
 mod kinds;
+mod layout;
+mod lock;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd;
 
-use kamap::maps::{Array, Error, Hash, Map, MapData, Put};
+use kamap::maps::{Array, Check, Error, Hash, Map, MapData, Put};
 use rstest::rstest;
 
 #[track_caller]
@@ -118,26 +120,28 @@ fn a_map_of_another_kind_or_size_is_refused() {
             .expect("it can be duplicated")
     };
 
-    let kind = Map::<Array<u64>>::from_fd(fd()).expect_err("it is a hash map");
+    let kind = Map::<Array<u64>>::from_fd(fd(), Check::Layout).expect_err("it is a hash map");
     assert!(
         matches!(&kind, Error::WrongKind { map, .. } if map == "mine"),
         "{kind}"
     );
-    let key = Map::<Hash<u64, u64>>::from_fd(fd()).expect_err("its keys have 4 bytes");
+    let key =
+        Map::<Hash<u64, u64>>::from_fd(fd(), Check::Layout).expect_err("its keys have 4 bytes");
     assert_eq!(
         key.to_string(),
         "the keys of map `mine` have 4 bytes, those of the Rust type 8"
     );
-    let value = Map::<Hash<u32, u32>>::from_fd(fd()).expect_err("its values have 8 bytes");
+    let value =
+        Map::<Hash<u32, u32>>::from_fd(fd(), Check::Layout).expect_err("its values have 8 bytes");
     assert_eq!(
         value.to_string(),
         "the values of map `mine` have 8 bytes, those of the Rust type 4"
     );
     let file = File::open("/dev/null").expect("it is there").into();
-    let file = Map::<Hash<u32, u64>>::from_fd(file).expect_err("it is no map");
+    let file = Map::<Hash<u32, u64>>::from_fd(file, Check::Layout).expect_err("it is no map");
     assert!(matches!(file, Error::NotAMap { .. }), "{file}");
 
-    let same = Map::<Hash<u32, u64>>::from_fd(fd()).expect("it is the same");
+    let same = Map::<Hash<u32, u64>>::from_fd(fd(), Check::Layout).expect("it is the same");
     map.insert(&1, &2, Put::Any).expect("there is room");
     drop(map);
     assert_eq!(same.get(&1).expect("it outlives the other"), Some(2));

@@ -245,7 +245,6 @@ impl<T: Iterable, A: Access> fmt::Debug for Batches<'_, T, A> {
 }
 
 /// Entries of a map that were read in one step: an iterator over them.
-#[derive(Debug)]
 pub struct Batch<'a, K: MapData, V: Value> {
     buf: &'a BatchBuf<K, V>,
     next: usize,
@@ -269,6 +268,14 @@ impl<K: MapData, V: Value> Iterator for Batch<'_, K, V> {
 }
 
 impl<K: MapData, V: Value> ExactSizeIterator for Batch<'_, K, V> {}
+
+impl<K: MapData, V: Value> fmt::Debug for Batch<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
 
 /// A place in a map that is being read to its end.
 #[derive(Debug)]

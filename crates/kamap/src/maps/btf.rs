@@ -3,8 +3,9 @@
 //! [`Types::of`] finds them. A [`Type`] is a whole description, without typedefs and
 //! qualifiers, that refers to nothing in the kernel any more.
 
+mod make;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod types;
 
 use std::ffi::CStr;
@@ -13,6 +14,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
 
+pub(super) use make::Made;
 pub use types::{Enumerator, Member, Shape, Type};
 
 use super::{Error, Result, sys};

@@ -4,7 +4,8 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::{Error, Kind, Map, Result, sys};
+use super::btf::Made;
+use super::{Checked, Error, Kind, Map, Result, sys};
 
 /// Bytes that the kernel keeps of a name (`BPF_OBJ_NAME_LEN` without the NUL).
 pub(super) const NAME_LEN: usize = 15;
@@ -46,7 +47,8 @@ impl<'a> Spec<'a> {
 
 impl<T: Creatable> Map<T> {
     /// Makes a new map. The kernel keeps the first 15 bytes of the name, of
-    /// which only letters, digits, `_` and `.` are allowed.
+    /// which only letters, digits, `_` and `.` are allowed. Where it keeps BTF, that is made
+    /// from the Rust types, so that `bpftool map dump` shows their fields.
     ///
     /// # Errors
     ///
@@ -75,8 +77,16 @@ impl<T: Kind> Map<T> {
         };
         let kept = &spec.name.as_bytes()[..spec.name.len().min(NAME_LEN)];
         let name = CString::new(kept).map_err(|err| refused(io::Error::from(err)))?;
+        let btf = T::KEEPS_BTF.then(|| Made::of(T::KEY, T::VALUE));
+        let btf = btf.transpose().map_err(refused)?;
+        let btf = btf
+            .as_ref()
+            .map_or((0, 0, 0), |btf| (btf.fd(), btf.key, btf.value));
         let options = libbpf_sys::bpf_map_create_opts {
             sz: size_of::<libbpf_sys::bpf_map_create_opts>() as _,
+            btf_fd: btf.0,
+            btf_key_type_id: btf.1,
+            btf_value_type_id: btf.2,
             map_flags: spec.flags | flags,
             inner_map_fd: inner.map_or(0, |inner| inner.as_raw_fd().cast_unsigned()),
             ..Default::default()
@@ -84,6 +94,6 @@ impl<T: Kind> Map<T> {
         let sizes = (T::KEY.map_or(0, |key| key.size), T::VALUE.size);
         let sizes = (sizes.0 as u32, sizes.1 as u32);
         let fd = sys::create(T::TYPE, &name, sizes, spec.max_entries, &options).map_err(refused)?;
-        Self::from_fd(fd)
+        Self::accept(fd, |_| Ok(Checked::Layout))
     }
 }

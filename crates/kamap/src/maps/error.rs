@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::sys;
+use super::{Difference, sys};
 
 /// The result of a map operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -62,6 +62,35 @@ pub enum Error {
         found: u32,
         /// Bytes of the Rust type.
         expected: usize,
+    },
+    /// Keys or values lie otherwise in memory than the Rust types.
+    #[error(
+        "the layout of map `{map}` is not that of the Rust types: {}",
+        Listed(differences)
+    )]
+    LayoutDiffers {
+        /// Name of the map.
+        map: String,
+        /// All differences.
+        differences: Vec<Difference>,
+    },
+    /// The map has no BTF to compare the layout with.
+    #[error(
+        "map `{map}` has no BTF that tells the layout of its keys and values; open it with \
+         `Check::LayoutOrSizes` if their sizes are enough"
+    )]
+    NoBtf {
+        /// Name of the map.
+        map: String,
+    },
+    /// The map has BTF, which may not be read.
+    #[error(
+        "the BTF of map `{map}` may not be read without CAP_SYS_ADMIN; open it with \
+         `Check::LayoutOrSizes` if the sizes of keys and values are enough"
+    )]
+    BtfNotPermitted {
+        /// Name of the map.
+        map: String,
     },
     /// The file descriptor may do less than the handle is to do.
     #[error(
@@ -232,6 +261,18 @@ fn kind_name(kind: u32) -> String {
     match sys::kind_name(kind) {
         Some(name) => format!("`{name}`"),
         None => format!("{kind} (of `enum bpf_map_type`)"),
+    }
+}
+
+struct Listed<'a>(&'a [Difference]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, difference) in self.0.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "; " };
+            write!(f, "{separator}{difference}")?;
+        }
+        Ok(())
     }
 }
 

@@ -56,7 +56,6 @@ impl<T: Iterable, A: Access> fmt::Debug for Iter<'_, T, A> {
 }
 
 /// Iterator over the keys of a map; see [`Map::keys`].
-#[derive(Debug)]
 pub struct Keys<'map, T: Iterable, A: Access>(pub(super) Iter<'map, T, A>);
 
 impl<T: Iterable, A: Readable> Iterator for Keys<'_, T, A> {
@@ -69,8 +68,13 @@ impl<T: Iterable, A: Readable> Iterator for Keys<'_, T, A> {
 
 impl<T: Iterable, A: Readable> FusedIterator for Keys<'_, T, A> {}
 
+impl<T: Iterable, A: Access> fmt::Debug for Keys<'_, T, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Keys").field(&self.0).finish()
+    }
+}
+
 /// Iterator over the values of a map; see [`Map::values`].
-#[derive(Debug)]
 pub struct Values<'map, T: Iterable, A: Access>(pub(super) Iter<'map, T, A>);
 
 impl<T: Iterable, A: Readable> Iterator for Values<'_, T, A> {
@@ -82,6 +86,12 @@ impl<T: Iterable, A: Readable> Iterator for Values<'_, T, A> {
 }
 
 impl<T: Iterable, A: Readable> FusedIterator for Values<'_, T, A> {}
+
+impl<T: Iterable, A: Access> fmt::Debug for Values<'_, T, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Values").field(&self.0).finish()
+    }
+}
 
 impl<'map, T: Iterable, A: Readable> IntoIterator for &'map Map<T, A> {
     type Item = Result<(T::Key, T::Value)>;

@@ -1,6 +1,7 @@
 //! Tries of prefixes.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
 use std::slice;
@@ -161,7 +162,6 @@ impl<K: MapData, V: MapData, A: Access> Map<LpmTrie<K, V>, A> {
 const STEPS: u64 = 64;
 
 /// Iterator over the entries of a trie; see [`Map::iter`].
-#[derive(Debug)]
 pub struct LpmIter<'map, K: MapData, V: MapData, A: Readable> {
     map: &'map Map<LpmTrie<K, V>, A>,
     last: Option<K>,
@@ -208,6 +208,15 @@ impl<K: MapData, V: MapData, A: Readable> Iterator for LpmIter<'_, K, V, A> {
 }
 
 impl<K: MapData, V: MapData, A: Readable> FusedIterator for LpmIter<'_, K, V, A> {}
+
+impl<K: MapData, V: MapData, A: Readable> fmt::Debug for LpmIter<'_, K, V, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LpmIter")
+            .field("map", &self.map.name())
+            .field("done", &self.done)
+            .finish_non_exhaustive()
+    }
+}
 
 impl<'map, K: MapData, V: MapData, A: Readable> IntoIterator for &'map Map<LpmTrie<K, V>, A> {
     type Item = Result<(K, V)>;

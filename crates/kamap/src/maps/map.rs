@@ -1,5 +1,6 @@
 //! A map of any kind.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::marker::PhantomData;
@@ -7,7 +8,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use self::private::Stored;
 use super::operation::Operation;
-use super::{Access, Error, Layout, MapData, ReadWrite, Result, Value, encode, sys, value};
+use super::{
+    Access, Check, Checked, Error, Layout, MapData, ReadWrite, Result, Value, check, encode, sys,
+    value,
+};
 
 /// A kind of map, with the types of its keys and values.
 pub trait Kind: private::Sealed {
@@ -99,7 +103,6 @@ pub(super) mod private {
 ///
 /// It holds a file descriptor of its own; the kernel keeps the map as long as
 /// anybody holds one. All operations work from any thread.
-#[derive(Debug)]
 pub struct Map<T: Kind, A: Access = ReadWrite> {
     fd: OwnedFd,
     name: String,
@@ -108,17 +111,45 @@ pub struct Map<T: Kind, A: Access = ReadWrite> {
     cells: usize,
     /// For each operation on an element: `BPF_F_LOCK`, or nothing.
     flags: u64,
+    checked: Checked,
     kind: PhantomData<fn() -> (T, A)>,
 }
 
 impl<T: Kind, A: Access> Map<T, A> {
-    /// Takes over the map behind `fd`.
+    /// Takes over the map behind `fd`, after a `check` of its layout.
     ///
     /// # Errors
     ///
-    /// [`Error::NotAMap`], [`Error::WrongKind`], [`Error::WrongSize`], and
-    /// [`Error::WrongAccess`] if the file descriptor may do less than `A`.
-    pub fn from_fd(fd: OwnedFd) -> Result<Self> {
+    /// [`Error::NotAMap`], [`Error::WrongKind`], [`Error::WrongSize`],
+    /// [`Error::WrongAccess`] if the file descriptor may do less than `A`, and by the
+    /// `check` [`Error::LayoutDiffers`], [`Error::NoBtf`], [`Error::BtfNotPermitted`],
+    /// or [`Error::BadBtf`].
+    pub fn from_fd(fd: OwnedFd, check: Check) -> Result<Self> {
+        Self::accept(fd, |info| check::check::<T>(info, check))
+    }
+
+    /// Duplicates the handle that a libbpf skeleton has of a map whose types are the
+    /// skeleton's own. Where its BTF may not be read, the sizes are enough, for these
+    /// types were made from it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`from_fd`](Self::from_fd), and [`Error::NotOpened`] if there are too many
+    /// open files.
+    pub fn from_skeleton(map: &impl AsFd) -> Result<Self> {
+        let fd = map.as_fd().try_clone_to_owned();
+        let fd = fd.map_err(|source| Error::NotOpened {
+            what: "of the skeleton".to_owned(),
+            source,
+        })?;
+        Self::from_fd(fd, Check::LayoutOrSizes)
+    }
+
+    /// Takes over the map behind `fd`, of whose layout `checked` tells what is known.
+    pub(super) fn accept(
+        fd: OwnedFd,
+        checked: impl FnOnce(&libbpf_sys::bpf_map_info) -> Result<Checked>,
+    ) -> Result<Self> {
         let info = sys::info(fd.as_fd()).map_err(|source| Error::NotAMap { source })?;
         let name = sys::name(&info);
         if info.type_ != T::TYPE {
@@ -159,6 +190,7 @@ impl<T: Kind, A: Access> Map<T, A> {
                 1
             },
             flags: 0,
+            checked: checked(&info)?,
             kind: PhantomData,
         })
     }
@@ -171,6 +203,11 @@ impl<T: Kind, A: Access> Map<T, A> {
     /// The most entries that the map can hold.
     pub fn max_entries(&self) -> u32 {
         self.max_entries
+    }
+
+    /// What is known of the layout of its keys and values.
+    pub fn checked(&self) -> Checked {
+        self.checked
     }
 
     pub(super) fn cells(&self) -> usize {
@@ -245,6 +282,18 @@ impl<T: Kind, A: Access> Map<T, A> {
 
 pub(super) fn is(err: &io::Error, errno: i32) -> bool {
     err.raw_os_error() == Some(errno)
+}
+
+impl<T: Kind, A: Access> fmt::Debug for Map<T, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map")
+            .field("name", &self.name)
+            .field("kind", &T::TYPE)
+            .field("access", &A::NAME)
+            .field("max_entries", &self.max_entries)
+            .field("checked", &self.checked)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T: Kind, A: Access> AsFd for Map<T, A> {

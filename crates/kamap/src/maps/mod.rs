@@ -1,7 +1,8 @@
 //! Typed access to BPF maps of any origin.
 //!
-//! A [`Map`] has the types of its keys and values, and checks when it is made
-//! that the kernel's map is of that kind and that the sizes agree.
+//! A [`Map`] has the types of its keys and values. When an existing map is opened, its
+//! kind, the sizes and, by its BTF, the layout of keys and values are compared with
+//! them, field by field; what is to be done without BTF, a [`Check`] says.
 //!
 //! ```no_run
 //! use kamap::maps::{Hash, Map, Put};
@@ -27,13 +28,13 @@
 //! | [`BloomFilter`] | `insert`, `may_contain` |
 //! | [`HashOfMaps`], [`ArrayOfMaps`] | `get` and the iterators (ids), `get_map`, `insert_map`, `remove_map`, `next_key` |
 //! | [`Hash`](struct@Hash) and [`Array`] of values with a [`SpinLock`] | `locked`: all of theirs, under the lock |
-//! | all | `create`, `from_fd`, `open_pinned`, `open_id`, `open_name`, `try_clone`, `pin`, `unpin`, `freeze`, `info` |
+//! | all | `create`, `from_fd`, `from_skeleton`, `open_pinned`, `open_id`, `open_name`, `try_clone`, `pin`, `unpin`, `freeze`, `info` |
 //!
 //! A per-CPU kind has [`PerCpu`] values. A handle is [`ReadWrite`], unless it is opened
 //! to be [`ReadOnly`] or [`WriteOnly`].
 //!
 //! Needs `CAP_BPF` (or root) to create maps, `CAP_SYS_ADMIN` to open them by id or
-//! name, and Linux 5.6 to iterate.
+//! name and to read their BTF, and Linux 5.6 to iterate.
 
 mod access;
 mod array;
@@ -41,6 +42,7 @@ mod batch;
 mod bloom;
 pub mod btf;
 mod bulk;
+mod check;
 mod create;
 mod data;
 mod encode;
@@ -66,6 +68,7 @@ pub use array::{Array, Indexed, PerCpuArray};
 pub use batch::{Batch, BatchBuf, Batches, Iterable};
 pub use bloom::BloomFilter;
 pub use bulk::{Bulk, Partial};
+pub use check::{Check, Checked, Difference};
 pub use create::{Creatable, Spec};
 pub use data::{MapData, SpinLock};
 pub use error::{Error, Result};

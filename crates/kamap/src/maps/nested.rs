@@ -7,8 +7,8 @@ use super::batch::IterableBy;
 use super::map::is;
 use super::map::private::Sealed;
 use super::{
-    Access, Entries, Error, Iterable, Keyed, Kind, Layout, Map, MapData, Put, ReadWrite, Readable,
-    Result, Spec, Writable,
+    Access, Check, Entries, Error, Iterable, Keyed, Kind, Layout, Map, MapData, Put, ReadWrite,
+    Readable, Result, Spec, Writable,
 };
 
 /// An array of maps of kind `I` (`BPF_MAP_TYPE_ARRAY_OF_MAPS`, Linux 4.12).
@@ -99,14 +99,14 @@ impl<T: Nested, A: Access> Map<T, A> {
     /// # Errors
     ///
     /// Those of [`Map::open_id`], and [`Error::Kernel`].
-    pub fn get_map(&self, key: &T::Key) -> Result<Option<Map<T::Inner, ReadWrite>>>
+    pub fn get_map(&self, key: &T::Key, check: Check) -> Result<Option<Map<T::Inner, ReadWrite>>>
     where
         A: Readable,
     {
         let Some(id) = self.look_up(key)? else {
             return Ok(None);
         };
-        match Map::open_id(id) {
+        match Map::open_id(id, check) {
             // It has been replaced, and was held by nobody else.
             Err(Error::NotFound { .. }) => Ok(None),
             opened => opened.map(Some),

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::create::NAME_LEN;
 use super::map::is;
-use super::{Access, Error, Kind, Map, Result, sys};
+use super::{Access, Check, Error, Kind, Map, Result, sys};
 
 impl<T: Kind, A: Access> Map<T, A> {
     /// Opens the map that is pinned at `path`.
@@ -17,11 +17,11 @@ impl<T: Kind, A: Access> Map<T, A> {
     ///
     /// [`Error::NotFound`], [`Error::NotOpened`], and those of
     /// [`from_fd`](Self::from_fd).
-    pub fn open_pinned(path: impl AsRef<Path>) -> Result<Self> {
+    pub fn open_pinned(path: impl AsRef<Path>, check: Check) -> Result<Self> {
         let path = path.as_ref();
         let opened = c_path(path).and_then(|path| sys::open_pinned(&path, A::FLAGS));
         let pinned = || format!("pinned at `{}`", path.display());
-        Self::from_fd(opened.map_err(|err| not_opened(pinned(), err))?)
+        Self::from_fd(opened.map_err(|err| not_opened(pinned(), err))?, check)
     }
 
     /// Opens the map with this id, which needs `CAP_SYS_ADMIN`.
@@ -30,10 +30,10 @@ impl<T: Kind, A: Access> Map<T, A> {
     ///
     /// [`Error::NotFound`], [`Error::NotOpened`], and those of
     /// [`from_fd`](Self::from_fd).
-    pub fn open_id(id: u32) -> Result<Self> {
+    pub fn open_id(id: u32, check: Check) -> Result<Self> {
         let opened = sys::open_id(id, A::FLAGS);
         let with_id = || format!("with the id {id}");
-        Self::from_fd(opened.map_err(|err| not_opened(with_id(), err))?)
+        Self::from_fd(opened.map_err(|err| not_opened(with_id(), err))?, check)
     }
 
     /// Opens the map with this name, which needs `CAP_SYS_ADMIN`. The kernel knows only
@@ -43,7 +43,7 @@ impl<T: Kind, A: Access> Map<T, A> {
     ///
     /// [`Error::NotFound`], [`Error::NotOpened`], [`Error::Ambiguous`] if there is more
     /// than one, and those of [`from_fd`](Self::from_fd).
-    pub fn open_name(name: &str) -> Result<Self> {
+    pub fn open_name(name: &str, check: Check) -> Result<Self> {
         let kept = &name.as_bytes()[..name.len().min(NAME_LEN)];
         let named = || format!("with the name `{name}`");
         let mut found = Vec::new();
@@ -68,7 +68,7 @@ impl<T: Kind, A: Access> Map<T, A> {
         }
         match found[..] {
             [] => Err(Error::NotFound { what: named() }),
-            [id] => Self::open_id(id),
+            [id] => Self::open_id(id, check),
             _ => Err(Error::Ambiguous {
                 name: name.to_owned(),
                 ids: found,

@@ -15,7 +15,11 @@ const ROUNDS: u32 = 2_000;
 const STABLE: u32 = 40;
 
 /// Lets `read` and `write` run at the same time until each has run so often.
-fn while_written(rounds: u32, mut write: impl FnMut(u32) + Send, mut read: impl FnMut()) {
+pub(super) fn while_written(
+    rounds: u32,
+    mut write: impl FnMut(u32) + Send,
+    mut read: impl FnMut(),
+) {
     let (written, done) = (AtomicU32::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
         // Also if reading panics, or there would be no end.

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use kamap::maps::{Array, Error, Hash, Map, Put, ReadOnly, WriteOnly};
+use kamap::maps::{Array, Check, Error, Hash, Map, Put, ReadOnly, WriteOnly};
 use kamap_tests::BpfFs;
 use libbpf_rs::libbpf_sys;
 
@@ -49,8 +49,8 @@ fn pins_keep_a_map_and_can_be_taken_away() {
     );
 
     drop(map);
-    let map = Map::<Counts>::open_pinned(&first).expect("it is pinned");
-    let again = Map::<Counts>::open_pinned(&second).expect("it is pinned");
+    let map = Map::<Counts>::open_pinned(&first, Check::Layout).expect("it is pinned");
+    let again = Map::<Counts>::open_pinned(&second, Check::Layout).expect("it is pinned");
     map.insert(&2, &20, Put::Any).expect("there is room");
     assert_eq!(again.get(&2).expect("it can be read"), Some(20));
 
@@ -61,7 +61,7 @@ fn pins_keep_a_map_and_can_be_taken_away() {
     assert!(!map.unpin(&first).expect("it is no longer"));
     assert!(!first.exists() && second.exists());
 
-    let none = Map::<Counts>::open_pinned(&first).expect_err("it is no longer");
+    let none = Map::<Counts>::open_pinned(&first, Check::Layout).expect_err("it is no longer");
     assert_eq!(
         none.to_string(),
         format!("there is no map pinned at `{}`", first.display())
@@ -73,7 +73,7 @@ fn a_pinned_program_is_no_map() {
     let bpffs = BpfFs::mount();
     let path = bpffs.at("program");
     pin_program(&path);
-    let error = Map::<Counts>::open_pinned(&path).expect_err("it is a program");
+    let error = Map::<Counts>::open_pinned(&path, Check::Layout).expect_err("it is a program");
     assert!(matches!(error, Error::NotAMap { .. }), "{error}");
     let map = counts("map");
     let error = map.unpin(&path).expect_err("it is a program");
@@ -112,25 +112,27 @@ fn handles_do_what_they_were_opened_for() {
     let path = bpffs.at("map");
     let map = counts("modes");
     map.pin(&path).expect("the place is free");
-    let reader = Map::<Counts, ReadOnly>::open_pinned(&path).expect("it is pinned");
-    let writer = Map::<Counts, WriteOnly>::open_pinned(&path).expect("it is pinned");
+    let reader = Map::<Counts, ReadOnly>::open_pinned(&path, Check::Layout).expect("it is pinned");
+    let writer = Map::<Counts, WriteOnly>::open_pinned(&path, Check::Layout).expect("it is pinned");
     writer.insert(&2, &20, Put::Any).expect("it may write");
     assert_eq!(reader.get(&2).expect("it may read"), Some(20));
     assert_eq!(reader.iter().count(), 2);
 
     let reading = |fd: &dyn AsFd| fd.as_fd().try_clone_to_owned().expect("it can be cloned");
     let fd: OwnedFd = reading(&reader);
-    let error = Map::<Counts>::from_fd(fd).expect_err("it may only read");
+    let error = Map::<Counts>::from_fd(fd, Check::Layout).expect_err("it may only read");
     assert_eq!(
         error.to_string(),
         "the file descriptor of map `modes` is read-only, expected read-write"
     );
-    let error = Map::<Counts, ReadOnly>::from_fd(reading(&writer)).expect_err("it may only write");
+    let error = Map::<Counts, ReadOnly>::from_fd(reading(&writer), Check::Layout)
+        .expect_err("it may only write");
     assert_eq!(
         error.to_string(),
         "the file descriptor of map `modes` is write-only, expected read-only"
     );
-    let by_all = Map::<Counts, ReadOnly>::from_fd(reading(&map)).expect("it may read");
+    let by_all =
+        Map::<Counts, ReadOnly>::from_fd(reading(&map), Check::Layout).expect("it may read");
     assert_eq!(by_all.get(&2).expect("it may read"), Some(20));
 }
 
@@ -162,17 +164,17 @@ fn a_map_is_found_by_its_name() {
     // The kernel keeps 15 bytes of it.
     let name = format!("by_{:07}_and_more", std::process::id());
     let map = counts(&name);
-    let found = Map::<Counts, ReadOnly>::open_name(&name).expect("there is one");
+    let found = Map::<Counts, ReadOnly>::open_name(&name, Check::Layout).expect("there is one");
     assert_eq!(found.get(&1).expect("it can be read"), Some(10));
 
     let other = counts(&name);
     let ids = [&map, &other].map(|map| map.info().expect("it is there").id);
-    let ambiguous = Map::<Counts>::open_name(&name).expect_err("there are two");
+    let ambiguous = Map::<Counts>::open_name(&name, Check::Layout).expect_err("there are two");
     assert_eq!(
         ambiguous.to_string(),
         format!("there are 2 maps with the name `{name}`; open one by its id: {ids:?}")
     );
-    let none = Map::<Counts>::open_name("by_no_name").expect_err("there is none");
+    let none = Map::<Counts>::open_name("by_no_name", Check::Layout).expect_err("there is none");
     assert_eq!(
         none.to_string(),
         "there is no map with the name `by_no_name`"
@@ -188,11 +190,11 @@ fn a_map_tells_what_it_is() {
         (info.key_size, info.value_size, info.max_entries),
         (4, 6, 3)
     );
-    let by_id = Map::<Array<[u8; 6]>>::open_id(info.id).expect("it is there");
+    let by_id = Map::<Array<[u8; 6]>>::open_id(info.id, Check::Layout).expect("it is there");
     assert_eq!(by_id.info().expect("it is there").id, info.id);
     drop((map, by_id));
     let gone = kamap_tests::eventually("the map is gone", || {
-        Map::<Array<[u8; 6]>>::open_id(info.id).err()
+        Map::<Array<[u8; 6]>>::open_id(info.id, Check::Layout).err()
     });
     assert_eq!(
         gone.to_string(),

@@ -1,7 +1,10 @@
 //! What each kind of map does.
 
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+
 use kamap::maps::{
-    Array, ArrayOfMaps, BloomFilter, Error, Hash, HashOfMaps, Hashed, LpmTrie, LruHash,
+    Array, ArrayOfMaps, BloomFilter, Check, Error, Hash, HashOfMaps, Hashed, LpmTrie, LruHash,
     LruPerCpuHash, Map, MapData, PerCpu, PerCpuArray, PerCpuHash, Put, Queue, Spec, Stack,
 };
 
@@ -13,15 +16,26 @@ struct Padded {
     half: u16,
 }
 
-/// A key whose padding is `dirt`.
-fn padded(word: u32, half: u16, dirt: u8) -> Padded {
-    let mut key = std::mem::MaybeUninit::<Padded>::uninit();
-    // SAFETY: any bytes are valid (`MapData`).
+fn padded(word: u32, half: u16) -> Padded {
+    Padded { word, half }
+}
+
+/// The same, all of whose padding is `0xff`. Moving it as a `Padded` could change that.
+fn dirty(word: u32, half: u16) -> MaybeUninit<Padded> {
+    let mut dirty = MaybeUninit::<Padded>::uninit();
+    let place = dirty.as_mut_ptr();
+    // SAFETY: it has such fields.
     unsafe {
-        key.as_mut_ptr().write_bytes(dirt, 1);
-        (key.assume_init_mut().word, key.assume_init_mut().half) = (word, half);
-        key.assume_init()
+        place.write_bytes(0xff, 1);
+        (&raw mut (*place).word).write(word);
+        (&raw mut (*place).half).write(half);
     }
+    dirty
+}
+
+fn clean<T>(dirty: &MaybeUninit<T>) -> &T {
+    // SAFETY: only for what `dirty` has made.
+    unsafe { dirty.assume_init_ref() }
 }
 
 fn is_full<T>(result: Result<T, Error>) -> bool {
@@ -31,21 +45,37 @@ fn is_full<T>(result: Result<T, Error>) -> bool {
 #[test]
 fn a_key_is_one_key_whatever_its_padding_was() {
     let map = Map::<Hash<Padded, Padded>>::create("padded", 8).expect("it can be created");
-    for dirt in [0xff, 0x00, 0x55] {
-        let written = map.insert(&padded(1, 2, dirt), &padded(3, 4, dirt), Put::Any);
-        assert!(written.expect("there is room"));
-    }
-    let entries: Vec<_> = map
+    let (key, value) = (dirty(1, 2), dirty(3, 4));
+    let (key, value) = (clean(&key), clean(&value));
+    map.insert(&padded(1, 2), value, Put::Any)
+        .expect("there is room");
+    assert!(
+        !map.insert(key, value, Put::IfAbsent)
+            .expect("it may be written")
+    );
+    assert_eq!(map.get(key).expect("it can be read"), Some(padded(3, 4)));
+    assert_eq!(
+        map.next_key(Some(key)).expect("it can be read"),
+        None,
+        "it was found"
+    );
+    map.insert_many([(*key, *value)]).expect("there is room");
+    assert_eq!(map.iter().count(), 1);
+    assert!(map.remove(key).expect("it may be written"));
+
+    // What the kernel has been given is what a program would read.
+    map.insert(key, value, Put::Any).expect("there is room");
+    let fd = map.as_fd().try_clone_to_owned().expect("it can be cloned");
+    let bytes = Map::<Hash<[u8; 8], [u8; 8]>>::from_fd(fd, Check::Layout);
+    let bytes = bytes.expect("bytes stand for anything");
+    let entries: Vec<_> = bytes
         .iter()
         .collect::<Result<_, _>>()
         .expect("it can be read");
-    assert_eq!(entries, [(padded(1, 2, 0), padded(3, 4, 0))]);
-    let many = map.insert_many([(padded(1, 2, 0xaa), padded(5, 6, 0xaa))]);
-    assert_eq!(many.expect("there is room"), 1);
-    assert_eq!(map.iter().count(), 1);
-    let next = map.next_key(Some(&padded(1, 2, 0xff)));
-    assert_eq!(next.expect("it can be read"), None, "it was found");
-    assert!(map.remove(&padded(1, 2, 0x77)).expect("it may be written"));
+    assert_eq!(
+        entries,
+        [([1, 0, 0, 0, 2, 0, 0, 0], [3, 0, 0, 0, 4, 0, 0, 0])]
+    );
 }
 
 /// What the whole hash family does, with values made from numbers.
@@ -206,13 +236,13 @@ fn a_queue_and_a_stack_keep_their_order() {
     assert_eq!(queue.pop().expect("it can be read"), None);
     assert_eq!(queue.peek().expect("it can be read"), None);
     for word in [1, 2] {
-        queue.push(&padded(word, 0, 0xff)).expect("there is room");
+        queue.push(clean(&dirty(word, 0))).expect("there is room");
     }
-    assert!(is_full(queue.push(&padded(3, 0, 0))));
-    queue.push_over(&padded(3, 0, 0)).expect("the oldest goes");
-    assert_eq!(queue.peek().expect("it can be read"), Some(padded(2, 0, 0)));
+    assert!(is_full(queue.push(&padded(3, 0))));
+    queue.push_over(&padded(3, 0)).expect("the oldest goes");
+    assert_eq!(queue.peek().expect("it can be read"), Some(padded(2, 0)));
     let words: Vec<_> = std::iter::from_fn(|| queue.pop().expect("it can be read")).collect();
-    assert_eq!(words, [padded(2, 0, 0), padded(3, 0, 0)]);
+    assert_eq!(words, [padded(2, 0), padded(3, 0)]);
 
     let stack = Map::<Stack<u64>>::create("stack", 2).expect("it can be created");
     stack.push(&1).expect("there is room");
@@ -227,20 +257,18 @@ fn a_queue_and_a_stack_keep_their_order() {
 #[test]
 fn a_bloom_filter_never_denies_what_is_in_it() {
     let map = Map::<BloomFilter<Padded>>::create("bloom", 1_000).expect("it can be created");
-    assert!(!map.may_contain(&padded(1, 1, 0)).expect("it can be read"));
+    assert!(!map.may_contain(&padded(1, 1)).expect("it can be read"));
     for word in 0..1_000 {
-        map.insert(&padded(word, 1, 0xff)).expect("there is room");
+        map.insert(clean(&dirty(word, 1))).expect("there is room");
     }
     for word in 0..1_000 {
         assert!(
-            map.may_contain(&padded(word, 1, 0x55))
+            map.may_contain(clean(&dirty(word, 1)))
                 .expect("it can be read")
         );
     }
-    let wrong = (1_000..2_000).filter(|&word| {
-        map.may_contain(&padded(word, 1, 0))
-            .expect("it can be read")
-    });
+    let wrong =
+        (1_000..2_000).filter(|&word| map.may_contain(&padded(word, 1)).expect("it can be read"));
     assert!(wrong.count() < 500, "it denies most of what is not");
 }
 
@@ -313,7 +341,12 @@ fn maps_can_lie_in_maps() {
     let outer = Map::<HashOfMaps<[u8; 3], Hash<u32, u64>>>::create_of(&first, "outer", 2)
         .expect("it can be created");
     assert_eq!(outer.get(&[1; 3]).expect("it can be read"), None);
-    assert!(outer.get_map(&[1; 3]).expect("it can be read").is_none());
+    assert!(
+        outer
+            .get_map(&[1; 3], Check::Layout)
+            .expect("it can be read")
+            .is_none()
+    );
     assert!(
         outer
             .insert_map(&[1; 3], &first, Put::IfAbsent)
@@ -335,7 +368,7 @@ fn maps_can_lie_in_maps() {
     assert_eq!(outer.get(&[2; 3]).expect("it can be read"), Some(id));
     drop(second);
     let found = outer
-        .get_map(&[2; 3])
+        .get_map(&[2; 3], Check::Layout)
         .expect("it can be opened")
         .expect("it is there");
     assert_eq!(found.name(), "second");
