@@ -1,5 +1,6 @@
 //! Typed maps, on maps of their own.
 
+mod allocations;
 mod bulk;
 mod churn;
 mod handles;

@@ -42,7 +42,7 @@ fn batches_of_any_size_read_everything_once() {
     let key = |i: u16| [i as u8, (i >> 8) as u8, 7];
     map.insert_many((0..900).map(|i| (key(i), i)))
         .expect("there is room");
-    for room in [0, 1, 8, 64, 256, 5_000] {
+    for room in [0, 1, 8, 64, 256, 0x4000_0001, usize::MAX] {
         let mut buf = BatchBuf::with_room(room);
         for _ in 0..2 {
             let mut seen = vec![false; 900];

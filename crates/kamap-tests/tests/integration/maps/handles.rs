@@ -1,14 +1,17 @@
 //! Handles: what they may do, where they come from, what becomes of them.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use kamap::maps::{Array, Check, Error, Hash, Map, Put, ReadOnly, WriteOnly};
+use kamap::maps::{Array, BatchBuf, Check, Error, Hash, LpmTrie, Map, Put, ReadOnly, WriteOnly};
 use kamap_tests::BpfFs;
 use libbpf_rs::libbpf_sys;
+
+use super::kinds::Net;
 
 type Counts = Hash<u32, u64>;
 
@@ -157,6 +160,70 @@ fn a_frozen_map_is_read_but_not_written() {
             "map `frozen` is frozen: only BPF programs can write it"
         );
     }
+}
+
+#[test]
+fn a_map_whose_memory_is_mapped_for_writing_is_not_frozen() {
+    let options = libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_sys::bpf_map_create_opts>() as _,
+        map_flags: libbpf_sys::BPF_F_MMAPABLE,
+        ..Default::default()
+    };
+    let (kind, name) = (libbpf_sys::BPF_MAP_TYPE_ARRAY, c"mapped");
+    // SAFETY: a C string, and options with their size.
+    let fd = unsafe { libbpf_sys::bpf_map_create(kind, name.as_ptr(), 4, 8, 1, &options) };
+    assert!(fd >= 0, "{}", io::Error::from_raw_os_error(-fd));
+    // SAFETY: `fd` is new; nobody else has it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let (writable, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+    // SAFETY: a new mapping, at an address that the kernel chooses.
+    let memory =
+        unsafe { libc::mmap(std::ptr::null_mut(), 8, writable, shared, fd.as_raw_fd(), 0) };
+    assert_ne!(memory, libc::MAP_FAILED, "{}", io::Error::last_os_error());
+
+    let map = Map::<Array<u64>>::from_fd(fd, Check::Sizes).expect("it is an array");
+    let busy = map.freeze().expect_err("it is mapped");
+    assert_eq!(
+        busy.to_string(),
+        "map `mapped` cannot be frozen while its memory is mapped for writing"
+    );
+    // SAFETY: nobody uses the memory.
+    unsafe { libc::munmap(memory, 8) };
+    map.freeze().expect("it is no longer mapped");
+}
+
+#[test]
+fn an_error_comes_once_and_ends_the_walk() {
+    let map = counts("broken");
+    let trie = Map::<LpmTrie<Net, u64>>::create("broken", 8).expect("it can be created");
+    let (mut entries, mut prefixes) = (map.iter(), trie.iter());
+    let mut buf = BatchBuf::new();
+    let mut batches = map.batches(&mut buf);
+    let nothing = File::open("/dev/null").expect("it is there");
+    for fd in [map.as_fd(), trie.as_fd()] {
+        // SAFETY: two open file descriptors, of which nothing else is kept.
+        let replaced = unsafe { libc::dup2(nothing.as_raw_fd(), fd.as_raw_fd()) };
+        assert_eq!(replaced, fd.as_raw_fd());
+    }
+    let error = entries
+        .next()
+        .expect("there is an answer")
+        .expect_err("it is no map");
+    assert!(
+        error
+            .to_string()
+            .starts_with("failed to read a batch in map `broken`: "),
+        "{error}"
+    );
+    assert!(entries.next().is_none() && entries.next().is_none());
+    let error = prefixes
+        .next()
+        .expect("there is an answer")
+        .expect_err("it is no map");
+    assert!(matches!(error, Error::Kernel { .. }), "{error}");
+    assert!(prefixes.next().is_none());
+    assert!(batches.next_batch().is_err());
+    assert!(batches.next_batch().expect("it has ended").is_none());
 }
 
 #[test]

@@ -257,6 +257,7 @@ fn a_queue_and_a_stack_keep_their_order() {
 #[test]
 fn a_bloom_filter_never_denies_what_is_in_it() {
     let map = Map::<BloomFilter<Padded>>::create("bloom", 1_000).expect("it can be created");
+    assert!(map.info().expect("it is there").btf_id.is_some());
     assert!(!map.may_contain(&padded(1, 1)).expect("it can be read"));
     for word in 0..1_000 {
         map.insert(clean(&dirty(word, 1))).expect("there is room");
@@ -272,11 +273,12 @@ fn a_bloom_filter_never_denies_what_is_in_it() {
     assert!(wrong.count() < 500, "it denies most of what is not");
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, MapData)]
+/// The key of a trie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, MapData)]
 #[repr(C)]
-struct Net {
-    prefix_len: u32,
-    address: [u8; 4],
+pub(super) struct Net {
+    pub(super) prefix_len: u32,
+    pub(super) address: [u8; 4],
 }
 
 fn net(prefix_len: u32, address: [u8; 4]) -> Net {
@@ -390,6 +392,7 @@ fn maps_can_lie_in_maps() {
     let array = Map::<ArrayOfMaps<Hash<u32, u64>>>::create_of(&first, "array", 4)
         .expect("it can be created");
     assert_eq!(array.get(&3).expect("it can be read"), None);
+    assert_eq!(array.iter().count(), 0, "an empty map ends at once");
     array.insert_map(&3, &found, Put::Any).expect("it is there");
     let entries: Vec<_> = array
         .iter()

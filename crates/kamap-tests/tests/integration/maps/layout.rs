@@ -1,13 +1,13 @@
 //! Maps whose keys and values lie as the Rust types say, or do not.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::thread;
 
 use kamap::maps::btf::Types;
 use kamap::maps::{
-    Array, BloomFilter, Check, Checked, Error, Hash, LpmTrie, LruPerCpuHash, Map, MapData,
-    PerCpuArray, Queue,
+    Array, Check, Checked, Error, Hash, LpmTrie, LruPerCpuHash, Map, MapData, PerCpuArray, Queue,
+    map_data,
 };
 use kamap_tests::BpfFs;
 use libbpf_rs::libbpf_sys;
@@ -54,6 +54,20 @@ fn swapped_fields_of_a_pinned_map_are_refused_by_name() {
     assert_eq!(sizes.expect("the sizes agree").checked(), Checked::Sizes);
 }
 
+mod foreign {
+    #[derive(Clone, Copy, Debug)]
+    #[repr(C)]
+    pub(super) struct Flow {
+        pub(super) sent: u32,
+        pub(super) last: i64,
+    }
+}
+
+// Not in the order of the fields.
+map_data! {
+    foreign::Flow { last, sent }
+}
+
 /// Whether the kernel has names for what the map holds.
 #[track_caller]
 fn describes(types: Result<Types, Error>) -> bool {
@@ -84,8 +98,9 @@ fn a_new_map_has_the_names_of_its_fields() {
     assert!(describes(Types::of(&map)));
     let map = Map::<LpmTrie<Flow, Flow>>::create("trie", 4).expect("it can be created");
     assert!(describes(Types::of(&map)));
-    let map = Map::<BloomFilter<Flow>>::create("bloom", 4).expect("it can be created");
-    assert!(describes(Types::of(&map)));
+    let map = Map::<Array<foreign::Flow>>::create("foreign", 4).expect("it can be created");
+    let fd = map.as_fd().try_clone_to_owned().expect("it can be cloned");
+    assert!(Map::<Array<foreign::Flow>>::from_fd(fd, Check::Layout).is_ok());
     let map = Map::<Queue<Flow>>::create("queue", 4).expect("it can be created");
     assert!(
         !describes(Types::of(&map)),
