@@ -1,6 +1,5 @@
 //! What each kind of map does.
 
-use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 
 use kamap::maps::{
@@ -20,22 +19,23 @@ fn padded(word: u32, half: u16) -> Padded {
     Padded { word, half }
 }
 
-/// The same, all of whose padding is `0xff`. Moving it as a `Padded` could change that.
-fn dirty(word: u32, half: u16) -> MaybeUninit<Padded> {
-    let mut dirty = MaybeUninit::<Padded>::uninit();
-    let place = dirty.as_mut_ptr();
-    // SAFETY: it has such fields.
-    unsafe {
-        place.write_bytes(0xff, 1);
-        (&raw mut (*place).word).write(word);
-        (&raw mut (*place).half).write(half);
-    }
-    dirty
+/// The bytes of a `Padded`. To move it as one could change its padding.
+#[repr(C, align(4))]
+struct Bytes([u8; 8]);
+
+/// The same, all of whose padding is `0xff`.
+fn dirty(word: u32, half: u16) -> Bytes {
+    let mut bytes = [0xff; 8];
+    bytes[..4].copy_from_slice(&word.to_ne_bytes());
+    bytes[4..6].copy_from_slice(&half.to_ne_bytes());
+    Bytes(bytes)
 }
 
-fn clean<T>(dirty: &MaybeUninit<T>) -> &T {
-    // SAFETY: only for what `dirty` has made.
-    unsafe { dirty.assume_init_ref() }
+impl Bytes {
+    fn as_padded(&self) -> &Padded {
+        // SAFETY: aligned and as large; any bytes are valid (`MapData`).
+        unsafe { &*self.0.as_ptr().cast() }
+    }
 }
 
 fn is_full<T>(result: Result<T, Error>) -> bool {
@@ -46,7 +46,7 @@ fn is_full<T>(result: Result<T, Error>) -> bool {
 fn a_key_is_one_key_whatever_its_padding_was() {
     let map = Map::<Hash<Padded, Padded>>::create("padded", 8).expect("it can be created");
     let (key, value) = (dirty(1, 2), dirty(3, 4));
-    let (key, value) = (clean(&key), clean(&value));
+    let (key, value) = (key.as_padded(), value.as_padded());
     map.insert(&padded(1, 2), value, Put::Any)
         .expect("there is room");
     assert!(
@@ -236,7 +236,9 @@ fn a_queue_and_a_stack_keep_their_order() {
     assert_eq!(queue.pop().expect("it can be read"), None);
     assert_eq!(queue.peek().expect("it can be read"), None);
     for word in [1, 2] {
-        queue.push(clean(&dirty(word, 0))).expect("there is room");
+        queue
+            .push(dirty(word, 0).as_padded())
+            .expect("there is room");
     }
     assert!(is_full(queue.push(&padded(3, 0))));
     queue.push_over(&padded(3, 0)).expect("the oldest goes");
@@ -260,11 +262,12 @@ fn a_bloom_filter_never_denies_what_is_in_it() {
     assert!(map.info().expect("it is there").btf_id.is_some());
     assert!(!map.may_contain(&padded(1, 1)).expect("it can be read"));
     for word in 0..1_000 {
-        map.insert(clean(&dirty(word, 1))).expect("there is room");
+        map.insert(dirty(word, 1).as_padded())
+            .expect("there is room");
     }
     for word in 0..1_000 {
         assert!(
-            map.may_contain(clean(&dirty(word, 1)))
+            map.may_contain(dirty(word, 1).as_padded())
                 .expect("it can be read")
         );
     }

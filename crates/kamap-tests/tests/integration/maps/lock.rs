@@ -8,19 +8,19 @@ use super::churn::while_written;
 #[repr(C)]
 struct Locked {
     lock: SpinLock,
-    words: [u32; 1023],
+    words: [u32; 4095],
 }
 
 fn value(word: u32) -> Locked {
     Locked {
         lock: SpinLock::default(),
-        words: [word; 1023],
+        words: [word; 4095],
     }
 }
 
 #[track_caller]
 fn is_whole(value: &Locked) {
-    assert!(value.words == [value.words[0]; 1023], "it is torn");
+    assert!(value.words == [value.words[0]; 4095], "it is torn");
 }
 
 /// Reads a map of one value, at 0, which `write` writes.
@@ -29,10 +29,11 @@ fn is_never_torn<T>(map: &Map<T>, write: impl Fn(&Locked) + Sync)
 where
     T: Lockable + Iterable<Key = u32, Value = Locked>,
 {
-    write(&value(0));
+    let values = [value(0), value(1)];
+    write(&values[0]);
     while_written(
-        500,
-        |round| write(&value(round)),
+        1_000,
+        |round| write(&values[round as usize % 2]),
         || {
             is_whole(&map.get(&0).expect("it can be read").expect("it is there"));
             for entry in map {
