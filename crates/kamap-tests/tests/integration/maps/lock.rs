@@ -57,6 +57,29 @@ fn what_is_written_under_the_lock_is_never_torn() {
 }
 
 #[test]
+fn an_element_is_written_in_place_under_its_lock() {
+    let map = Map::<Hash<u32, Locked>>::create("place", 64).expect("it can be created");
+    let map = map.locked().expect("its values have a lock");
+    let insert_all = || {
+        for key in 0..64 {
+            map.insert(&key, &value(key), Put::Any)
+                .expect("there is room");
+        }
+    };
+    let order = || {
+        map.keys()
+            .collect::<Result<Vec<_>, _>>()
+            .expect("it can be read")
+    };
+    insert_all();
+    let before = order();
+    // An element that is replaced becomes the first of its bucket, and of 64 buckets
+    // some have more than one.
+    insert_all();
+    assert_eq!(order(), before);
+}
+
+#[test]
 fn every_operation_of_a_locked_map_works() {
     let map = Map::<Hash<u32, Locked>>::create("hash", 8).expect("it can be created");
     let map = map.locked().expect("its values have a lock");
