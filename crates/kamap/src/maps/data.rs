@@ -122,7 +122,8 @@ unsafe impl MapData for SpinLock {
 /// Makes structs that others have defined, such as those of a libbpf skeleton,
 /// [`MapData`]. All fields have to be listed: one that is missing, or whose type
 /// is not `MapData` itself, does not compile. A newtype of an integer, which is
-/// what libbpf-cargo makes of an `enum`, has the field `0`.
+/// what libbpf-cargo makes of an `enum`, has the field `0`. A packed struct cannot be
+/// listed.
 ///
 /// ```
 /// mod types {

@@ -9,7 +9,7 @@ use super::{Difference, sys};
 /// The result of a map operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong with a map. Each error names the map.
+/// What can go wrong with a map. An error names the map, where there is one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
