@@ -9,6 +9,7 @@
 #define EVENTS_BPF_H
 
 #include "kernel.bpf.h"
+#include "row.bpf.h"
 
 /* Which to tell of: bits of enum kamap_event_kind. Set before loading. */
 const volatile u32 wanted_events = 0;
@@ -19,8 +20,17 @@ const volatile struct kamap_filter filter = {};
 /* The most bytes of arguments in a record, up to KAMAP_MAX_ARGS. Set before loading. */
 const volatile u32 max_args = 4096;
 
+/* How many ancestors an event has. Set before loading. */
+const volatile u32 max_ancestors = 0;
+
 /* The reader is woken when this many bytes wait. Set before loading. */
 const volatile u32 wake_at = 0;
+
+/* Of this thread the next child is followed, and all that descends from it. */
+const volatile u32 follow_child_of = 0;
+
+/* The PID of that child, once it has started. */
+u32 followed = 0;
 
 /* How many events got into the ring, and how many found no room. */
 u64 events_put = 0;
@@ -31,12 +41,6 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
 } events SEC(".maps");
-
-/* Bytes of text that a row has. */
-static __always_inline u32 text_len(const struct kamap_facts *facts)
-{
-	return facts->exe_len + facts->file_len + facts->args_kept;
-}
 
 /* Whether `value` is in a list of the filter, or the list is empty. */
 #define event_listed(list, value)						\
@@ -52,7 +56,9 @@ static __always_inline u32 text_len(const struct kamap_facts *facts)
 static __always_inline int event_wanted(enum kamap_event_kind kind,
 					const struct kamap_facts *facts)
 {
-	return (wanted_events & kind) && event_listed(cgroup_ids, facts->cgroup_id) &&
+	return (wanted_events & kind) &&
+	       (!filter.followed || (facts->flags & KAMAP_FOLLOWED)) &&
+	       event_listed(cgroup_ids, facts->cgroup_id) &&
 	       event_listed(uids, facts->uid) && event_listed(pids, facts->pid) &&
 	       event_listed(ppids, facts->ppid);
 }
@@ -62,11 +68,15 @@ static __always_inline void event_count_lost(void)
 	__sync_fetch_and_add(&events_lost, 1);
 }
 
+/* Bytes of a record with room for so much text. */
+#define event_size(room)							\
+	(sizeof(struct kamap_event) + max_ancestors * sizeof(struct kamap_ancestor) + (room))
+
 /*
  * Whoever reserves a record tests it for NULL at once, and only then: the verifier of
  * 6.1 takes any further test for one that can fail, with the record not given back.
  */
-#define event_reserve(room) bpf_ringbuf_reserve(&events, sizeof(struct kamap_event) + (room), 0)
+#define event_reserve(room) bpf_ringbuf_reserve(&events, event_size(room), 0)
 
 /* The smallest room for the text of a row; the verifier knows each. */
 static __always_inline u32 event_room(u32 len)
@@ -80,16 +90,58 @@ static __always_inline u32 event_room(u32 len)
 	return KAMAP_TEXT_LEN;
 }
 
-/* Fills in what all records have. */
-static __always_inline void event_fill(struct kamap_event *event, enum kamap_event_kind kind,
-				       u64 time, const struct kamap_facts *facts)
+/*
+ * Room for arguments that a row cannot hold, as far as max_args lets them be told; the
+ * verifier knows each. 0: it cannot be.
+ */
+static __always_inline u32 event_args_room(u32 len)
 {
+	if (len > max_args)
+		len = max_args;
+	if (len <= 1024)
+		return 1024;
+	if (len <= 4096)
+		return 4096;
+	if (len <= 16384)
+		return 16384;
+	if (len <= KAMAP_MAX_ARGS)
+		return KAMAP_MAX_ARGS;
+	return 0;
+}
+
+/* Where the text of a record begins. */
+static __always_inline char *event_text(struct kamap_event *event)
+{
+	return (char *)event + event_size(0);
+}
+
+/* Not inlined for the same reason as event_number. */
+static __noinline void event_put_ancestor(struct kamap_ancestor *ancestor,
+					  const struct task_struct *task)
+{
+	ancestor->pid = task->tgid;
+	bpf_probe_read_kernel(ancestor->comm, KAMAP_COMM_LEN, task->group_leader->comm);
+}
+
+/*
+ * Fills in what all records have. `task` is of the process, any of its threads.
+ */
+static __always_inline void event_fill(struct kamap_event *event, enum kamap_event_kind kind,
+				       u64 time, const struct kamap_facts *facts,
+				       const struct task_struct *task)
+{
+	struct kamap_ancestor *ancestors = (void *)(event + 1);
+
 	event->kind = kind;
 	event->time = time;
 	event->cpu_time = 0;
 	event->max_rss = 0;
 	event->status = 0;
 	bpf_probe_read_kernel(&event->facts, sizeof(event->facts), facts);
+	for (u32 i = 0; i < KAMAP_MAX_ANCESTORS && i < max_ancestors; i++) {
+		task = task->real_parent;
+		event_put_ancestor(&ancestors[i], task);
+	}
 }
 
 /*
@@ -103,16 +155,16 @@ static __noinline void event_number(struct kamap_event *event)
 }
 
 /*
- * Hands the record over. Waking the reader costs more than all else here, so it is
- * done only when the bytes that wait pass wake_at; now and then the reader looks by
- * itself.
+ * Hands over a record of `size` bytes. Waking the reader costs more than all else
+ * here, so it is done only when the bytes that wait pass wake_at, or it is `urgent`;
+ * now and then the reader looks by itself.
  */
-static __always_inline void event_submit(struct kamap_event *event)
+static __always_inline void event_submit(struct kamap_event *event, u32 size, int urgent)
 {
 	u64 waiting = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
 	u64 flags = BPF_RB_NO_WAKEUP;
 
-	if (waiting >= wake_at && waiting - sizeof(*event) < wake_at)
+	if (urgent || (waiting >= wake_at && waiting - size < wake_at))
 		flags = BPF_RB_FORCE_WAKEUP;
 	event_number(event);
 	bpf_ringbuf_submit(event, flags);
@@ -120,7 +172,8 @@ static __always_inline void event_submit(struct kamap_event *event)
 
 /* Tells of a process without its text. */
 static __always_inline void event_tell_facts(enum kamap_event_kind kind, u64 time,
-					     const struct kamap_facts *facts)
+					     const struct kamap_facts *facts,
+					     const struct task_struct *task)
 {
 	struct kamap_event *event = event_reserve(0);
 
@@ -128,27 +181,31 @@ static __always_inline void event_tell_facts(enum kamap_event_kind kind, u64 tim
 		event_count_lost();
 		return;
 	}
-	event_fill(event, kind, time, facts);
-	event_submit(event);
+	event_fill(event, kind, time, facts, task);
+	event_submit(event, event_size(0), 0);
 }
 
 /* Tells of a process as its row has it. */
-static __always_inline void event_tell_row(enum kamap_event_kind kind, u64 time,
-					   const struct kamap_process *row)
+static __always_inline void event_tell_row(enum kamap_event_kind kind, u64 time, u32 status,
+					   const struct kamap_process *row,
+					   const struct task_struct *task)
 {
 	u32 len = text_len(&row->facts);
 	struct kamap_event *event;
+	u32 room;
 
 	if (len > KAMAP_TEXT_LEN)	/* for the verifier */
 		return;
-	event = event_reserve(event_room(len));
+	room = event_room(len);
+	event = event_reserve(room);
 	if (!event) {
 		event_count_lost();
 		return;
 	}
-	event_fill(event, kind, time, &row->facts);
-	bpf_probe_read_kernel(event + 1, len, row->text);
-	event_submit(event);
+	event_fill(event, kind, time, &row->facts, task);
+	event->status = status;
+	bpf_probe_read_kernel(event_text(event), len, row->text);
+	event_submit(event, event_size(room), 0);
 }
 
 #endif

@@ -13,6 +13,8 @@
  */
 #include "kernel.bpf.h"
 #include "events.bpf.h"
+#include "exec_failed.bpf.h"
+#include "row.bpf.h"
 #include "stats.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -36,246 +38,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct kamap_process);
 } processes SEC(".maps");
-
-/*
- * A row in the making. `room` serves twice: the path of the executable is put
- * together in it, and it lets the verifier see that text written at any offset
- * up to two paths, and up to KAMAP_TEXT_LEN long, stays inside the draft.
- */
-struct draft {
-	struct kamap_process row;
-	char room[2 * (KAMAP_PATH_LEN + 1)];
-	u32 busy;
-};
-
-/*
- * A program takes a draft of its CPU and gives it back. One would do where
- * programs cannot be preempted; seeding can, and so can all on some kernels.
- */
-#define DRAFTS 4
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, DRAFTS);
-	__type(key, u32);
-	__type(value, struct draft);
-} drafts SEC(".maps");
-
-static __always_inline struct draft *draft_take(void)
-{
-	for (u32 i = 0; i < DRAFTS; i++) {
-		u32 slot = i;
-		struct draft *draft = bpf_map_lookup_elem(&drafts, &slot);
-
-		if (draft && !__sync_val_compare_and_swap(&draft->busy, 0, 1))
-			return draft;
-	}
-	count(refused);
-	count(skipped);
-	return NULL;
-}
-
-static __always_inline void draft_give_back(struct draft *draft)
-{
-	*(volatile u32 *)&draft->busy = 0;
-}
-
-/* Puts `/name` before the `*start` bytes free in draft->room; 0 if it does not fit. */
-static __always_inline int put_name(struct draft *draft, u32 *start, u32 len,
-				    const unsigned char *name)
-{
-	u32 at = *start;
-
-	if (len >= at)
-		return 0;
-	at -= len + 1;
-	/* No change, but the verifier cannot know that. */
-	asm volatile("%0 &= %1" : "+r"(at) : "i"(KAMAP_PATH_LEN));
-	asm volatile("%0 &= %1" : "+r"(len) : "i"(KAMAP_PATH_LEN));
-	draft->room[at] = '/';
-	bpf_probe_read_kernel(&draft->room[at + 1], len, name);
-	*start = at;
-	return 1;
-}
-
-/*
- * The most folders that are followed, and as many again with the mount points
- * among them. The verifier walks each in turn, which a start has to wait for.
- */
-#define MAX_DEPTH 16
-
-/*
- * The path of the executable as /proc/PID/exe has it, seen from the root of the
- * machine's init or, where that does not lead to it, of its mount namespace.
- * Returns its length. bpf_d_path may not be called from these tracepoints.
- * The path is put together from its end, in draft->room.
- */
-static __always_inline u32 put_exe(struct draft *draft, struct task_struct *task,
-				   struct mm_struct *mm)
-{
-	const struct path *init_root = &task->thread_pid->numbers[0].ns->child_reaper->fs->root;
-	const struct vfsmount *init_mnt = init_root->mnt;
-	const struct dentry *init_dentry = init_root->dentry;
-	const struct path *path = &mm->exe_file->f_path;
-	const struct vfsmount *mnt = path->mnt;
-	const struct dentry *dentry = path->dentry;
-	const struct dentry *root = mnt->mnt_root;
-	const struct dentry *above;
-	const struct mount *mount;
-	u32 start = KAMAP_PATH_LEN;
-	int depth;
-	u32 len;
-
-	if (!dentry)
-		return 0;
-	if (!dentry->d_hash.pprev)
-		draft->row.facts.flags |= KAMAP_EXE_DELETED;
-
-	/*
-	 * Up to the root of the file's own mount, mostly the root of all. Field
-	 * accesses cost next to nothing here, bpf_probe_read_kernel about 25 ns.
-	 */
-	for (depth = 0; depth < MAX_DEPTH; depth++) {
-		if (dentry == root)
-			break;
-		/*
-		 * Its own parent, yet no root of a mount: a file without a
-		 * folder (a memfd) if it is the first, else out of reach.
-		 */
-		above = dentry->d_parent;
-		if (dentry == above && depth > 0)
-			goto done;
-		if (!put_name(draft, &start, dentry->d_name.len, dentry->d_name.name))
-			goto cut;
-		dentry = above;
-	}
-
-	/*
-	 * Across mount points. The verifier knows no type for what surrounds a
-	 * vfsmount, so this reads by address.
-	 */
-	mount = container_of(mnt, struct mount, mnt);
-	for (depth = 0; depth < MAX_DEPTH; depth++) {
-		if (dentry == root) {
-			const struct mount *under;
-
-			if (dentry == init_dentry && &mount->mnt == init_mnt)
-				goto done;
-			under = BPF_CORE_READ(mount, mnt_parent);
-			if (under == mount)
-				goto done;
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			root = BPF_CORE_READ(under, mnt.mnt_root);
-			mount = under;
-			continue;
-		}
-		if (!put_name(draft, &start, BPF_CORE_READ(dentry, d_name.len),
-			      BPF_CORE_READ(dentry, d_name.name)))
-			goto cut;
-		dentry = BPF_CORE_READ(dentry, d_parent);
-	}
-cut:
-	draft->row.facts.flags |= KAMAP_EXE_CUT;
-done:
-	len = KAMAP_PATH_LEN - start;
-	asm volatile("%0 &= %1" : "+r"(len) : "i"(KAMAP_PATH_LEN));
-	asm volatile("%0 &= %1" : "+r"(start) : "i"(KAMAP_PATH_LEN));
-	bpf_probe_read_kernel(draft->row.text, len, &draft->room[start]);
-	return len;
-}
-
-/* Whose memory put_args reads. */
-enum args_of {
-	ARGS_OF_CURRENT,
-	ARGS_OF_OTHER,	/* for sleepable programs only */
-	ARGS_OF_NOBODY,	/* they count as cut */
-};
-
-/* Puts the arguments after `used` bytes of text. */
-static __always_inline void put_args(struct draft *draft, u32 used, struct task_struct *task,
-				     struct mm_struct *mm, enum args_of of)
-{
-	unsigned long args = mm->arg_start;
-	unsigned long len = mm->arg_end - args;
-	u32 kept = KAMAP_TEXT_LEN - used;
-	long err = -1;
-
-	/* The kernel bounds them by far less than 4 GiB (MAX_ARG_STRLEN, rlimit). */
-	draft->row.facts.args_len = len;
-	if (kept > len)
-		kept = len;
-	if (kept > KAMAP_TEXT_LEN)	/* for the verifier */
-		return;
-	if (of == ARGS_OF_CURRENT)
-		err = bpf_probe_read_user(draft->row.text + used, kept, (void *)args);
-	else if (of == ARGS_OF_OTHER &&
-		 bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_copy_from_user_task))
-		err = bpf_copy_from_user_task(draft->row.text + used, kept, (void *)args,
-					      task, 0);
-	draft->row.facts.args_kept = err ? 0 : kept;
-	if (draft->row.facts.args_kept < len)
-		count(args_cut);
-}
-
-/* Puts exe, file and arguments; `file` is NULL where it is not known. */
-static __always_inline void put_text(struct draft *draft, struct task_struct *task,
-				     const char *file, enum args_of of)
-{
-	struct mm_struct *mm = task->mm;
-	u32 used;
-	long len;
-
-	if (!mm)
-		return;
-	used = put_exe(draft, task, mm);
-	draft->row.facts.exe_len = used;
-	if (file) {
-		len = bpf_probe_read_kernel_str(draft->row.text + used, KAMAP_PATH_LEN + 1, file);
-		if (len == KAMAP_PATH_LEN + 1)
-			draft->row.facts.flags |= KAMAP_FILE_CUT;
-		if (len > 0) {
-			/* Not counting the NUL, which the arguments overwrite. */
-			len = (len - 1) & KAMAP_PATH_LEN;
-			draft->row.facts.file_len = len;
-			used += len;
-		}
-	}
-	put_args(draft, used, task, mm, of);
-}
-
-/* All facts but those of its text and its execs, of which it says there are none. */
-static __always_inline void put_facts(struct kamap_facts *facts, struct task_struct *task,
-				      enum kamap_origin origin)
-{
-	/* A draft still holds its last row. Text beyond the lengths means nothing. */
-	__builtin_memset(facts, 0, sizeof(*facts));
-	facts->pid = task->tgid;
-	facts->start_time = task->start_boottime;
-	facts->exec_id = task->self_exec_id;
-	facts->ppid = task->real_parent->tgid;
-	facts->uid = task->cred->euid.val;
-	facts->gid = task->cred->egid.val;
-	facts->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
-	if (task->flags & PF_KTHREAD)
-		facts->flags = KAMAP_KTHREAD;
-	facts->origin = origin;
-	bpf_probe_read_kernel(facts->comm, sizeof(facts->comm), task->comm);
-}
-
-/* A forked child runs what its parent runs, with the same arguments. */
-static __always_inline void copy_text(struct kamap_process *row, const struct kamap_process *from)
-{
-	u32 len = text_len(&from->facts);
-
-	row->facts.exe_len = from->facts.exe_len;
-	row->facts.file_len = from->facts.file_len;
-	row->facts.args_kept = from->facts.args_kept;
-	row->facts.args_len = from->facts.args_len;
-	row->facts.flags |= from->facts.flags &
-			    (KAMAP_EXE_DELETED | KAMAP_EXE_CUT | KAMAP_FILE_CUT);
-	if (len <= KAMAP_TEXT_LEN)	/* for the verifier */
-		bpf_probe_read_kernel(row->text, len, from->text);
-}
 
 /*
  * Counts what became of writing a row; `first` where a process is first seen.
@@ -310,23 +72,14 @@ static __always_inline void event_tell_args(struct draft *draft, struct task_str
 	const struct kamap_facts *facts = &draft->row.facts;
 	u32 used = facts->exe_len + facts->file_len;
 	struct kamap_event *event;
+	u32 room = event_args_room(facts->args_len);
 	u32 len = facts->args_len;
-	u32 room;
+	char *text;
 
 	if (len > max_args)
 		len = max_args;
-	if (len <= 1024)
-		room = 1024;
-	else if (len <= 2048)
-		room = 2048;
-	else if (len <= 4096)
-		room = 4096;
-	else if (len <= 16384)
-		room = 16384;
-	else if (len <= KAMAP_MAX_ARGS)
-		room = KAMAP_MAX_ARGS;
-	else
-		return;	/* for the verifier */
+	if (!room || len > room)	/* for the verifier */
+		return;
 	if (used > 2 * KAMAP_PATH_LEN)	/* for the verifier */
 		return;
 	event = event_reserve(2 * KAMAP_PATH_LEN + room);
@@ -334,12 +87,23 @@ static __always_inline void event_tell_args(struct draft *draft, struct task_str
 		event_count_lost();
 		return;
 	}
-	event_fill(event, KAMAP_EVENT_EXEC, time, facts);
-	bpf_probe_read_kernel(event + 1, used, draft->row.text);
+	event_fill(event, KAMAP_EVENT_EXEC, time, facts, task);
+	text = event_text(event);
+	bpf_probe_read_kernel(text, used, draft->row.text);
 	event->facts.args_kept = len;
-	if (bpf_probe_read_user((char *)(event + 1) + used, len, (void *)task->mm->arg_start))
+	if (bpf_probe_read_user(text + used, len, (void *)task->mm->arg_start))
 		event->facts.args_kept = 0;
-	event_submit(event);
+	event_submit(event, event_size(2 * KAMAP_PATH_LEN + room), 0);
+}
+
+/* Whether to follow the child `pid` of a process, whose row is `from`. */
+static __always_inline int is_followed(const struct task_struct *parent,
+				       const struct kamap_process *from, u32 pid)
+{
+	if (from && (from->facts.flags & KAMAP_FOLLOWED))
+		return 1;
+	return follow_child_of && (u32)parent->pid == follow_child_of &&
+	       !__sync_val_compare_and_swap(&followed, 0, pid);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -364,13 +128,16 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		copy_text(&draft->row, from);
 	else
 		put_text(draft, child, NULL, ARGS_OF_CURRENT);
+	if (is_followed(parent, from, pid))
+		draft->row.facts.flags |= KAMAP_FOLLOWED;
 
 	/* BPF_ANY: `seed` may have met the child before this program did. */
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
 	if (err)
 		count_refusal(pid, err, 1);
 	if (event_wanted(KAMAP_EVENT_FORK, &draft->row.facts))
-		event_tell_facts(KAMAP_EVENT_FORK, draft->row.facts.start_time, &draft->row.facts);
+		event_tell_facts(KAMAP_EVENT_FORK, draft->row.facts.start_time, &draft->row.facts,
+				 child);
 	draft_give_back(draft);
 	return 0;
 }
@@ -400,6 +167,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		draft->row.facts.execs = past->facts.execs + (draft->row.facts.exec_id - past->facts.exec_id);
 		if (past->facts.first_exec_time)
 			draft->row.facts.first_exec_time = past->facts.first_exec_time;
+		draft->row.facts.flags |= past->facts.flags & KAMAP_FOLLOWED;
 	}
 
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
@@ -409,7 +177,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		if (draft->row.facts.args_kept < draft->row.facts.args_len)
 			event_tell_args(draft, task, now);
 		else
-			event_tell_row(KAMAP_EVENT_EXEC, now, &draft->row);
+			event_tell_row(KAMAP_EVENT_EXEC, now, 0, &draft->row, task);
 	}
 	draft_give_back(draft);
 	return 0;
@@ -436,19 +204,21 @@ static __always_inline int end_told(struct task_struct *task, const struct kamap
 	const struct task_struct *leader = task->group_leader;
 	u32 len = text_len(&row->facts);
 	struct kamap_event *event;
+	u32 room;
 	int err;
 
 	if (len > KAMAP_TEXT_LEN)	/* for the verifier */
 		return bpf_map_delete_elem(&processes, &pid);
-	event = event_reserve(event_room(len));
+	room = event_room(len);
+	event = event_reserve(room);
 	if (!event) {
 		err = bpf_map_delete_elem(&processes, &pid);
 		if (!err)
 			event_count_lost();
 		return err;
 	}
-	event_fill(event, KAMAP_EVENT_EXIT, time, &row->facts);
-	bpf_probe_read_kernel(event + 1, len, row->text);
+	event_fill(event, KAMAP_EVENT_EXIT, time, &row->facts, task);
+	bpf_probe_read_kernel(event_text(event), len, row->text);
 	event->status = status;
 	event->max_rss = signal->maxrss;
 	/* The main thread may have left before, but is released last. */
@@ -459,7 +229,8 @@ static __always_inline int end_told(struct task_struct *task, const struct kamap
 	if (err)
 		bpf_ringbuf_discard(event, BPF_RB_NO_WAKEUP);
 	else
-		event_submit(event);
+		/* Who follows a process waits for its end. */
+		event_submit(event, event_size(room), pid == followed);
 	return err;
 }
 
@@ -507,6 +278,42 @@ int on_exit(u64 *ctx)
 		count(exits);
 	else if (err != -ENOENT)
 		count(skipped);
+	return 0;
+}
+
+/*
+ * Tells of execs that fail. Loaded only where that is wanted: it runs at the end of
+ * every system call.
+ *
+ * There is nothing to pair, so nothing to leak: the arguments are still in the
+ * registers then.
+ */
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_exec_failed, struct pt_regs *regs, long ret)
+{
+	const struct kamap_process *row;
+	struct task_struct *task;
+	struct exec_call call;
+	struct draft *draft;
+	u32 pid;
+
+	/* What is begun anew by the kernel has not failed. */
+	if (ret >= 0 || ret <= -ERESTARTSYS)
+		return 0;
+	task = bpf_get_current_task_btf();
+	if (!exec_call_of(regs, task, &call))
+		return 0;
+	draft = draft_take();
+	if (!draft)
+		return 0;
+	put_facts(&draft->row.facts, task, KAMAP_ORIGIN_FORK);
+	pid = task->tgid;
+	row = bpf_map_lookup_elem(&processes, &pid);
+	if (row)
+		copy_state(&draft->row, row);
+	if (event_wanted(KAMAP_EVENT_EXEC_FAILED, &draft->row.facts))
+		event_tell_exec_failed(draft, task, &call, -ret);
+	draft_give_back(draft);
 	return 0;
 }
 

@@ -28,6 +28,9 @@ typedef unsigned long long u64;
 /* The most bytes of arguments kept in an event: as many as a single one may have. */
 #define KAMAP_MAX_ARGS 131072
 
+/* The most ancestors in an event. */
+#define KAMAP_MAX_ANCESTORS 32
+
 /* How a process came to be in the table. */
 enum kamap_origin {
 	KAMAP_ORIGIN_SEED = 1,	/* it was alive before kamap watched, or before there was room */
@@ -40,6 +43,7 @@ enum kamap_flag {
 	KAMAP_EXE_DELETED = 1 << 1,	/* `exe` had no name left in its folder */
 	KAMAP_EXE_CUT = 1 << 2,		/* of `exe` only the end is kept */
 	KAMAP_FILE_CUT = 1 << 3,	/* of `file` only the beginning is kept */
+	KAMAP_FOLLOWED = 1 << 4,	/* the process that is followed, or it descends from that */
 };
 
 /*
@@ -108,11 +112,13 @@ enum kamap_event_kind {
 	KAMAP_EVENT_FORK = 1 << 0,
 	KAMAP_EVENT_EXEC = 1 << 1,
 	KAMAP_EVENT_EXIT = 1 << 2,
+	KAMAP_EVENT_EXEC_FAILED = 1 << 3,
 };
 
 /*
  * What happened to a process: a record of the ring, with the process as it was
- * then. Its text follows.
+ * then. As many ancestors as were asked for follow, the parent first, then its text.
+ * Of a failed exec these are the file and the arguments that it was asked for.
  */
 struct kamap_event {
 	u64 seq;	/* one more for each event that got into the ring */
@@ -121,9 +127,15 @@ struct kamap_event {
 	/* Exit only: */
 	u64 cpu_time;	/* of all threads, in nanoseconds */
 	u64 max_rss;	/* the most memory that it had at a time, in pages */
-	u32 status;	/* as wait() gives it */
+	u32 status;	/* of an exit as wait() gives it, of a failed exec the errno */
 	enum kamap_event_kind kind;
 	struct kamap_facts facts;
+};
+
+/* A parent, or a parent's parent, at the time of an event. */
+struct kamap_ancestor {
+	u32 pid;	/* 0: there is none */
+	char comm[KAMAP_COMM_LEN];
 };
 
 /* How many values a list of the filter can have. */
@@ -141,7 +153,7 @@ struct kamap_filter {
 	u32 pids_len;
 	u32 ppids_len;
 	u32 failed;		/* 1: of exits only those without success */
-	u32 reserved;
+	u32 followed;		/* 1: only of processes that are followed */
 };
 
 /* What is counted, on each CPU. */

@@ -42,6 +42,8 @@ enum {
 #define ENOENT 2
 #define E2BIG 7
 #define EEXIST 17
+#define ERESTARTSYS 512	/* and above: not seen by user space */
+#define AT_FDCWD -100
 
 #define offsetof(type, member) __builtin_offsetof(type, member)
 #include <bpf/bpf_helpers.h>
@@ -52,6 +54,8 @@ enum {
 #define PF_KTHREAD 0x00200000
 /* include/linux/sched.h; since 4.8 */
 #define TASK_NEW 0x00000800
+/* arch/x86/include/asm/thread_info.h: in a system call of 32 bits */
+#define TS_COMPAT 0x0002
 /* include/linux/sched/signal.h; never renumbered since 2.6 */
 #define SIGNAL_GROUP_EXIT 0x00000004
 
@@ -163,7 +167,24 @@ struct bpf_iter_meta {
 	struct seq_file *seq;
 };
 
+/* On x86. */
+struct thread_info {
+	u32 status;
+};
+
+/* Of x86: what a system call was called with, and its number. */
+struct pt_regs {
+	unsigned long bx;
+	unsigned long cx;
+	unsigned long dx;
+	unsigned long si;
+	unsigned long di;
+	unsigned long r10;
+	unsigned long orig_ax;
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int __state;	/* `state` before 5.14 */
 	int exit_state;
 	int exit_code;

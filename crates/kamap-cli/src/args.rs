@@ -1,6 +1,8 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
@@ -55,6 +57,7 @@ Exit status:
   1  failure; one line on standard error says what is wrong and what to do. Of `kamap verify` \
 also: the table was not exact
   2  wrong usage
+  `kamap run` exits as its command does.
 
 Examples:
   kamap                             what starts from now on
@@ -62,6 +65,7 @@ Examples:
   kamap --user www-data --interval 200ms
   kamap --all --once --json | jq '.processes[] | select(.execs > 1)'
   kamap events --failed             each process that fails
+  kamap run -- make -j2             what a build executes, and how long each takes
   kamap verify --interval 1s        compare with the kernel's list, each second"
 )]
 pub(crate) struct Cli {
@@ -76,6 +80,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Events(EventsArgs),
+    Run(RunArgs),
     Verify(VerifyArgs),
 }
 
@@ -220,16 +225,19 @@ impl VerifyArgs {
 #[command(after_long_help = "\
 Columns:
   TIME      when it happened, by the clock on the wall
-  EVENT     fork, exec or exit
+  EVENT     fork, exec, failed (an exec that did) or exit
   PID, PPID, USER
             as of the last exec or fork
   DURATION  of an exit: since the process started
-  STATUS    of an exit: exit code, or the signal that killed it, with `+core` if it dumped core
-  COMMAND   arguments; of a fork the name
+  STATUS    of an exit: exit code, or the signal that killed it, with `+core` if it dumped core; of \
+an exec that failed: why
+  ANCESTORS with --ancestors: the farthest first
+  COMMAND   arguments; of a fork the name; of an exec that failed the file and the arguments after \
+the first
 
 JSON:
-  One object per line: {\"v\":1,\"type\":\"fork\"|\"exec\"|\"exit\",\"seq\":…,\"time\":…,\"pid\":…,…}, \
-{\"v\":1,\"type\":\"lost\",\"count\":…} where events were lost, and after Ctrl-C \
+  One object per line: \
+{\"v\":1,\"type\":\"fork\"|\"exec\"|\"exec_failed\"|\"exit\",\"seq\":…,\"time\":…,\"pid\":…,…}, {\"v\":1,\"type\":\"lost\",\"count\":…} where events were lost, and after Ctrl-C \
 {\"v\":1,\"type\":\"summary\",…}. `seq` grows by one with each event.
 
 Examples:
@@ -242,17 +250,10 @@ pub(crate) struct EventsArgs {
     #[command(flatten)]
     pub(crate) common: Common,
 
-    /// Which events to print (separated by commas)
-    #[arg(
-        short,
-        long,
-        value_name = "KIND",
-        value_delimiter = ',',
-        default_value = "exec,exit"
-    )]
-    kind: Vec<Kind>,
+    #[command(flatten)]
+    stream: StreamArgs,
 
-    /// Print only exits with another status than 0
+    /// Print only exits with another status than 0, and execs that failed if --kind has them
     #[arg(short, long)]
     failed: bool,
 
@@ -292,6 +293,27 @@ pub(crate) struct EventsArgs {
     #[arg(long)]
     pub(crate) snapshot: bool,
 
+    /// Print with each event the N nearest of its parent, the parent's parent and so on (32 at most)
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=32))]
+    pub(crate) ancestors: u32,
+}
+
+/// What the commands that print events have in common.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StreamArgs {
+    /// Which events to print (separated by commas)
+    ///
+    /// `exec_failed` sees each system call of the machine return, which slows all of them down a
+    /// little.
+    #[arg(
+        short,
+        long,
+        value_name = "KIND",
+        value_delimiter = ',',
+        default_value = "exec,exit"
+    )]
+    kind: Vec<Kind>,
+
     /// Most bytes of arguments in an event
     #[arg(long, value_name = "BYTES", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(..=131_072))]
     max_args: u32,
@@ -301,24 +323,101 @@ pub(crate) struct EventsArgs {
     ring_size: u32,
 }
 
+impl StreamArgs {
+    /// The kinds of events to print.
+    pub(crate) fn kinds(&self) -> Kinds {
+        let kinds = self.kind.iter().map(|kind| match kind {
+            Kind::Fork => Kinds::FORK,
+            Kind::Exec => Kinds::EXEC,
+            Kind::ExecFailed => Kinds::EXEC_FAILED,
+            Kind::Exit => Kinds::EXIT,
+        });
+        kinds.fold(Kinds::default(), |all, kind| all | kind)
+    }
+
+    fn apply(&self, builder: Builder) -> Builder {
+        builder.max_args(self.max_args).ring_size(self.ring_size)
+    }
+}
+
+/// Run a command and show all that it starts, and all that these start
+///
+/// Prints the events of exactly these processes, on standard error or to --output, then all of them as
+/// a tree: how long each took, how it ended, how often it exec'd, and how many processes descend from
+/// it; then the slowest and those that failed.
+///
+/// Ends as the command does, with its exit status, or 128 and the number of the signal that killed it;
+/// 127 if there is no such command, 126 if it cannot be run. Processes that it leaves behind are shown as
+/// still running. Ctrl-C is for the command to obey; SIGTERM and SIGHUP are handed on to it.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Columns of the tree:
+  PID, DURATION, STATUS
+            as in `kamap events`; `running` where the process has not ended
+  CPU       time that all of its threads ran, without its children's
+  EXECS     how often it exec'd
+  DESC      how many processes descend from it
+  COMMAND   arguments of its last exec; a child that did not exec has its parent's
+
+JSON:
+  The lines of `kamap events --json`, then for each process {\"v\":1,\"type\":\"process\",\"depth\":…,…}, \
+in the order of the tree, and last {\"v\":1,\"type\":\"run\",…}.
+
+Examples:
+  kamap run -- make -j2
+  kamap run --quiet -o processes.txt -- ./configure
+  kamap run -q --trace build.json -- make   a timeline for https://ui.perfetto.dev or chrome://tracing")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+
+    #[command(flatten)]
+    pub(crate) stream: StreamArgs,
+
+    /// Print no events, only what follows the end
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// Print to this file, not on standard error
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Write a timeline of the processes to this file, in the trace event format of Chrome and Perfetto
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// The command, and its arguments
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CMD"
+    )]
+    pub(crate) command: Vec<OsString>,
+}
+
+impl RunArgs {
+    /// Sets up the tracker as asked for: the lives have to be known anyway.
+    pub(crate) fn tracker(&self) -> Builder {
+        let kinds = self.stream.kinds() | Kinds::LIFE;
+        self.stream.apply(self.common.tracker().events(kinds))
+    }
+}
+
 /// A kind of event.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Kind {
     Fork,
     Exec,
+    #[value(name = "exec_failed")]
+    ExecFailed,
     Exit,
 }
 
 impl EventsArgs {
     /// Sets up the tracker as asked for.
     pub(crate) fn tracker(&self) -> Builder {
-        let kinds = self.kind.iter().map(|kind| match kind {
-            Kind::Fork => Kinds::FORK,
-            Kind::Exec => Kinds::EXEC,
-            Kind::Exit => Kinds::EXIT,
-        });
-        let kinds = kinds.fold(Kinds::default(), |all, kind| all | kind);
-        let mut filter = Filter::new(kinds);
+        let mut filter = Filter::new(self.stream.kinds());
         if self.failed {
             filter = filter.failed();
         }
@@ -338,11 +437,8 @@ impl EventsArgs {
             .cgroup
             .iter()
             .fold(filter, |filter, id| filter.cgroup_id(*id));
-        self.common
-            .tracker()
-            .events(filter)
-            .max_args(self.max_args)
-            .ring_size(self.ring_size)
+        let builder = self.common.tracker().events(filter);
+        self.stream.apply(builder).ancestors(self.ancestors)
     }
 }
 

@@ -19,7 +19,7 @@ const WAIT: Duration = Duration::from_millis(50);
 pub(crate) fn run(args: &EventsArgs) -> anyhow::Result<ExitCode> {
     let signals = Signals::new(false).context("failed to handle signals")?;
     let mut tracker = args.tracker().start()?;
-    let lines = Lines::new(*tracker.clock(), args.common.json);
+    let lines = Lines::new(*tracker.clock(), args.common.json, args.ancestors > 0);
     let mut out = BufWriter::new(io::stdout().lock());
     let mut left = args.count;
     let mut from = 0;

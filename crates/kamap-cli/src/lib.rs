@@ -7,6 +7,7 @@ mod args;
 mod events;
 mod live;
 mod render;
+mod run;
 mod signals;
 mod verify;
 
@@ -24,6 +25,7 @@ pub fn main() -> ExitCode {
     let (result, common) = match &cli.command {
         None => (live::run(&cli.live), &cli.live.common),
         Some(Command::Events(args)) => (events::run(args), &args.common),
+        Some(Command::Run(args)) => (run::run(args), &args.common),
         Some(Command::Verify(args)) => (verify::run(args), &args.common),
     };
     match result {

@@ -38,11 +38,12 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 #[case(&["verify", "--all"], "unexpected argument")]
 #[case(&["--all", "verify"], "cannot be used with")]
 #[case(&["verify", "--interval", "0s"], "must be 1ms to 1day")]
-#[case(&["events", "--kind", "born"], "possible values: fork, exec, exit")]
+#[case(&["events", "--kind", "born"], "possible values: fork, exec, exec_failed, exit")]
 #[case(&["events", "--ring-size", "5000"], "must be a power of two")]
 #[case(&["events", "--max-args", "131073"], "131073 is not in")]
 #[case(&["events", "--cgroup", "/no/such/folder"], "no such cgroup")]
 #[case(&["events", "--min-duration", "1"], "time unit needed")]
+#[case(&["events", "--ancestors", "33"], "33 is not in 0..=32")]
 fn bad_usage_is_told_with_its_reason(#[case] arguments: &[&str], #[case] reason: &str) {
     let (code, stdout, stderr) = run(arguments);
     assert_eq!(code, 2);

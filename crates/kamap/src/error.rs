@@ -125,6 +125,14 @@ pub enum Error {
         /// Its length in bytes.
         len: usize,
     },
+    /// A command could not be started.
+    #[error("failed to run `{program}`: {source}")]
+    Spawn {
+        /// Its program, as it was asked for.
+        program: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A system call failed.
     #[error("failed to {action}: {source}")]
     System {

@@ -1,13 +1,14 @@
 //! The stream of events: what happened, in the kernel's order.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::BitOr;
 use std::time::Duration;
 
-use crate::maps::{Array, Map, RingBuf, page_size};
-use crate::skel::types::{bss, kamap_event, kamap_event_kind, kamap_filter};
-use crate::table::Process;
+use crate::maps::{Array, Map, MapData, RingBuf, page_size};
+use crate::skel::types::{bss, kamap_ancestor, kamap_event, kamap_event_kind, kamap_filter};
+use crate::table::{Process, terminated};
 use crate::{Error, Result};
 
 /// How long a reader sleeps at most while there is nothing to read: an event that
@@ -25,8 +26,19 @@ impl Kinds {
     pub const EXEC: Self = Self(kamap_event_kind::KAMAP_EVENT_EXEC.0);
     /// A process has ended.
     pub const EXIT: Self = Self(kamap_event_kind::KAMAP_EVENT_EXIT.0);
+    /// An exec has failed. As long as this is asked for, every system call of the machine
+    /// takes a little longer, for their ends are looked at. Of the arguments 256 at most
+    /// are kept. On x86-64 alone.
+    pub const EXEC_FAILED: Self = Self(kamap_event_kind::KAMAP_EVENT_EXEC_FAILED.0);
+    /// What makes up a life: fork, exec and exit.
+    pub const LIFE: Self = Self(Self::FORK.0 | Self::EXEC.0 | Self::EXIT.0);
     /// All of them.
-    pub const ALL: Self = Self(Self::FORK.0 | Self::EXEC.0 | Self::EXIT.0);
+    pub const ALL: Self = Self(Self::LIFE.0 | Self::EXEC_FAILED.0);
+
+    /// Whether all of `others` are among these.
+    pub fn contains(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
 }
 
 impl BitOr for Kinds {
@@ -53,6 +65,8 @@ pub struct Filter {
     pub(crate) kinds: Kinds,
     min_duration: Duration,
     failed: bool,
+    /// Only processes that are followed, see `Builder::follow`.
+    pub(crate) followed: bool,
     cgroup_ids: Vec<u64>,
     uids: Vec<u32>,
     pids: Vec<u32>,
@@ -75,7 +89,7 @@ impl Filter {
         self
     }
 
-    /// Only ends with another status than success; no other events.
+    /// Only ends with another status than success, and execs that have failed.
     #[must_use]
     pub fn failed(mut self) -> Self {
         self.failed = true;
@@ -115,11 +129,14 @@ impl Filter {
 
     /// The kinds that can pass.
     pub(crate) fn wanted(&self) -> Kinds {
-        if self.failed || self.min_duration > Duration::ZERO {
-            Kinds(self.kinds.0 & Kinds::EXIT.0)
+        let possible = if self.min_duration > Duration::ZERO {
+            Kinds::EXIT
+        } else if self.failed {
+            Kinds::EXIT | Kinds::EXEC_FAILED
         } else {
-            self.kinds
-        }
+            Kinds::ALL
+        };
+        Kinds(self.kinds.0 & possible.0)
     }
 
     /// As the programs take it.
@@ -127,6 +144,7 @@ impl Filter {
         let mut filter = kamap_filter {
             min_duration: u64::try_from(self.min_duration.as_nanos()).unwrap_or(u64::MAX),
             failed: self.failed.into(),
+            followed: self.followed.into(),
             ..kamap_filter::default()
         };
         filter.cgroup_ids_len = fill(&mut filter.cgroup_ids, &self.cgroup_ids)?;
@@ -162,10 +180,32 @@ pub struct Event {
     /// When it happened: since boot, suspend included.
     pub time: Duration,
     /// The process, as it was then: of a fork without executable and arguments, of
-    /// an exit as of the last exec.
+    /// an exit as of the last exec. Of a failed exec it is the process as it goes on, but
+    /// for file and arguments, which are those that were asked for.
     pub process: Process,
+    /// The parent, its parent, and so on, when it happened: as many as
+    /// [`Builder::ancestors`](crate::Builder::ancestors) asked for, or fewer if there
+    /// are no more.
+    pub ancestors: Vec<Ancestor>,
     /// What happened.
     pub kind: EventKind,
+}
+
+/// A process from which another descends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ancestor {
+    /// Process ID.
+    pub pid: u32,
+    comm: Vec<u8>,
+}
+
+impl Ancestor {
+    /// The name that the kernel has for it, see
+    /// [`Process::comm`](crate::Process::comm).
+    pub fn comm(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.comm)
+    }
 }
 
 /// The kinds of events.
@@ -176,8 +216,22 @@ pub enum EventKind {
     Fork,
     /// The process has exec'd.
     Exec,
+    /// The process wanted to exec and could not, for the reason of this number
+    /// (`errno(3)`).
+    ExecFailed(i32),
     /// The process has ended.
     Exit(End),
+}
+
+impl From<EventKind> for Kinds {
+    fn from(kind: EventKind) -> Self {
+        match kind {
+            EventKind::Fork => Self::FORK,
+            EventKind::Exec => Self::EXEC,
+            EventKind::ExecFailed(_) => Self::EXEC_FAILED,
+            EventKind::Exit(_) => Self::EXIT,
+        }
+    }
 }
 
 /// How a process has ended, and what it took.
@@ -233,18 +287,26 @@ pub enum Item {
 /// The reader of the stream, see [`Tracker::take_events`](crate::Tracker::take_events).
 #[derive(Debug)]
 pub struct Events {
-    ring: RingBuf,
+    ring: RingBuf<[u8]>,
     globals: Map<Array<bss>>,
+    /// How many ancestors a record has room for.
+    ancestors: usize,
     order: Order,
 }
 
 impl Events {
-    pub(crate) fn new(ring: RingBuf, globals: Map<Array<bss>>) -> Self {
+    pub(crate) fn new(ring: RingBuf<[u8]>, globals: Map<Array<bss>>, ancestors: u32) -> Self {
         Self {
             ring,
             globals,
+            ancestors: ancestors as usize,
             order: Order::default(),
         }
+    }
+
+    /// The number of the event that is read next.
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.order.next
     }
 
     /// Waits until there is something to read or `timeout` is over, and hands all that
@@ -257,14 +319,15 @@ impl Events {
     pub fn read(&mut self, timeout: Duration, mut read: impl FnMut(Item)) -> Result<()> {
         self.ring.wait(timeout.min(NAP))?;
         let mut wrong = None;
-        let order = &mut self.order;
-        self.ring.read(|record| match decode(record) {
-            Some((event, lost)) => order.put(event, lost, &mut read),
-            None => wrong = Some(record.len()),
-        });
+        while let Some(record) = self.ring.read()? {
+            match decode(record, self.ancestors) {
+                Some((event, lost)) => self.order.put(event, lost, &mut read),
+                None => wrong = Some(record.len()),
+            }
+        }
         // After the last event there may be none to tell of what was lost since.
         if let Some(globals) = self.globals.get(&0)? {
-            order.lose(globals.events_lost, &mut read);
+            self.order.lose(globals.events_lost, &mut read);
         }
         match wrong {
             None => Ok(()),
@@ -273,11 +336,22 @@ impl Events {
     }
 }
 
-fn decode(record: &[u8]) -> Option<(Event, u64)> {
-    let (header, text) = record.split_at_checked(size_of::<kamap_event>())?;
-    // SAFETY: there are as many bytes, of which any are valid (`MapData`); they
-    // need not be aligned.
-    let header = unsafe { header.as_ptr().cast::<kamap_event>().read_unaligned() };
+/// The event in a record with room for so many ancestors, and how many were lost before.
+fn decode(record: &[u8], ancestors: usize) -> Option<(Event, u64)> {
+    let (header, rest) = take::<kamap_event>(record)?;
+    let mut text = rest;
+    let mut known = Vec::new();
+    for _ in 0..ancestors {
+        let ancestor;
+        (ancestor, text) = take::<kamap_ancestor>(text)?;
+        // Beyond the first process there is none, however often the kernel was asked.
+        if ancestor.pid != 0 {
+            known.push(Ancestor {
+                pid: ancestor.pid,
+                comm: terminated(&ancestor.comm),
+            });
+        }
+    }
     let kind = match header.kind {
         kamap_event_kind::KAMAP_EVENT_FORK => EventKind::Fork,
         kamap_event_kind::KAMAP_EVENT_EXEC => EventKind::Exec,
@@ -286,15 +360,28 @@ fn decode(record: &[u8]) -> Option<(Event, u64)> {
             cpu_time: Duration::from_nanos(header.cpu_time),
             max_rss: header.max_rss.saturating_mul(page_size() as u64),
         }),
+        kamap_event_kind::KAMAP_EVENT_EXEC_FAILED => {
+            EventKind::ExecFailed(header.status.cast_signed())
+        }
         _ => return None,
     };
     let event = Event {
         seq: header.seq,
         time: Duration::from_nanos(header.time),
         process: Process::decode(&header.facts, text),
+        ancestors: known,
         kind,
     };
     Some((event, header.lost))
+}
+
+/// The `T` at the begin of `bytes`, and what follows it.
+fn take<T: MapData>(bytes: &[u8]) -> Option<(T, &[u8])> {
+    let (first, rest) = bytes.split_at_checked(size_of::<T>())?;
+    // SAFETY: there are as many bytes, of which any are valid (`MapData`); they need
+    // not be aligned.
+    let value = unsafe { first.as_ptr().cast::<T>().read_unaligned() };
+    Some((value, rest))
 }
 
 /// Puts events into the order of their numbers.

@@ -51,7 +51,11 @@ mod error;
 #[cfg(feature = "tracker")]
 mod events;
 #[cfg(feature = "tracker")]
+mod follow;
+#[cfg(feature = "tracker")]
 mod libbpf_log;
+#[cfg(feature = "tracker")]
+mod lives;
 #[cfg(feature = "tracker")]
 mod losses;
 pub mod maps;
@@ -73,7 +77,11 @@ pub use clock::Clock;
 #[cfg(feature = "tracker")]
 pub use error::{Error, Result};
 #[cfg(feature = "tracker")]
-pub use events::{End, Event, EventKind, Events, Filter, Item, Kinds};
+pub use events::{Ancestor, End, Event, EventKind, Events, Filter, Item, Kinds};
+#[cfg(feature = "tracker")]
+pub use follow::Follow;
+#[cfg(feature = "tracker")]
+pub use lives::{Branch, Life, Lives};
 #[cfg(feature = "tracker")]
 pub use losses::{Losses, Seen};
 #[cfg(feature = "tracker")]

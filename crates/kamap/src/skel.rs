@@ -26,7 +26,12 @@ crate::maps::map_data! {
     types::kamap_event { seq, lost, time, cpu_time, max_rss, status, kind, facts }
     types::kamap_task { start_time, exec_id, pid, life, kernel_thread, reserved, comm }
     types::kamap_counters { forks, execs, exits, table_full, args_cut, skipped, refused }
-    types::bss { events_put, events_lost, first_refused, seeded }
+    types::kamap_ancestor { pid, comm }
+}
+
+crate::maps::map_data! {
+    // SAFETY: the fields that are not public are padding.
+    unsafe types::bss { followed, events_put, events_lost, first_refused, seeded, .. }
 }
 
 #[cfg(test)]
@@ -41,7 +46,7 @@ mod tests {
             types::kamap_event::LAYOUT,
             types::kamap_task::LAYOUT,
             types::kamap_counters::LAYOUT,
-            types::bss::LAYOUT,
+            types::kamap_ancestor::LAYOUT,
         ] {
             assert!(layout.is_dense(), "{layout}");
         }

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::signals::Blocked;
 use crate::skel::types::{bss, kamap_counters, kamap_task};
 use crate::skel::{KamapSkelBuilder, OpenKamapSkel};
 use crate::verify::{Look, Verification, verify};
-use crate::{Clock, Error, Losses, Result, Seen, Table, libbpf_log, requirements};
+use crate::{Clock, Error, Follow, Losses, Result, Seen, Table, libbpf_log, requirements};
 
 /// Bytes of the ring of events, and of the arguments in an event, unless told.
 const RING_SIZE: u32 = 4 << 20;
@@ -26,6 +27,9 @@ const MAX_ARGS: u32 = 4096;
 
 /// `KAMAP_MAX_ARGS` of kamap.h.
 const LONGEST_ARGS: u32 = 131_072;
+
+/// `KAMAP_MAX_ANCESTORS` of kamap.h.
+const MAX_ANCESTORS: u32 = 32;
 
 /// How long to wait before looking again at what seems to differ. What the kernel
 /// does while it holds on to a task is over long before the last.
@@ -42,6 +46,9 @@ pub struct Builder {
     events: Filter,
     max_args: Option<u32>,
     ring_size: Option<u32>,
+    ancestors: u32,
+    /// The thread whose next child is followed.
+    follow_child_of: u32,
 }
 
 impl Builder {
@@ -79,6 +86,34 @@ impl Builder {
     pub fn ring_size(mut self, bytes: u32) -> Self {
         self.ring_size = Some(bytes);
         self
+    }
+
+    /// How many ancestors an event has ([`Event::ancestors`](crate::Event::ancestors)):
+    /// none by default, 32 at most.
+    #[must_use]
+    pub fn ancestors(mut self, count: u32) -> Self {
+        self.ancestors = count.min(MAX_ANCESTORS);
+        self
+    }
+
+    /// Runs `command` and follows it: the processes that it starts, those that these
+    /// start, and so on, from its first instruction to when the command ends. Of no
+    /// other process there is an event.
+    ///
+    /// Which events, [`events`](Self::events) says; without it [`Kinds::LIFE`].
+    ///
+    /// # Errors
+    ///
+    /// As of [`start`](Self::start), and [`Error::Spawn`] if the command cannot be
+    /// started.
+    pub fn follow(mut self, command: &mut Command) -> Result<Follow> {
+        if self.events.kinds == Kinds::default() {
+            self.events = Kinds::LIFE.into();
+        }
+        self.events.followed = true;
+        // SAFETY: takes nothing, returns a number.
+        self.follow_child_of = unsafe { libc::gettid() }.cast_unsigned();
+        Follow::new(self.start()?, command)
     }
 
     fn checked_ring_size(&self) -> Result<u32> {
@@ -158,12 +193,17 @@ fn start(builder: &Builder, max_entries: u32) -> Result<Tracker, Failure> {
         None
     } else {
         let ring = RingBuf::from_fd(duplicate(maps.events.as_fd())?).map_err(Error::from)?;
-        Some(Events::new(ring, Map::from_skeleton(&maps.bss)?))
+        let globals = Map::from_skeleton(&maps.bss)?;
+        Some(Events::new(ring, globals, builder.ancestors))
     };
     let mut links = Vec::new();
     let mut programs = Vec::new();
     // Exit first: else a process that starts and ends in between would stay.
-    for program in [&progs.on_exit, &progs.on_exec, &progs.on_fork] {
+    let mut hooks = vec![&progs.on_exit, &progs.on_exec, &progs.on_fork];
+    if builder.events.wanted().contains(Kinds::EXEC_FAILED) {
+        hooks.push(&progs.on_exec_failed);
+    }
+    for program in hooks {
         links.push(program.attach().map_err(failed_to("attach a program"))?);
         programs.push(duplicate(program.as_fd())?);
     }
@@ -205,6 +245,8 @@ fn configure(
     rodata.wanted_events = wanted.0;
     rodata.filter = builder.events.encode()?;
     rodata.max_args = builder.max_args.unwrap_or(MAX_ARGS).min(LONGEST_ARGS);
+    rodata.max_ancestors = builder.ancestors;
+    rodata.follow_child_of = builder.follow_child_of;
     rodata.wake_at = ring_size / 4;
     let events = &mut open.maps.events;
     if wanted == Kinds::default() {
@@ -216,6 +258,9 @@ fn configure(
             .set_max_entries(ring_size)
             .map_err(failed_to("set the size of the ring of events"))?;
     }
+    open.progs
+        .on_exec_failed
+        .set_autoload(wanted.contains(Kinds::EXEC_FAILED));
     if has_helper(&kernel, "BPF_FUNC_copy_from_user_task") {
         open.progs.seed.set_flags(libbpf_sys::BPF_F_SLEEPABLE);
     }

@@ -2,12 +2,14 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
+use std::iter;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use kamap::{Clock, End, Event, EventKind, Item, Losses, Seen};
+use kamap::{Ancestor, Clock, End, Event, EventKind, Item, Losses, Process, Seen};
+use nix::errno::Errno;
 use serde::Serialize;
 use signal_hook::low_level::signal_name;
 
@@ -19,15 +21,18 @@ use super::text::{self, Text, counted};
 pub(crate) struct Lines {
     clock: Clock,
     json: bool,
+    /// Whether there is a column for them.
+    ancestors: bool,
     zone: TimeZone,
     text: Text,
 }
 
 impl Lines {
-    pub(crate) fn new(clock: Clock, json: bool) -> Self {
+    pub(crate) fn new(clock: Clock, json: bool, ancestors: bool) -> Self {
         Self {
             clock,
             json,
+            ancestors,
             zone: TimeZone::system(),
             text: Text::default(),
         }
@@ -40,9 +45,14 @@ impl Lines {
         }
         let [time, event, pid, ppid] = ["TIME", "EVENT", "PID", "PPID"];
         let [user, duration, status] = ["USER", "DURATION", "STATUS"];
+        let command = if self.ancestors {
+            "ANCESTORS COMMAND"
+        } else {
+            "COMMAND"
+        };
         columns(
             out,
-            [time, event, pid, ppid, user, duration, status, "COMMAND"],
+            [time, event, pid, ppid, user, duration, status, command],
         )
     }
 
@@ -104,7 +114,15 @@ impl Lines {
                 let lived = event.time.saturating_sub(process.start_time);
                 ("exit", short(lived), status(end), text::command(process))
             }
+            EventKind::ExecFailed(number) => {
+                ("failed", String::new(), errno(*number), asked_for(process))
+            }
             _ => return Ok(()),
+        };
+        let command = if self.ancestors {
+            format!("{} {command}", ancestors(&event.ancestors))
+        } else {
+            command
         };
         columns(
             out,
@@ -123,30 +141,18 @@ impl Lines {
 
     fn json_event(&self, out: &mut impl Write, event: &Event) -> io::Result<()> {
         let process = &event.process;
-        let path = |path: Option<&Path>| path.map(|path| path.to_string_lossy().into_owned());
-        let (kind, end) = match &event.kind {
-            EventKind::Fork => ("fork", None),
-            EventKind::Exec => ("exec", None),
-            EventKind::Exit(end) => ("exit", Some(end)),
+        let (kind, end, error) = match &event.kind {
+            EventKind::Fork => ("fork", None, None),
+            EventKind::Exec => ("exec", None, None),
+            EventKind::ExecFailed(number) => ("exec_failed", None, Some(errno(*number))),
+            EventKind::Exit(end) => ("exit", Some(end), None),
             _ => return Ok(()),
         };
-        let program = (event.kind != EventKind::Fork).then(|| ProgramFields {
-            file: path(process.file()),
-            exe: path(process.exe()),
-            args: process
-                .args()
-                .map(|arg| arg.to_string_lossy().into_owned())
-                .collect(),
-            args_cut: process.args_cut,
-            execs: process.execs,
-        });
-        let end = end.map(|end| EndFields {
-            exit_code: end.exit_code(),
-            signal: end.signal().map(signal),
-            core: end.core_dumped(),
-            duration_ns: event.time.saturating_sub(process.start_time).as_nanos() as u64,
-            cpu_ns: end.cpu_time.as_nanos() as u64,
-            max_rss_bytes: end.max_rss,
+        let program = (event.kind != EventKind::Fork).then(|| program(process));
+        let end = end.map(|end| end_fields(process, event.time, end));
+        let ancestors = event.ancestors.iter().map(|ancestor| AncestorObject {
+            pid: ancestor.pid,
+            comm: ancestor.comm().into_owned(),
         });
         let line = EventLine {
             v: json::VERSION,
@@ -161,9 +167,68 @@ impl Lines {
             start_time: rfc3339(self.system_time(process.start_time)),
             cgroup_id: process.cgroup_id,
             program,
+            errno: error,
             end,
+            ancestors: self.ancestors.then(|| ancestors.collect()),
         };
         json_line(out, &line)
+    }
+}
+
+/// What a process runs.
+pub(super) fn program(process: &Process) -> ProgramFields {
+    let path = |path: Option<&Path>| path.map(|path| path.to_string_lossy().into_owned());
+    ProgramFields {
+        file: path(process.file()),
+        exe: path(process.exe()),
+        args: process
+            .args()
+            .map(|arg| arg.to_string_lossy().into_owned())
+            .collect(),
+        args_cut: process.args_cut,
+        execs: process.execs,
+    }
+}
+
+/// How a process has ended at `time`.
+pub(super) fn end_fields(process: &Process, time: Duration, end: &End) -> EndFields {
+    EndFields {
+        exit_code: end.exit_code(),
+        signal: end.signal().map(signal),
+        core: end.core_dumped(),
+        duration_ns: time.saturating_sub(process.start_time).as_nanos() as u64,
+        cpu_ns: end.cpu_time.as_nanos() as u64,
+        max_rss_bytes: end.max_rss,
+    }
+}
+
+/// Of a failed exec: the file, whose name the arguments need not tell, and the arguments
+/// after the first.
+fn asked_for(process: &Process) -> String {
+    let file = process.file().map(Path::as_os_str).unwrap_or_default();
+    let words = iter::once(file).chain(process.args().skip(1));
+    let mut words = words.map(escape).collect::<Vec<_>>().join(" ");
+    if process.args_cut {
+        words += text::CUT;
+    }
+    words
+}
+
+/// The farthest first.
+fn ancestors(ancestors: &[Ancestor]) -> String {
+    let shown = |ancestor: &Ancestor| {
+        let comm = escape(OsStr::new(ancestor.comm().as_ref()));
+        format!("{comm}({})", ancestor.pid)
+    };
+    let shown: Vec<_> = ancestors.iter().rev().map(shown).collect();
+    shown.join(">")
+}
+
+/// The name of an error, such as `ENOENT`.
+fn errno(number: i32) -> String {
+    match Errno::from_raw(number) {
+        Errno::UnknownErrno => number.to_string(),
+        error => format!("{error:?}"),
     }
 }
 
@@ -177,7 +242,7 @@ fn columns(out: &mut impl Write, cells: [&str; 8]) -> io::Result<()> {
 }
 
 /// Milliseconds with one digit below a second.
-fn short(duration: Duration) -> String {
+pub(super) fn short(duration: Duration) -> String {
     if duration < Duration::from_secs(1) {
         format!("{:.1}ms", duration.as_secs_f64() * 1e3)
     } else {
@@ -186,7 +251,7 @@ fn short(duration: Duration) -> String {
 }
 
 /// The exit code, or the signal.
-fn status(end: &End) -> String {
+pub(super) fn status(end: &End) -> String {
     match (end.exit_code(), end.signal()) {
         (Some(code), _) => code.to_string(),
         (None, Some(number)) => {
@@ -197,7 +262,7 @@ fn status(end: &End) -> String {
     }
 }
 
-fn signal(number: i32) -> String {
+pub(super) fn signal(number: i32) -> String {
     match signal_name(number) {
         Some(name) => name.to_owned(),
         // Real-time signals have none.
@@ -205,7 +270,7 @@ fn signal(number: i32) -> String {
     }
 }
 
-fn json_line(out: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
+pub(super) fn json_line(out: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, line)?;
     out.write_all(b"\n")
 }
@@ -225,13 +290,23 @@ struct EventLine {
     cgroup_id: u64,
     #[serde(flatten)]
     program: Option<ProgramFields>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errno: Option<String>,
     #[serde(flatten)]
     end: Option<EndFields>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ancestors: Option<Vec<AncestorObject>>,
+}
+
+#[derive(Serialize)]
+struct AncestorObject {
+    pid: u32,
+    comm: String,
 }
 
 /// Of an exec, and of an exit as of the last exec.
 #[derive(Serialize)]
-struct ProgramFields {
+pub(super) struct ProgramFields {
     file: Option<String>,
     exe: Option<String>,
     args: Vec<String>,
@@ -240,7 +315,7 @@ struct ProgramFields {
 }
 
 #[derive(Serialize)]
-struct EndFields {
+pub(super) struct EndFields {
     exit_code: Option<i32>,
     signal: Option<String>,
     core: bool,

@@ -5,8 +5,10 @@ mod escape;
 mod event;
 mod json;
 mod plain;
+mod run;
 mod screen;
 mod text;
+mod trace;
 mod verification;
 
 use std::io;
@@ -17,7 +19,9 @@ use kamap::{Clock, Losses, Origin, Process, Seen, Tracker};
 pub(crate) use event::Lines;
 pub(crate) use json::Json;
 pub(crate) use plain::Plain;
+pub(crate) use run::Summary;
 pub(crate) use screen::Screen;
+pub(crate) use trace::write as write_trace;
 pub(crate) use verification::Checked;
 
 /// What is shown at one time.

@@ -15,7 +15,7 @@ use super::View;
 use super::escape::escape;
 
 /// Shown where something was left out.
-const CUT: &str = "…";
+pub(super) const CUT: &str = "…";
 
 const HEADER: [&str; 7] = ["PID", "PPID", "USER", "AGE", "EXECS", "COMM", "COMMAND"];
 
@@ -107,7 +107,7 @@ fn lay_out(rows: impl Iterator<Item = [String; 7]>, width: Option<u16>) -> Strin
 }
 
 /// As much of `line` as takes no more than `width` columns.
-fn cut(line: &str, width: usize) -> &str {
+pub(super) fn cut(line: &str, width: usize) -> &str {
     let mut taken = 0;
     for (at, c) in line.char_indices() {
         taken += display_width(c.encode_utf8(&mut [0; 4]));
@@ -139,7 +139,7 @@ pub(super) fn counted(seen: &Seen, lost: &Losses) -> String {
 }
 
 /// What was lost, by cause, with the cure where there is one.
-fn losses(losses: &Losses) -> String {
+pub(super) fn losses(losses: &Losses) -> String {
     let mut causes = Vec::new();
     if losses.table_full > 0 {
         let mut cause = format!("{} found the table full", losses.table_full);

@@ -5,6 +5,7 @@
 //! - `descriptor`: fexecve(3), by descriptor 42.
 //! - `empty-path`: execveat(2) with `AT_EMPTY_PATH`, by descriptor 42.
 //! - `folder`: execveat(2) with the name in a folder that is open as descriptor 42.
+//! - `32-bit`: execve(2), as a program for a machine of 32 bits calls it.
 //! - `memory`: a copy in memory that has no name (memfd), by descriptor 42.
 
 use std::ffi::{CStr, CString, OsString, c_char, c_int};
@@ -40,6 +41,61 @@ fn in_memory(path: &Path) -> File {
     let mut file = unsafe { File::from_raw_fd(fd) };
     io::copy(&mut open(path), &mut file).expect("it can be copied");
     file
+}
+
+/// Calls execve(2) in the way of the 386.
+#[cfg(target_arch = "x86_64")]
+fn of_32_bits(path: &CStr, arguments: &[CString]) -> io::Error {
+    const EXECVE: i32 = 11;
+    // SAFETY: a new mapping, at an address that 32 bits can hold.
+    let memory = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            1 << 20,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT,
+            -1,
+            0,
+        )
+    };
+    assert!(memory != libc::MAP_FAILED, "{}", io::Error::last_os_error());
+    let mut free = memory.cast::<u8>();
+    let mut put = |bytes: &[u8]| {
+        let at = free;
+        // SAFETY: what the tests have is far less than the mapping.
+        unsafe {
+            ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len());
+            free = at.add(bytes.len());
+        }
+        at as u32
+    };
+    let path = put(path.to_bytes_with_nul());
+    let mut list: Vec<u32> = arguments
+        .iter()
+        .map(|argument| put(argument.to_bytes_with_nul()))
+        .collect();
+    list.push(0);
+    let list: Vec<u8> = list
+        .iter()
+        .flat_map(|address| address.to_ne_bytes())
+        .collect();
+    let list = put(&list);
+    let result: i32;
+    // SAFETY: path and list are terminated. rbx, which is not to be named, is put back;
+    // older kernels do not keep r8 to r11.
+    unsafe {
+        std::arch::asm!(
+            "xchg {path}, rbx",
+            "int 0x80",
+            "xchg {path}, rbx",
+            path = inout(reg) u64::from(path) => _,
+            inout("eax") EXECVE => result,
+            in("ecx") list,
+            in("edx") 0,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+        );
+    }
+    io::Error::from_raw_os_error(-result)
 }
 
 fn c(text: OsString) -> CString {
@@ -86,6 +142,11 @@ fn main() {
             keep(&open(path.parent().expect("it is in a folder")));
             let name = path.file_name().expect("it has a name").to_owned();
             at(&c(name), 0);
+        }
+        #[cfg(target_arch = "x86_64")]
+        Some("32-bit") => {
+            let error = of_32_bits(&c(program.clone()), &arguments);
+            panic!("exec failed: {error}");
         }
         Some("memory") => {
             keep(&in_memory(path));

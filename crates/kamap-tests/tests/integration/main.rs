@@ -3,9 +3,11 @@
 mod cases;
 mod command;
 mod command_events;
+mod command_run;
 mod errors;
 mod fixtures;
 mod hostile;
 mod maps;
 mod programs;
+mod rings;
 mod verify;

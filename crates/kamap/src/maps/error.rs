@@ -245,6 +245,43 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A record has another size than its Rust type. It has been passed over.
+    #[error("a record in map `{map}` has {found} bytes, the Rust type {expected}")]
+    RecordSize {
+        /// Name of the map.
+        map: String,
+        /// Bytes of the record; in a perf event array with its padding.
+        found: usize,
+        /// Bytes of the Rust type.
+        expected: usize,
+    },
+    /// What lies in a ring cannot be records.
+    #[error("what map `{map}` has at byte {position} of its stream is no record")]
+    NoRecord {
+        /// Name of the map.
+        map: String,
+        /// How many bytes the ring has taken before, in all.
+        position: u64,
+    },
+    /// Somebody else reads the same ring buffer.
+    #[error("map `{map}` has another reader; the records of a ring buffer go to one")]
+    AnotherReader {
+        /// Name of the map.
+        map: String,
+    },
+    /// The buffers of a perf event array cannot be of this size.
+    #[error(
+        "the buffers of map `{map}` cannot have {bytes} bytes: it takes a power of two, \
+         {least} at least"
+    )]
+    BufferSize {
+        /// Name of the map.
+        map: String,
+        /// The size asked for.
+        bytes: usize,
+        /// The smallest size: a page.
+        least: usize,
+    },
     /// Another error of the kernel.
     #[error("failed to {operation} in map `{map}`: {source}")]
     Kernel {

@@ -150,15 +150,7 @@ impl<T: Kind, A: Access> Map<T, A> {
         fd: OwnedFd,
         checked: impl FnOnce(&libbpf_sys::bpf_map_info) -> Result<Checked>,
     ) -> Result<Self> {
-        let info = sys::info(fd.as_fd()).map_err(|source| Error::NotAMap { source })?;
-        let name = sys::name(&info);
-        if info.type_ != T::TYPE {
-            return Err(Error::WrongKind {
-                map: name,
-                found: info.type_,
-                expected: T::TYPE,
-            });
-        }
+        let (info, name) = info(fd.as_fd(), T::TYPE)?;
         for (part, found, expected) in [
             ("key", info.key_size, T::KEY.map_or(0, |key| key.size)),
             ("value", info.value_size, T::VALUE.size),
@@ -278,6 +270,23 @@ impl<T: Kind, A: Access> Map<T, A> {
                 .any(|frozen| frozen.trim() == "1")
         })
     }
+}
+
+/// What the kernel tells of the map behind `fd`, and its name, if it is of this type.
+pub(super) fn info(
+    fd: BorrowedFd<'_>,
+    expected: u32,
+) -> Result<(libbpf_sys::bpf_map_info, String)> {
+    let info = sys::info(fd).map_err(|source| Error::NotAMap { source })?;
+    let name = sys::name(&info);
+    if info.type_ != expected {
+        return Err(Error::WrongKind {
+            map: name,
+            found: info.type_,
+            expected,
+        });
+    }
+    Ok((info, name))
 }
 
 pub(super) fn is(err: &io::Error, errno: i32) -> bool {

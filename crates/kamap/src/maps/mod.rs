@@ -33,6 +33,8 @@
 //! A per-CPU kind has [`PerCpu`] values. A handle is [`ReadWrite`], unless it is opened
 //! to be [`ReadOnly`] or [`WriteOnly`].
 //!
+//! What programs send is read by [`RingBuf`] and [`PerfEventArray`], record by record.
+//!
 //! Needs `CAP_BPF` (or root) to create maps, `CAP_SYS_ADMIN` to open them by id or
 //! name and to read their BTF, and Linux 5.6 to iterate.
 
@@ -58,7 +60,10 @@ mod map;
 mod nested;
 mod open;
 mod operation;
+mod pages;
+mod perf;
 mod queue;
+mod record;
 mod ring;
 mod sys;
 mod value;
@@ -81,10 +86,12 @@ pub use lock::Lockable;
 pub use lpm::{LpmIter, LpmTrie};
 pub use map::{Entries, Keyed, Kind, Map, Put};
 pub use nested::{ArrayOfMaps, HashOfMaps, Nested};
-pub use queue::{Queue, Sequence, Stack};
-pub use ring::RingBuf;
 #[cfg(feature = "tracker")]
-pub(crate) use ring::page_size;
+pub(crate) use pages::page_size;
+pub use perf::{PerfEventArray, Sample};
+pub use queue::{Queue, Sequence, Stack};
+pub use record::Record;
+pub use ring::RingBuf;
 pub use value::{PerCpu, Value};
 
 pub use crate::map_data;

@@ -1,203 +1,292 @@
 //! Ring buffers.
 
 use std::fmt;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::{Error, Result, sys};
+use super::map::info;
+use super::pages::{Pages, Ring, page_size};
+use super::{Error, Record, Result, sys};
 
 /// Of a record's length: it is not filled in yet, or is to be passed over
 /// (linux/bpf.h).
 const BUSY: u32 = libbpf_sys::BPF_RINGBUF_BUSY_BIT;
 const DISCARDED: u32 = libbpf_sys::BPF_RINGBUF_DISCARD_BIT;
-const HEADER: u64 = libbpf_sys::BPF_RINGBUF_HDR_SZ as u64;
+const HEADER: usize = libbpf_sys::BPF_RINGBUF_HDR_SZ as usize;
 
-/// The one reader of a ring buffer (`BPF_MAP_TYPE_RINGBUF`, Linux 5.8).
+/// The one reader of a ring buffer (`BPF_MAP_TYPE_RINGBUF`, Linux 5.8) with records `E`:
+/// a type of fixed size, or `[u8]`.
 ///
-/// Records come in the order in which they were reserved. What a program could not
-/// reserve is known to that program alone: it has to count.
-pub struct RingBuf {
+/// Records come in the order in which they were reserved; one that is not submitted yet
+/// holds up those behind it, and what is discarded is passed over. What a program could
+/// not reserve is known to that program alone: it has to count.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use kamap::maps::RingBuf;
+///
+/// # fn fd() -> std::os::fd::OwnedFd { unimplemented!() }
+/// let mut ring = RingBuf::<[u64; 2]>::from_fd(fd())?;
+/// loop {
+///     ring.wait(Duration::from_secs(1))?;
+///     while let Some([pid, cookie]) = ring.read()? {
+///         println!("{pid}: {cookie}");
+///     }
+/// }
+/// # Ok::<(), kamap::maps::Error>(())
+/// ```
+pub struct RingBuf<E: Record + ?Sized> {
     fd: OwnedFd,
     name: String,
     /// How far has been read: the one page that a reader may write.
     consumer: Pages,
-    /// How far has been reserved, in a page of its own, then the records, twice, so
-    /// that one that wraps around lies in one piece.
-    producer: Pages,
-    size: u64,
+    /// How far has been reserved, in a page of its own, then the records.
+    ring: Ring,
+    /// What this reader has last written to `consumer`.
+    position: usize,
+    /// The record that is handed out.
+    record: Vec<u8>,
+    records: PhantomData<fn(&E)>,
 }
 
-impl RingBuf {
-    /// Takes over the ring buffer behind `fd`. There must be no other reader: both
-    /// would move the place up to which all is read.
+impl<E: Record + ?Sized> RingBuf<E> {
+    /// Takes over the ring buffer behind `fd`, to read it from where the reader before
+    /// has stopped. There must be no other reader; [`read`](Self::read) tells if there
+    /// is one all the same.
     ///
     /// # Errors
     ///
     /// [`Error::NotAMap`], [`Error::WrongKind`], or [`Error::Kernel`] where it
     /// cannot be mapped.
     pub fn from_fd(fd: OwnedFd) -> Result<Self> {
-        let info = sys::info(fd.as_fd()).map_err(|source| Error::NotAMap { source })?;
-        let name = sys::name(&info);
-        if info.type_ != libbpf_sys::BPF_MAP_TYPE_RINGBUF {
-            return Err(Error::WrongKind {
-                map: name,
-                found: info.type_,
-                expected: libbpf_sys::BPF_MAP_TYPE_RINGBUF,
-            });
-        }
+        let (info, name) = info(fd.as_fd(), libbpf_sys::BPF_MAP_TYPE_RINGBUF)?;
         let page = page_size();
-        let size = info.max_entries as usize;
         let map = |len, protection, offset| {
-            Pages::map(&fd, len, protection, offset).map_err(|source| Error::Kernel {
+            Pages::map(fd.as_fd(), len, protection, offset).map_err(|source| Error::Kernel {
                 map: name.clone(),
                 operation: "map the memory",
                 source,
             })
         };
-        Ok(Self {
-            consumer: map(page, libc::PROT_READ | libc::PROT_WRITE, 0)?,
-            producer: map(page + 2 * size, libc::PROT_READ, page)?,
-            size: size as u64,
-            name,
-            fd,
-        })
+        let consumer = map(page, libc::PROT_READ | libc::PROT_WRITE, 0)?;
+        let producer = map(page + info.max_entries as usize, libc::PROT_READ, page)?;
+        Ok(Self::new(fd, name, consumer, Ring::new(producer, page)))
     }
 
-    /// Waits until something can be read or `timeout` is over; returns whether
-    /// something can. A signal ends the wait.
+    fn new(fd: OwnedFd, name: String, consumer: Pages, ring: Ring) -> Self {
+        let position = consumer.number::<AtomicUsize>(0).load(Ordering::Relaxed);
+        Self {
+            fd,
+            name,
+            consumer,
+            ring,
+            position,
+            record: Vec::new(),
+            records: PhantomData,
+        }
+    }
+
+    /// Waits until there is something to read or `timeout` is over; returns whether
+    /// there is. A signal ends the wait.
     ///
-    /// Records of programs that wake nobody (`BPF_RB_NO_WAKEUP`) end no wait that
-    /// has begun before; those that are there already do.
+    /// A record that is reserved and not submitted yet counts as well. One of a program
+    /// that wakes nobody (`BPF_RB_NO_WAKEUP`) ends no wait that has begun before.
     ///
     /// # Errors
     ///
     /// [`Error::Kernel`].
     pub fn wait(&self, timeout: Duration) -> Result<bool> {
-        let mut poll = libc::pollfd {
-            fd: self.fd.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
+        sys::wait(self.as_fd(), timeout).map_err(|source| Error::Kernel {
+            map: self.name.clone(),
+            operation: "wait",
+            source,
+        })
+    }
+
+    /// The next record, if there is one. Its room in the ring is free again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RecordSize`] where it is too short or too long for an `E`: it has been
+    /// passed over. [`Error::AnotherReader`] where somebody else has moved the place up
+    /// to which all is read, and [`Error::NoRecord`] where no record can be there, which
+    /// comes of the same: the ring is of no use then.
+    pub fn read(&mut self) -> Result<Option<E::Item<'_>>> {
+        let Some(len) = self.take()? else {
+            return Ok(None);
         };
-        let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: `poll` is one entry, valid for reading and writing.
-        let ready = unsafe { libc::poll(&mut poll, 1, timeout) };
-        if ready >= 0 {
-            return Ok(ready > 0);
-        }
-        match io::Error::last_os_error() {
-            err if err.kind() == io::ErrorKind::Interrupted => Ok(false),
-            source => Err(Error::Kernel {
+        match E::decode(&self.record[..len], |size| size) {
+            Ok(record) => Ok(Some(record)),
+            Err(expected) => Err(Error::RecordSize {
                 map: self.name.clone(),
-                operation: "wait",
-                source,
+                found: len,
+                expected,
             }),
         }
     }
 
-    /// Hands all records that are there to `read`, and makes room for others.
-    /// Returns how many there were.
-    pub fn read(&mut self, mut read: impl FnMut(&[u8])) -> usize {
-        let mut count = 0;
-        let mut at = self.position(&self.consumer).load(Ordering::Relaxed);
-        // Acquire: what lies before it has been written.
-        while at < self.position(&self.producer).load(Ordering::Acquire) {
-            let header = self.at(at).cast::<AtomicU32>();
-            // SAFETY: a header lies at each record's begin, aligned to 8 bytes. The
-            // kernel writes it atomically. Acquire: once it is not busy, the
-            // record is written.
-            let len = unsafe { header.as_ref() }.load(Ordering::Acquire);
-            if len & BUSY != 0 {
-                break;
+    /// Copies the next record out of the ring; returns its length.
+    fn take(&mut self) -> Result<Option<usize>> {
+        loop {
+            // Acquire: the headers before it have been written.
+            let end = self.ring.pages.number::<AtomicUsize>(0);
+            let available = end.load(Ordering::Acquire).wrapping_sub(self.position);
+            if available == 0 {
+                return Ok(None);
             }
-            let discarded = len & DISCARDED != 0;
-            let len = u64::from(len & !DISCARDED);
+            // Both positions are multiples of 8, unless they are not the kernel's.
+            let possible = |len| len <= available && available <= self.ring.size();
+            if !possible(HEADER) || !self.position.is_multiple_of(8) {
+                return Err(self.no_record());
+            }
+            // Acquire: once it is not busy, the record is written.
+            let header = self.ring.header(self.position).load(Ordering::Acquire);
+            if header & BUSY != 0 {
+                return Ok(None);
+            }
+            let len = (header & !DISCARDED) as usize;
+            let whole = (HEADER + len).next_multiple_of(8);
+            if !possible(whole) {
+                return Err(self.no_record());
+            }
+            let discarded = header & DISCARDED != 0;
             if !discarded {
-                let record = self.at(at + HEADER);
-                // SAFETY: the record lies within the ring, in one piece thanks to
-                // the second mapping, and nobody writes it before `consumer` passes.
-                read(unsafe {
-                    std::slice::from_raw_parts(record.as_ptr().cast_const(), len as usize)
-                });
-                count += 1;
+                if self.record.len() < len {
+                    self.record.resize(len, 0);
+                }
+                let at = self.position.wrapping_add(HEADER);
+                self.ring.copy(at, &mut self.record[..len]);
             }
-            at += (HEADER + len).next_multiple_of(8);
-            // Release: all reading was done before.
-            self.position(&self.consumer).store(at, Ordering::Release);
+            self.release(whole)?;
+            if !discarded {
+                return Ok(Some(len));
+            }
         }
-        count
     }
 
-    /// The counter at the begin of `pages`.
-    fn position<'a>(&self, pages: &'a Pages) -> &'a AtomicU64 {
-        // SAFETY: both mappings begin with an `unsigned long` that the kernel reads
-        // and writes atomically; page-aligned, and mapped as long as `pages` lives.
-        // The producer's is only loaded.
-        unsafe { pages.start.cast::<AtomicU64>().as_ref() }
+    /// Gives the room of a record back.
+    fn release(&mut self, len: usize) -> Result<()> {
+        let next = self.position.wrapping_add(len);
+        let position = self.consumer.number::<AtomicUsize>(0);
+        // Release: all reading was done before.
+        position
+            .compare_exchange(self.position, next, Ordering::Release, Ordering::Relaxed)
+            .map_err(|_| Error::AnotherReader {
+                map: self.name.clone(),
+            })?;
+        self.position = next;
+        Ok(())
     }
 
-    /// The byte of the ring at a position that only grows.
-    fn at(&self, position: u64) -> NonNull<u8> {
-        let page = self.producer.len - 2 * self.size as usize;
-        // SAFETY: at most one size beyond the page of the counter, so within the
-        // mapping. The size of a ring is a power of two.
-        unsafe {
-            self.producer
-                .start
-                .add(page + (position & (self.size - 1)) as usize)
+    fn no_record(&self) -> Error {
+        Error::NoRecord {
+            map: self.name.clone(),
+            position: self.position as u64,
         }
     }
 }
 
-impl fmt::Debug for RingBuf {
+/// For `epoll` and the like: readable as long as [`RingBuf::wait`] would not wait.
+impl<E: Record + ?Sized> AsFd for RingBuf<E> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl<E: Record + ?Sized> fmt::Debug for RingBuf<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RingBuf")
             .field("map", &self.name)
-            .field("size", &self.size)
+            .field("size", &self.ring.size())
             .finish_non_exhaustive()
     }
 }
 
-/// Bytes of a page of memory.
-pub(crate) fn page_size() -> usize {
-    // SAFETY: takes a number and returns one; every system knows this one.
-    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
-}
+/// Rings as no kernel leaves them, or only for a moment.
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
 
-/// Memory of a map.
-struct Pages {
-    start: NonNull<u8>,
-    len: usize,
-}
+    use super::*;
 
-// SAFETY: the memory belongs to no thread.
-unsafe impl Send for Pages {}
+    /// An empty ring whose positions are at `position`.
+    fn ring(position: usize) -> RingBuf<[u8]> {
+        let fd = File::open("/dev/null").expect("it is there").into();
+        let mut consumer = Pages::anonymous(page_size());
+        consumer.bytes()[..size_of::<usize>()].copy_from_slice(&position.to_ne_bytes());
+        let mut ring = RingBuf::new(fd, "ring".to_owned(), consumer, Ring::anonymous());
+        reserved_up_to(&mut ring, position);
+        ring
+    }
 
-impl Pages {
-    fn map(fd: &OwnedFd, len: usize, protection: i32, offset: usize) -> io::Result<Self> {
-        // SAFETY: a new mapping, at an address that the kernel chooses.
-        let start = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                len,
-                protection,
-                libc::MAP_SHARED,
-                fd.as_raw_fd(),
-                offset as libc::off_t,
-            )
-        };
-        match NonNull::new(start.cast::<u8>()) {
-            Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Ok(Self { start, len }),
-            _ => Err(io::Error::last_os_error()),
+    fn reserved_up_to(ring: &mut RingBuf<[u8]>, position: usize) {
+        ring.ring.pages.bytes()[..size_of::<usize>()].copy_from_slice(&position.to_ne_bytes());
+    }
+
+    fn put(ring: &mut RingBuf<[u8]>, position: usize, header: u32, record: &[u8]) {
+        ring.ring.write(position, &header.to_ne_bytes());
+        ring.ring.write(position.wrapping_add(HEADER), record);
+    }
+
+    #[test]
+    fn a_busy_record_holds_up_those_behind_it() {
+        let mut ring = ring(0);
+        put(&mut ring, 0, 1, b"1");
+        put(&mut ring, 16, 2 | BUSY, b"22");
+        put(&mut ring, 32, 3, b"333");
+        reserved_up_to(&mut ring, 48);
+        assert_eq!(ring.read().expect("it is a record"), Some(&b"1"[..]));
+        assert_eq!(ring.read().expect("it is busy"), None);
+        put(&mut ring, 16, 2 | DISCARDED, b"22");
+        assert_eq!(ring.read().expect("one is passed over"), Some(&b"333"[..]));
+        assert_eq!(ring.read().expect("there are no more"), None);
+    }
+
+    #[test]
+    fn a_record_lies_across_the_end_of_ring_and_of_numbers() {
+        let mut ring = ring(16_usize.wrapping_neg());
+        let record = *b"sixteen bytes it";
+        put(&mut ring, 16_usize.wrapping_neg(), 16, &record);
+        reserved_up_to(&mut ring, 8);
+        assert_eq!(ring.read().expect("it is a record"), Some(&record[..]));
+        assert_eq!(ring.read().expect("there are no more"), None);
+    }
+
+    #[test]
+    fn what_no_kernel_writes_is_an_error() {
+        let size = page_size();
+        for (position, reserved, header) in [
+            // The record is longer than what is reserved, or than any ring.
+            (0, 16, 16),
+            (0, size, !BUSY & !DISCARDED),
+            // More is reserved than the ring has, or less than a header.
+            (0, size + 8, 8),
+            (8, 0, 8),
+            (0, 4, 0),
+            // No record begins there.
+            (4, 20, 8),
+        ] {
+            let mut ring = ring(position);
+            put(&mut ring, position, header, &[]);
+            reserved_up_to(&mut ring, reserved);
+            let error = ring.read().expect_err("it cannot be").to_string();
+            assert_eq!(
+                error,
+                format!("what map `ring` has at byte {position} of its stream is no record")
+            );
         }
     }
-}
 
-impl Drop for Pages {
-    fn drop(&mut self) {
-        // SAFETY: what `map` has mapped, to which no reference is left.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    #[test]
+    fn another_reader_is_noticed() {
+        let mut ring = ring(0);
+        put(&mut ring, 0, 8, b"8 bytes.");
+        reserved_up_to(&mut ring, 32);
+        let other = ring.consumer.number::<AtomicUsize>(0);
+        other.store(16, Ordering::Relaxed);
+        let error = ring.read().expect_err("its room is not this reader's");
+        assert!(matches!(&error, Error::AnotherReader { map } if map == "ring"));
     }
 }

@@ -1,14 +1,16 @@
-//! The system calls on maps. With `btf`, the only place of `maps` that calls
-//! libbpf, and the only one that hands pointers to the kernel.
+//! The system calls on maps, and those with which their readers wait. With `btf`, the
+//! only place of `maps` that calls libbpf, and the only one that hands pointers to the
+//! kernel.
 //!
 //! How much the kernel reads and writes behind a pointer depends on the map, so
 //! the calls with pointers are unsafe: keys and values must have as many bytes as
 //! that map's have.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, c_int, c_long, c_ulong, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::time::Duration;
 
 /// The kernel's own number for "not supported" (`ENOTSUPP`), which libc does not
 /// have: it was not meant to leave the kernel.
@@ -311,6 +313,108 @@ fn counted(count: u32, done: u32, result: io::Result<()>) -> (u32, io::Result<()
     (done, result)
 }
 
+/// Waits until `fd` can be read or `timeout` is over; returns whether it can. A signal
+/// ends the wait.
+pub(super) fn wait(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
+    let mut poll = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let timeout = libc::timespec {
+        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: timeout.subsec_nanos() as c_long,
+    };
+    // SAFETY: `poll` is one entry, valid for reading and writing, `timeout` is valid for
+    // reading, and no set of signals is passed.
+    let ready = unsafe { libc::ppoll(&mut poll, 1, &timeout, ptr::null()) };
+    match checked(ready) {
+        Ok(ready) => Ok(ready > 0),
+        Err(err) if err.kind() == io::ErrorKind::Interrupted => Ok(false),
+        Err(err) => Err(err),
+    }
+}
+
+/// Opens the event that takes what programs send on `cpu`. Whoever waits for it is
+/// woken by each `wakeup_events`th sample.
+pub(super) fn open_perf_event(cpu: u32, wakeup_events: u32) -> io::Result<OwnedFd> {
+    let mut attr = libbpf_sys::perf_event_attr {
+        type_: libbpf_sys::PERF_TYPE_SOFTWARE,
+        size: size_of::<libbpf_sys::perf_event_attr>() as u32,
+        config: u64::from(libbpf_sys::PERF_COUNT_SW_BPF_OUTPUT),
+        sample_type: u64::from(libbpf_sys::PERF_SAMPLE_RAW),
+        ..libbpf_sys::perf_event_attr::default()
+    };
+    attr.__bindgen_anon_2.wakeup_events = wakeup_events;
+    let every_process: libc::pid_t = -1;
+    let no_group: c_int = -1;
+    let flags = c_ulong::from(libbpf_sys::PERF_FLAG_FD_CLOEXEC);
+    // SAFETY: `attr` is valid for reading, and tells its size.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            ptr::from_ref(&attr),
+            every_process,
+            cpu as c_int,
+            no_group,
+            flags,
+        )
+    };
+    let fd = checked(fd as c_int)?;
+    // SAFETY: the call has just returned `fd`; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A file descriptor that can be read when one of those that are added to it can.
+pub(super) fn epoll() -> io::Result<OwnedFd> {
+    // SAFETY: takes a number and returns one.
+    let fd = checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+    // SAFETY: the call has just returned `fd`; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+pub(super) fn epoll_add(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {
+    let mut event = libc::epoll_event {
+        events: libc::EPOLLIN as u32,
+        u64: 0,
+    };
+    // SAFETY: `event` is valid for reading.
+    checked(unsafe {
+        libc::epoll_ctl(
+            epoll.as_raw_fd(),
+            libc::EPOLL_CTL_ADD,
+            fd.as_raw_fd(),
+            &mut event,
+        )
+    })?;
+    Ok(())
+}
+
+/// The C library returns -1, and sets errno.
+fn checked(ret: c_int) -> io::Result<c_int> {
+    if ret < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(ret)
+    }
+}
+
+/// The CPUs that are online.
+pub(super) fn online_cpus() -> io::Result<Vec<u32>> {
+    let list = std::fs::read_to_string("/sys/devices/system/cpu/online")?;
+    cpus(&list).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, list))
+}
+
+/// The CPUs of a list such as "0-3,5".
+fn cpus(list: &str) -> Option<Vec<u32>> {
+    let mut cpus = Vec::new();
+    for part in list.trim().split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        cpus.extend(first.parse::<u32>().ok()?..=last.parse().ok()?);
+    }
+    Some(cpus)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,5 +426,12 @@ mod tests {
         assert_eq!(counted(8, 3, failed(libc::E2BIG)).0, 3);
         assert_eq!(counted(8, 8, failed(libc::EINVAL)).0, 0);
         assert_eq!(counted(8, 3, failed(libc::EFAULT)).0, 0);
+    }
+
+    #[test]
+    fn a_list_of_cpus_is_read() {
+        assert_eq!(cpus("0\n"), Some(vec![0]));
+        assert_eq!(cpus("0-3,5,8-9\n"), Some(vec![0, 1, 2, 3, 5, 8, 9]));
+        assert_eq!(cpus("0-"), None);
     }
 }

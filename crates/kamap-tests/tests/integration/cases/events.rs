@@ -6,86 +6,13 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use kamap::{End, Event, EventKind, Events, Item, Kinds, Tracker};
-use kamap_tests::{Held, eventually};
+use kamap::{Event, EventKind, Kinds, Tracker};
+use kamap_tests::{Held, eventually, stat};
 use rstest::rstest;
 
+use super::stream::{end, kinds, tracker, with};
 use crate::fixtures::{row, snapshot};
 use crate::programs::{FORKED, HELD, THREADS, Tiny, held};
-
-/// A tracker with all events, and their reader.
-#[track_caller]
-fn tracker() -> (Tracker, Stream) {
-    with(Tracker::builder().events(Kinds::ALL))
-}
-
-#[track_caller]
-fn with(builder: kamap::Builder) -> (Tracker, Stream) {
-    let mut tracker = builder.start().expect("the tracker starts");
-    let events = tracker.take_events().expect("they were asked for");
-    assert!(tracker.take_events().is_none(), "there is one reader");
-    let stream = Stream {
-        events,
-        all: Vec::new(),
-        lost: 0,
-    };
-    (tracker, stream)
-}
-
-/// What has been read.
-struct Stream {
-    events: Events,
-    all: Vec<Event>,
-    lost: u64,
-}
-
-impl Stream {
-    /// Reads what there is.
-    #[track_caller]
-    fn read(&mut self) {
-        let (all, lost) = (&mut self.all, &mut self.lost);
-        let read = self.events.read(Duration::ZERO, |item| match item {
-            Item::Event(event) => {
-                assert_eq!(event.seq, all.len() as u64, "no number is left out");
-                all.push(event);
-            }
-            Item::Lost(count) => *lost += count,
-            _ => panic!("an unknown item"),
-        });
-        read.expect("it can be read");
-    }
-
-    /// Reads on until `pid` has ended; returns its events.
-    #[track_caller]
-    fn life(&mut self, pid: u32) -> Vec<Event> {
-        eventually("its end is told", || {
-            self.read();
-            let of_pid = |event: &&Event| event.process.pid == pid;
-            let life: Vec<_> = self.all.iter().filter(of_pid).cloned().collect();
-            life.last()
-                .is_some_and(|event| end(event).is_some())
-                .then_some(life)
-        })
-    }
-}
-
-fn end(event: &Event) -> Option<End> {
-    match event.kind {
-        EventKind::Exit(end) => Some(end),
-        _ => None,
-    }
-}
-
-/// `fork`, `exec` or `exit` of each.
-fn kinds(events: &[Event]) -> Vec<&'static str> {
-    let kind = |event: &Event| match event.kind {
-        EventKind::Fork => "fork",
-        EventKind::Exec => "exec",
-        EventKind::Exit(_) => "exit",
-        _ => "other",
-    };
-    events.iter().map(kind).collect()
-}
 
 #[test]
 fn a_life_is_told_from_fork_to_exit() {
@@ -204,7 +131,7 @@ fn arguments_are_whole_up_to_the_bound(
     #[case] count: usize,
     #[case] len: usize,
 ) {
-    let (_tracker, mut stream) = with(Tracker::builder().events(Kinds::ALL).max_args(bound));
+    let (_tracker, mut stream) = with(Tracker::builder().events(Kinds::LIFE).max_args(bound));
     let arguments: Vec<_> = (0..count)
         .map(|i| format!("{i}{}", "x".repeat(len)))
         .collect();
@@ -246,7 +173,7 @@ fn arguments_are_whole_up_to_the_bound(
 fn every_process_of_two_workers_is_told_of_in_order() {
     const LIVES: usize = 3_000;
     let tiny = &Tiny::new();
-    let (tracker, mut stream) = with(Tracker::builder().events(Kinds::ALL).ring_size(16 << 20));
+    let (tracker, mut stream) = with(Tracker::builder().events(Kinds::LIFE).ring_size(16 << 20));
     let ran: Vec<(u32, usize)> = thread::scope(|scope| {
         let worker = |worker: usize| {
             move || {
@@ -312,7 +239,7 @@ fn every_process_of_two_workers_is_told_of_in_order() {
 fn what_finds_no_room_is_counted_and_the_table_stays_exact() {
     const LIVES: u64 = 2_000;
     let tiny = Tiny::new();
-    let (tracker, mut stream) = with(Tracker::builder().events(Kinds::ALL).ring_size(65_536));
+    let (tracker, mut stream) = with(Tracker::builder().events(Kinds::LIFE).ring_size(65_536));
     // Nobody reads meanwhile.
     for _ in 0..LIVES {
         tiny.run();
@@ -343,7 +270,7 @@ fn what_finds_no_room_is_counted_and_the_table_stays_exact() {
 #[test]
 fn a_table_rebuilt_from_the_stream_is_the_kernels() {
     let tiny = Tiny::new();
-    let (tracker, mut stream) = with(Tracker::builder().events(Kinds::ALL).ring_size(16 << 20));
+    let (tracker, mut stream) = with(Tracker::builder().events(Kinds::LIFE).ring_size(16 << 20));
     let mut rebuilt = snapshot(&tracker);
     let children: Vec<_> = (0..50).map(|_| tiny.start()).collect();
     for _ in 0..500 {
@@ -389,4 +316,34 @@ fn kinds_that_nobody_asked_for_are_not_told() {
     }
     let mut quiet = Tracker::builder().start().expect("the tracker starts");
     assert!(quiet.take_events().is_none());
+}
+
+#[test]
+fn an_event_has_as_many_ancestors_as_were_asked_for() {
+    // As /proc has them, from this process on.
+    let mut line = vec![];
+    let mut pid = std::process::id();
+    while let Some(process) = stat(pid) {
+        line.push((process.pid, process.comm));
+        pid = process.ppid;
+    }
+    for most in [1, 32] {
+        let (_tracker, mut stream) = with(Tracker::builder().events(Kinds::LIFE).ancestors(most));
+        let child = Held::start(held().args(["0", "some arguments"]));
+        let pid = child.pid();
+        assert!(child.release().success());
+        let life = stream.life(pid);
+        assert_eq!(kinds(&life), ["fork", "exec", "exit"]);
+        for event in &life {
+            let ancestors = event.ancestors.iter();
+            let ancestors: Vec<_> = ancestors
+                .map(|ancestor| (ancestor.pid, ancestor.comm().into_owned()))
+                .collect();
+            // Beyond the machine's first process none is left to tell of.
+            let expected = &line[..line.len().min(most as usize)];
+            assert_eq!(ancestors[..expected.len()], *expected);
+            assert!(ancestors.len() <= most as usize);
+        }
+        assert!(life[1].process.args().eq([HELD, "0", "some arguments"]));
+    }
 }

@@ -4,10 +4,13 @@
 mod end;
 mod events;
 mod exec;
+mod exec_failed;
+mod follow;
 mod losses;
 mod reader;
 mod reuse;
 mod row;
 mod seed;
 mod start;
+mod stream;
 mod threads;

@@ -1,0 +1,247 @@
+//! What a command has started, once it has ended.
+
+use std::cmp::Reverse;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use kamap::{Branch, Clock, Life, Lives, Losses};
+use serde::Serialize;
+
+use super::event::{
+    EndFields, ProgramFields, end_fields, json_line, program, short, signal, status,
+};
+use super::json::{self, rfc3339};
+use super::text::{self, cut};
+
+/// How many processes are told of apart.
+const SLOWEST: usize = 5;
+const FAILED: usize = 20;
+
+/// What there is to say at the end of a run.
+pub(crate) struct Summary<'a> {
+    pub(crate) command: &'a [OsString],
+    pub(crate) status: ExitStatus,
+    pub(crate) lives: &'a Lives,
+    pub(crate) losses: &'a Losses,
+    pub(crate) clock: &'a Clock,
+    /// When the run ended: since boot.
+    pub(crate) now: Duration,
+}
+
+impl Summary<'_> {
+    /// The tree, the slowest, the failed, and a line that sums up; lines are cut to
+    /// `width` columns if there is one.
+    pub(crate) fn text(&self, out: &mut impl Write, width: Option<u16>) -> io::Result<()> {
+        let mut line =
+            |line: &str| writeln!(out, "{}", cut(line, width.map_or(usize::MAX, usize::from)));
+        let tree = self.lives.tree();
+        line("")?;
+        line(&columns([
+            "PID", "DURATION", "CPU", "STATUS", "EXECS", "DESC", "COMMAND",
+        ]))?;
+        let mut lasts = Vec::new();
+        for (branch, below) in tree.iter().zip(descendants(&tree)) {
+            let command = drawn(&mut lasts, branch) + &text::command(&branch.life.process);
+            line(&self.row(branch.life, &below.to_string(), &command))?;
+        }
+
+        // One that waits for others takes as long as these: of no interest here.
+        let mut slowest: Vec<_> = tree
+            .iter()
+            .zip(descendants(&tree))
+            .filter(|(_, below)| *below == 0)
+            .map(|(branch, _)| branch.life)
+            .collect();
+        slowest.sort_by_key(|life| Reverse(self.duration(life)));
+        if slowest.len() > 1 {
+            line("\nSlowest, of those without children:")?;
+            for life in slowest.iter().take(SLOWEST) {
+                line(&self.row(life, "", &text::command(&life.process)))?;
+            }
+        }
+        let failed: Vec<_> = self.failed().collect();
+        if !failed.is_empty() {
+            line("\nFailed:")?;
+            for life in failed.iter().take(FAILED) {
+                line(&self.row(life, "", &text::command(&life.process)))?;
+            }
+            if failed.len() > FAILED {
+                line(&format!("… and {} more", failed.len() - FAILED))?;
+            }
+        }
+        line(&format!(
+            "\n{} processes, {} execs, {} failed, {} still running, in {}  lost {}",
+            self.lives.len(),
+            self.execs(),
+            failed.len(),
+            self.running(),
+            short(self.took()),
+            text::losses(self.losses)
+        ))
+    }
+
+    /// A line for each process, and one that sums up.
+    pub(crate) fn json(&self, out: &mut impl Write) -> io::Result<()> {
+        for branch in self.lives.tree() {
+            let life = branch.life;
+            let process = &life.process;
+            let end = life.end.as_ref();
+            json_line(
+                out,
+                &ProcessLine {
+                    v: json::VERSION,
+                    r#type: "process",
+                    depth: branch.depth,
+                    pid: process.pid,
+                    ppid: process.ppid,
+                    uid: process.uid,
+                    gid: process.gid,
+                    comm: process.comm().into_owned(),
+                    start_time: rfc3339(self.clock.system_time(process.start_time)),
+                    cgroup_id: process.cgroup_id,
+                    program: program(process),
+                    failed_execs: life.failed_execs,
+                    running: end.is_none(),
+                    end: end.map(|(time, end)| end_fields(process, *time, end)),
+                },
+            )?;
+        }
+        let command = self.command.iter();
+        json_line(
+            out,
+            &RunLine {
+                v: json::VERSION,
+                r#type: "run",
+                command: command
+                    .map(|arg| arg.to_string_lossy().into_owned())
+                    .collect(),
+                exit_code: self.status.code(),
+                signal: self.status.signal().map(signal),
+                duration_ns: self.took().as_nanos() as u64,
+                processes: self.lives.len(),
+                execs: self.execs(),
+                failed: self.failed().count(),
+                running: self.running(),
+                losses: json::losses(self.losses),
+            },
+        )
+    }
+
+    fn row(&self, life: &Life, below: &str, command: &str) -> String {
+        let (cpu, status) = match &life.end {
+            Some((_, end)) => (short(end.cpu_time), status(end)),
+            None => (String::new(), "running".to_owned()),
+        };
+        columns([
+            &life.process.pid.to_string(),
+            &short(self.duration(life)),
+            &cpu,
+            &status,
+            &life.process.execs.to_string(),
+            below,
+            command,
+        ])
+    }
+
+    /// How long it has lived.
+    fn duration(&self, life: &Life) -> Duration {
+        let until_now = || self.now.saturating_sub(life.process.start_time);
+        life.duration().unwrap_or_else(until_now)
+    }
+
+    /// How long the command has taken.
+    fn took(&self) -> Duration {
+        self.lives
+            .all()
+            .first()
+            .map_or(Duration::ZERO, |life| self.duration(life))
+    }
+
+    fn failed(&self) -> impl Iterator<Item = &Life> {
+        self.lives.all().iter().filter(|life| life.has_failed())
+    }
+
+    fn execs(&self) -> u64 {
+        let execs = self
+            .lives
+            .all()
+            .iter()
+            .map(|life| u64::from(life.process.execs));
+        execs.sum()
+    }
+
+    fn running(&self) -> usize {
+        let running = self.lives.all().iter().filter(|life| life.end.is_none());
+        running.count()
+    }
+}
+
+fn columns([pid, duration, cpu, status, execs, below, command]: [&str; 7]) -> String {
+    format!("{pid:>7} {duration:>9} {cpu:>9} {status:<8} {execs:>5} {below:>5} {command}")
+}
+
+/// The lines that lead to a branch; `lasts` has, of each of its ancestors, whether it is
+/// the last of its siblings.
+fn drawn(lasts: &mut Vec<bool>, branch: &Branch<'_>) -> String {
+    lasts.truncate(branch.depth);
+    let mut lines = String::new();
+    if branch.depth > 0 {
+        let above = lasts.iter().skip(1);
+        lines.extend(above.map(|&last| if last { "   " } else { "│  " }));
+        lines += if branch.last { "└─ " } else { "├─ " };
+    }
+    lasts.push(branch.last);
+    lines
+}
+
+/// How many descendants each branch has.
+fn descendants(tree: &[Branch<'_>]) -> Vec<usize> {
+    let mut counts = vec![0; tree.len()];
+    let mut open: Vec<usize> = Vec::new();
+    for (at, branch) in tree.iter().enumerate() {
+        open.truncate(branch.depth);
+        for &above in &open {
+            counts[above] += 1;
+        }
+        open.push(at);
+    }
+    counts
+}
+
+#[derive(Serialize)]
+struct ProcessLine {
+    v: u32,
+    r#type: &'static str,
+    depth: usize,
+    pid: u32,
+    ppid: u32,
+    uid: u32,
+    gid: u32,
+    comm: String,
+    start_time: String,
+    cgroup_id: u64,
+    #[serde(flatten)]
+    program: ProgramFields,
+    failed_execs: u32,
+    running: bool,
+    #[serde(flatten)]
+    end: Option<EndFields>,
+}
+
+#[derive(Serialize)]
+struct RunLine {
+    v: u32,
+    r#type: &'static str,
+    command: Vec<String>,
+    exit_code: Option<i32>,
+    signal: Option<String>,
+    duration_ns: u64,
+    processes: usize,
+    execs: u64,
+    failed: usize,
+    running: usize,
+    losses: json::LossesObject,
+}

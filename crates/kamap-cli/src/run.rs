@@ -1,0 +1,165 @@
+//! `kamap run`: run a command, print what it starts, sum up.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus};
+use std::time::Duration;
+
+use anyhow::Context;
+use kamap::{Clock, Error, Item, Kinds, Lives};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::args::RunArgs;
+use crate::render::{Lines, Summary, write_trace};
+
+/// How long to wait for events before looking for signals.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// As `env(1)` and the shells have it.
+const NOT_FOUND: u8 = 127;
+const NOT_EXECUTABLE: u8 = 126;
+
+/// Runs the command to its end.
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let mut report = Report::create(args.output.as_deref())?;
+    let trace = args.trace.as_deref().map(create).transpose()?;
+    // The terminal sends its own to the command as well, which is to obey.
+    let mut signals =
+        Signals::new([SIGINT, SIGQUIT, SIGTERM, SIGHUP]).context("failed to handle signals")?;
+    let [program, arguments @ ..] = &args.command[..] else {
+        anyhow::bail!("no command was given");
+    };
+    let mut follow = match args.tracker().follow(Command::new(program).args(arguments)) {
+        Err(err @ Error::Spawn { .. }) => return Ok(not_started(err)),
+        follow => follow?,
+    };
+    let clock = *follow.tracker().clock();
+    let lines = Lines::new(clock, args.common.json, false);
+    let printed = if args.quiet {
+        Kinds::default()
+    } else {
+        args.stream.kinds()
+    };
+    if !args.quiet {
+        report.write(|out| lines.header(out));
+    }
+
+    let mut lives = Lives::default();
+    let status = loop {
+        for signal in signals.pending() {
+            if signal == SIGTERM || signal == SIGHUP {
+                follow.signal(signal);
+            }
+        }
+        let status = follow.read(WAIT, |item| {
+            if let Item::Event(event) = &item {
+                lives.put(event);
+                if !printed.contains(event.kind.into()) {
+                    return;
+                }
+            }
+            report.write(|out| lines.item(out, &item));
+        })?;
+        report.write(Write::flush);
+        if let Some(status) = status {
+            break status;
+        }
+    };
+
+    let now = Clock::since_boot();
+    let losses = follow.tracker().losses()?;
+    let summary = Summary {
+        command: &args.command,
+        status,
+        lives: &lives,
+        losses: &losses,
+        clock: &clock,
+        now,
+    };
+    if args.common.json {
+        report.write(|out| summary.json(out));
+    } else {
+        let width = report.width;
+        report.write(|out| summary.text(out, width));
+    }
+    report.write(Write::flush);
+    if let Some(mut trace) = trace {
+        write_trace(&mut trace, &args.command, &lives, now)
+            .and_then(|()| trace.flush())
+            .context("failed to write the timeline")?;
+    }
+    report.end()?;
+    Ok(exit_code(status))
+}
+
+fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
+    let file =
+        File::create(path).with_context(|| format!("failed to create `{}`", path.display()))?;
+    Ok(BufWriter::new(file))
+}
+
+fn not_started(err: Error) -> ExitCode {
+    let code = match &err {
+        Error::Spawn { source, .. } if source.kind() == io::ErrorKind::NotFound => NOT_FOUND,
+        _ => NOT_EXECUTABLE,
+    };
+    crate::report(&err.into(), false);
+    ExitCode::from(code)
+}
+
+/// The command's exit code, or 128 and the number of the signal that has killed it.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = match (status.code(), status.signal()) {
+        (Some(code), _) => code,
+        (None, Some(signal)) => 128 + signal,
+        (None, None) => 1,
+    };
+    ExitCode::from(code as u8)
+}
+
+/// Where to print. Once that fails nothing more is printed, but the command goes on.
+struct Report {
+    out: Box<dyn Write>,
+    /// Columns of the terminal, if it is one.
+    width: Option<u16>,
+    failed: io::Result<()>,
+}
+
+impl Report {
+    fn create(path: Option<&Path>) -> anyhow::Result<Self> {
+        let mut width = None;
+        let out: Box<dyn Write> = match path {
+            Some(path) => Box::new(create(path)?),
+            None => {
+                if io::stderr().is_terminal() {
+                    width = crossterm::terminal::size().ok().map(|(columns, _)| columns);
+                }
+                Box::new(BufWriter::new(io::stderr()))
+            }
+        };
+        Ok(Self {
+            out,
+            width,
+            failed: Ok(()),
+        })
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut Box<dyn Write>) -> io::Result<()>) {
+        if self.failed.is_ok() {
+            self.failed = write(&mut self.out);
+        }
+    }
+
+    /// Tells what has failed, unless nobody reads it any more.
+    fn end(self) -> anyhow::Result<()> {
+        match self.failed {
+            Err(err) if err.kind() != io::ErrorKind::BrokenPipe => {
+                Err(err).context("failed to write the events")
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Execs that fail, in the stream of events.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use kamap::{Event, EventKind, Filter, Kinds, Tracker};
+use kamap_tests::Held;
+use rstest::rstest;
+
+use super::stream::{Stream, end, kinds, with};
+use crate::fixtures::{executable, nothing_lost, row};
+use crate::programs::{EXECS, FAILS, HELD};
+
+/// As many arguments as are kept of a failed exec.
+const MOST: usize = 256;
+
+#[track_caller]
+fn tracker() -> (Tracker, Stream) {
+    with(Tracker::builder().events(Kinds::ALL))
+}
+
+/// Has a child fail to exec `program` and panic; returns the events of its life.
+#[track_caller]
+fn failing(stream: &mut Stream, how: &str, program: &Path, arguments: &[String]) -> Vec<Event> {
+    let mut child = Command::new(EXECS)
+        .arg(how)
+        .arg(program)
+        .args(arguments)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let pid = child.id();
+    assert_eq!(child.wait().expect("it ends").code(), Some(101));
+    stream.life(pid)
+}
+
+/// By every system call that can: how `execs` does it, and how the file is named.
+#[test]
+fn a_failed_exec_tells_what_was_asked_for() {
+    let (tracker, mut stream) = tracker();
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let garbage = executable(folder.path(), "garbage", b"no program\n");
+    let path = garbage.to_str().expect("it is UTF-8");
+    for (how, file) in [
+        ("path", path),
+        ("32-bit", path),
+        ("empty-path", "/dev/fd/42"),
+        ("folder", "/dev/fd/42/garbage"),
+    ] {
+        fails_to_exec(&mut stream, how, &garbage, file);
+    }
+    nothing_lost(&tracker);
+}
+
+#[track_caller]
+fn fails_to_exec(stream: &mut Stream, how: &str, garbage: &Path, file: &str) {
+    let arguments = ["a", "b c", "", "d"].map(str::to_owned);
+    let life = failing(stream, how, garbage, &arguments);
+    assert_eq!(kinds(&life), ["fork", "exec", "failed", "exit"]);
+    let [_, exec, failed, exit] = &life[..] else {
+        panic!("four events: {life:?}");
+    };
+    assert_eq!(failed.kind, EventKind::ExecFailed(libc::ENOEXEC));
+    let process = &failed.process;
+    assert_eq!(process.file(), Some(Path::new(file)), "{how}");
+    assert!(
+        process.args().eq(arguments.iter().map(OsStr::new)),
+        "{process:?}"
+    );
+    assert!(!process.args_cut);
+    // The rest is as it was, and stays so.
+    assert_eq!(process.exe(), exec.process.exe());
+    assert_eq!((process.comm(), process.execs), ("execs".into(), 1));
+    assert_eq!(process.last_exec_time, exec.process.last_exec_time);
+    assert_eq!(exit.process, exec.process);
+    assert!(exec.time < failed.time && failed.time < exit.time);
+}
+
+#[test]
+fn each_failed_exec_is_told_once_with_its_error() {
+    const TIMES: usize = 500;
+    let (tracker, mut stream) = tracker();
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let missing = folder.path().join("missing");
+    let mut child = Held::start(&mut Command::new(FAILS));
+    let pid = child.pid();
+    for (path, error) in [(&*missing, libc::ENOENT), (folder.path(), libc::EACCES)] {
+        child.say(&format!("{TIMES} {}\n", path.display()));
+        assert_eq!(child.line(), error.to_string());
+    }
+    assert_eq!(row(&tracker, pid).expect("it is alive").execs, 1);
+    // One that succeeds is no failure, though it returns from the same call.
+    child.say(&format!("1 {HELD}\n"));
+    assert_eq!(child.line(), "", "it has exec'd");
+    assert!(child.release().success());
+
+    let life = stream.life(pid);
+    let failed: Vec<_> = life
+        .iter()
+        .filter_map(|event| match event.kind {
+            EventKind::ExecFailed(error) => Some((event.process.file()?, error)),
+            _ => None,
+        })
+        .collect();
+    let mut expected = vec![(&*missing, libc::ENOENT); TIMES];
+    expected.extend(vec![(folder.path(), libc::EACCES); TIMES]);
+    assert_eq!(failed, expected);
+    let others: Vec<_> = kinds(&life)
+        .into_iter()
+        .filter(|kind| *kind != "failed")
+        .collect();
+    assert_eq!(others, ["fork", "exec", "exec", "exit"]);
+    assert_eq!(stream.lost, 0);
+    nothing_lost(&tracker);
+}
+
+/// By how many arguments there are, and how long each is.
+#[rstest]
+#[case::usual(4096, &[
+    (3, 1_000),
+    // As long as what is read at once, and one more or less.
+    (6, 510),
+    (6, 511),
+    (6, 512),
+    (MOST, 1),
+    (MOST + 1, 1),
+    (2, 4_000),
+])]
+#[case::long(131_072, &[(1, 100_000), (3, 3_000)])]
+#[case::short(100, &[(3, 60)])]
+fn arguments_are_whole_up_to_the_bound(#[case] bound: u32, #[case] given: &[(usize, usize)]) {
+    let (_tracker, mut stream) = with(Tracker::builder().events(Kinds::ALL).max_args(bound));
+    for &(count, len) in given {
+        let arguments: Vec<_> = (0..count)
+            .map(|i| (i % 10).to_string().repeat(len))
+            .collect();
+        let life = failing(&mut stream, "path", Path::new("/missing"), &arguments);
+        assert_eq!(kinds(&life), ["fork", "exec", "failed", "exit"]);
+        let process = &life[2].process;
+        assert_eq!(process.file(), Some(Path::new("/missing")));
+
+        let all = arguments.join("\0") + "\0";
+        let bytes = all.len().min(bound as usize).min(MOST * (len + 1));
+        let kept: Vec<_> = process
+            .args()
+            .map(|arg| arg.to_str().expect("digits"))
+            .collect();
+        let expected = all[..bytes].strip_suffix('\0').unwrap_or(&all[..bytes]);
+        assert_eq!(kept.join("\0"), expected);
+        assert_eq!(process.args_cut, bytes < all.len(), "{count} of {len}");
+    }
+}
+
+#[test]
+fn failures_are_failed_execs_and_failed_ends() {
+    let failed = Filter::new(Kinds::ALL).failed();
+    let (_tracker, mut stream) = with(Tracker::builder().events(failed));
+    let life = failing(
+        &mut stream,
+        "path",
+        Path::new("/missing"),
+        &["x".to_owned()],
+    );
+    assert_eq!(kinds(&life), ["failed", "exit"]);
+    assert_eq!(end(&life[1]).and_then(|end| end.exit_code()), Some(101));
+}

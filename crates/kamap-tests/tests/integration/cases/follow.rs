@@ -1,0 +1,208 @@
+//! Following a command and all that descends from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use kamap::{Error, Event, Follow, Item, Lives, Tracker};
+use kamap_tests::Loaded;
+
+use super::stream::kinds;
+use crate::programs::Tiny;
+
+/// Follows a command to its end.
+#[track_caller]
+fn to_the_end(follow: &mut Follow) -> (ExitStatus, Vec<Event>) {
+    let mut events = Vec::new();
+    loop {
+        let status = follow.read(Duration::from_secs(1), |item| match item {
+            Item::Event(event) => {
+                assert_eq!(event.seq, events.len() as u64, "no number is left out");
+                events.push(event);
+            }
+            other => panic!("{other:?}"),
+        });
+        if let Some(status) = status.expect("it can be read") {
+            return (status, events);
+        }
+    }
+}
+
+#[track_caller]
+fn follow(command: &mut Command) -> Follow {
+    Tracker::builder().follow(command).expect("it starts")
+}
+
+/// Prints the PID of each of its processes: of itself, of a child that execs, of one that
+/// does not, and of two that lose their parent and get another.
+const FAMILY: &str = r#"
+echo $$
+bash -c 'echo $$; exit 3'
+(echo $BASHPID)
+( (echo $BASHPID; bash -c 'echo $$; :'; :) & )
+wait
+read end < "$1"
+exit 7
+"#;
+
+#[test]
+fn exactly_the_descendants_are_followed_whoever_their_parent_is() {
+    let tiny = Tiny::new();
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let (pids, pipe) = (folder.path().join("pids"), folder.path().join("pipe"));
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .expect("it runs")
+            .success()
+    );
+    let done = AtomicBool::new(false);
+    let (status, events) = thread::scope(|scope| {
+        // Others are born all the time, of another thread of this process.
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                tiny.run();
+            }
+        });
+        let output = std::fs::File::create(&pids).expect("it can be made");
+        let mut family = Command::new("bash");
+        family
+            .args(["-c", FAMILY, "family"])
+            .arg(&pipe)
+            .stdout(output);
+        let mut follow = follow(&mut family);
+        // Of this thread only the first child is followed.
+        tiny.run();
+        // It ends once all five have been seen to end or to be itself.
+        kamap_tests::eventually("all have told their PID", || {
+            let told = std::fs::read_to_string(&pids).expect("it can be read");
+            (told.lines().count() == 5).then_some(())
+        });
+        std::fs::write(&pipe, "end\n").expect("it reads");
+        let followed = to_the_end(&mut follow);
+        done.store(true, Ordering::Relaxed);
+        followed
+    });
+    assert_eq!(status.code(), Some(7));
+
+    let told = std::fs::read_to_string(&pids).expect("it can be read");
+    let told: BTreeSet<u32> = told
+        .lines()
+        .map(|pid| pid.parse().expect("a PID"))
+        .collect();
+    let mut lives: BTreeMap<u32, Vec<Event>> = BTreeMap::new();
+    for event in events {
+        lives.entry(event.process.pid).or_default().push(event);
+    }
+    // What bash forks to fork again, and dies, prints nothing.
+    let silent: Vec<_> = lives.keys().filter(|pid| !told.contains(pid)).collect();
+    assert_eq!(silent.len(), 1, "{silent:?}");
+    assert!(told.iter().all(|pid| lives.contains_key(pid)));
+    assert_eq!(told.len(), 5);
+    for life in lives.values() {
+        let kinds = kinds(life);
+        assert_eq!(kinds.first(), Some(&"fork"));
+    }
+}
+
+#[test]
+fn the_lives_of_a_command_are_a_tree() {
+    let script = "bash -c 'exit 3'; bash -c '/bin/true; exit 4'; kill -9 $$";
+    let mut follow = follow(Command::new("bash").args(["-c", script]));
+    let (status, events) = to_the_end(&mut follow);
+    assert_eq!(status.signal(), Some(libc::SIGKILL));
+    let mut lives = Lives::default();
+    for event in &events {
+        lives.put(event);
+    }
+    let tree: Vec<_> = lives
+        .tree()
+        .into_iter()
+        .map(|branch| {
+            let (time, end) = branch.life.end.expect("it has ended");
+            let comm = branch.life.process.comm().into_owned();
+            assert_eq!(
+                branch.life.duration(),
+                Some(time - branch.life.process.start_time)
+            );
+            (branch.depth, branch.last, comm, end.status)
+        })
+        .collect();
+    let branch = |depth, last, comm: &str, status| (depth, last, comm.to_owned(), status);
+    assert_eq!(
+        tree,
+        [
+            branch(0, true, "bash", libc::SIGKILL),
+            branch(1, false, "bash", 3 << 8),
+            branch(1, true, "bash", 4 << 8),
+            branch(2, true, "true", 0),
+        ]
+    );
+    assert_eq!(
+        lives.all().iter().filter(|life| life.has_failed()).count(),
+        3
+    );
+}
+
+#[test]
+fn what_a_command_leaves_behind_is_followed_on() {
+    let script = "sleep 1000 < /dev/null > /dev/null 2>&1 & exit 0";
+    let mut follow = follow(Command::new("bash").args(["-c", script]));
+    let (status, events) = to_the_end(&mut follow);
+    assert!(status.success());
+    let mut lives = Lives::default();
+    for event in &events {
+        lives.put(event);
+    }
+    let running: Vec<_> = lives
+        .all()
+        .iter()
+        .filter(|life| life.end.is_none())
+        .collect();
+    let [left] = running[..] else {
+        panic!("one is left: {lives:?}");
+    };
+    let pid = left.process.pid;
+    // SAFETY: takes numbers only. It is the one that was left behind, which nobody else
+    // ends.
+    unsafe { libc::kill(pid.cast_signed(), libc::SIGKILL) };
+    let end = kamap_tests::eventually("its end is told", || {
+        let mut end = None;
+        let read = follow.read(Duration::ZERO, |item| {
+            if let Item::Event(event) = item {
+                assert_eq!(event.process.pid, pid);
+                end = super::stream::end(&event);
+            }
+        });
+        assert_eq!(read.expect("it can be read"), Some(status));
+        end
+    });
+    assert_eq!(end.signal(), Some(libc::SIGKILL));
+}
+
+#[test]
+fn a_signal_reaches_the_command() {
+    let mut follow = follow(Command::new("sleep").arg("1000").stdin(Stdio::null()));
+    follow.signal(libc::SIGTERM);
+    let (status, _) = to_the_end(&mut follow);
+    assert_eq!(status.signal(), Some(libc::SIGTERM));
+    // There is nobody left to get it.
+    follow.signal(libc::SIGTERM);
+}
+
+#[test]
+fn a_command_that_does_not_exist_leaves_nothing_attached() {
+    let err = Tracker::builder()
+        .follow(&mut Command::new("/missing"))
+        .expect_err("it cannot start");
+    assert!(matches!(&err, Error::Spawn { program, .. } if program == "/missing"));
+    assert_eq!(
+        err.to_string(),
+        "failed to run `/missing`: No such file or directory (os error 2)"
+    );
+    assert!(Loaded::by(std::process::id()).links.is_empty());
+}

@@ -1,0 +1,280 @@
+//! The command `kamap run`, from outside.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
+
+use kamap_tests::{Loaded, eventually};
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::programs::KAMAP;
+
+fn kamap(arguments: &[&str]) -> Command {
+    let mut command = Command::new(KAMAP);
+    command.arg("run").args(arguments).stdin(Stdio::null());
+    command
+}
+
+#[track_caller]
+fn output(arguments: &[&str]) -> Output {
+    kamap(arguments).output().expect("it runs")
+}
+
+#[track_caller]
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).expect("it is UTF-8")
+}
+
+#[track_caller]
+fn json(lines: &[u8]) -> Vec<Value> {
+    let line = |line| serde_json::from_str(line).expect("it is JSON");
+    text(lines).lines().map(line).collect()
+}
+
+/// Its second child fails.
+const SCRIPT: &str = "bash -c 'echo one; exit 0'; bash -c 'echo two; exit 3'; echo three; exit 5";
+
+#[test]
+fn events_and_tree_are_told_apart_from_what_the_command_prints() {
+    let ran = output(&["--", "bash", "-c", SCRIPT]);
+    assert_eq!(ran.status.code(), Some(5));
+    assert_eq!(text(&ran.stdout), "one\ntwo\nthree\n");
+    let report = text(&ran.stderr);
+    let words = |line: &str| {
+        line.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let kinds: Vec<_> = report
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .map(|line| words(line)[1].clone())
+        .collect();
+    assert_eq!(kinds, ["exec", "exec", "exit", "exec", "exit", "exit"]);
+
+    let tree: Vec<_> = report
+        .lines()
+        .skip_while(|line| !line.contains(" DESC "))
+        .skip(1)
+        .take(3)
+        .collect();
+    for (line, (status, below, command)) in tree.iter().zip([
+        ("5", "2", "bash -c bash"),
+        ("0", "0", "├─ bash -c echo one"),
+        ("3", "0", "└─ bash -c echo two"),
+    ]) {
+        let words = words(line);
+        assert_eq!(
+            (&*words[3], &*words[4], &*words[5]),
+            (status, "1", below),
+            "{line}"
+        );
+        assert!(line.contains(command), "{line}");
+    }
+    let failed = report.split("\nFailed:\n").nth(1).expect("it tells them");
+    assert_eq!(
+        failed.lines().take_while(|line| !line.is_empty()).count(),
+        2
+    );
+    let last = report.lines().last().expect("it has lines");
+    assert!(
+        last.starts_with("3 processes, 3 execs, 2 failed, 0 still running, in ")
+            && last.contains("lost 0"),
+        "{last}"
+    );
+}
+
+#[rstest]
+#[case::success(&["true"], 0)]
+#[case::options_of_its_own(&["bash", "-c", "exit 9", "--json", "-q"], 9)]
+#[case::killed(&["bash", "-c", "kill -KILL $$"], 137)]
+#[case::missing(&["/missing"], 127)]
+#[case::no_program(&["/etc/passwd"], 126)]
+fn the_status_is_the_commands(#[case] command: &[&str], #[case] status: i32) {
+    let ran = output(&[&["--quiet"], command].concat());
+    assert_eq!(ran.status.code(), Some(status), "{}", text(&ran.stderr));
+    if matches!(status, 126 | 127) {
+        let expected = format!("kamap: failed to run `{}`: ", command[0]);
+        assert!(
+            text(&ran.stderr).starts_with(&expected),
+            "{}",
+            text(&ran.stderr)
+        );
+    }
+}
+
+#[test]
+fn json_has_events_processes_and_the_run() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("report");
+    let output = file.to_str().expect("it is UTF-8");
+    let kinds = "fork,exec,exec_failed,exit";
+    let script = format!("{SCRIPT}; exit 6");
+    let ran = kamap(&[
+        "--json", "--kind", kinds, "-o", output, "bash", "-c", &script,
+    ])
+    .output()
+    .expect("it runs");
+    assert_eq!((ran.status.code(), text(&ran.stderr)), (Some(5), ""));
+    let lines = json(&fs::read(&file).expect("it is there"));
+    let of = |kind: &str| -> Vec<_> { lines.iter().filter(|line| line["type"] == kind).collect() };
+    assert!(lines.iter().all(|line| line["v"] == 1));
+    assert_eq!(
+        (of("fork").len(), of("exec").len(), of("exit").len()),
+        (3, 3, 3)
+    );
+    let processes = of("process");
+    assert_eq!(processes.len(), 3);
+    let pids = |lines: &[&Value]| -> BTreeSet<u64> {
+        lines
+            .iter()
+            .filter_map(|line| line["pid"].as_u64())
+            .collect()
+    };
+    assert_eq!(pids(&processes), pids(&of("exit")));
+    assert_eq!(
+        processes
+            .iter()
+            .map(|line| &line["exit_code"])
+            .collect::<Vec<_>>(),
+        [5, 0, 3]
+    );
+    assert_eq!(
+        processes
+            .iter()
+            .map(|line| &line["depth"])
+            .collect::<Vec<_>>(),
+        [0, 1, 1]
+    );
+    let run = lines.last().expect("it has lines");
+    assert_eq!(run["type"], "run");
+    assert_eq!((&run["processes"], &run["execs"]), (&3.into(), &3.into()));
+    assert_eq!((&run["failed"], &run["running"]), (&2.into(), &0.into()));
+    assert_eq!(
+        (&run["exit_code"], &run["signal"]),
+        (&5.into(), &Value::Null)
+    );
+    assert_eq!(run["command"][2], script);
+    assert_eq!(run["losses"]["ring_full"], 0);
+}
+
+#[test]
+fn a_timeline_has_a_slice_for_each_process_and_those_of_a_track_do_not_cross() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("trace");
+    let script = "sleep 0.05 & bash -c '/bin/true; /bin/true; :' & wait; exit 3";
+    let ran = kamap(&["-q", "--trace"])
+        .arg(&file)
+        .args(["bash", "-c", script])
+        .output();
+    assert_eq!(ran.expect("it runs").status.code(), Some(3));
+    let trace = fs::read(&file).expect("it is there");
+    let trace: Value = serde_json::from_slice(&trace).expect("it is JSON");
+    let events = trace["traceEvents"].as_array().expect("it is a list");
+    let slices: Vec<_> = events.iter().filter(|event| event["ph"] == "X").collect();
+    let mut names: Vec<_> = slices
+        .iter()
+        .filter_map(|slice| slice["name"].as_str())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["bash", "bash", "sleep", "true", "true"]);
+    let span = |slice: &Value| {
+        let start = slice["ts"].as_f64().expect("it is a number");
+        (
+            start,
+            start + slice["dur"].as_f64().expect("it is a number"),
+        )
+    };
+    let mut together = 0;
+    for (i, one) in slices.iter().enumerate() {
+        for other in &slices[i + 1..] {
+            if one["tid"] != other["tid"] {
+                continue;
+            }
+            together += 1;
+            let ((from, to), (from_too, to_too)) = (span(one), span(other));
+            let apart = to <= from_too || to_too <= from;
+            let within = (from <= from_too && to_too <= to) || (from_too <= from && to <= to_too);
+            assert!(apart || within, "{one} {other}");
+        }
+    }
+    assert!(together > 0, "children lie below their parents");
+}
+
+#[test]
+fn nobody_who_reads_does_not_end_the_command() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let done = folder.path().join("done");
+    let script = format!(
+        "for i in 1 2 3; do /bin/true; done; echo > {}; exit 4",
+        done.display()
+    );
+    let mut child = kamap(&["bash", "-c", &script])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    drop(child.stderr.take());
+    assert_eq!(child.wait().expect("it ends").code(), Some(4));
+    assert!(done.exists());
+
+    // What cannot be written is said, as soon as it cannot harm.
+    let full = File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("it is there");
+    let ran = kamap(&["-o", "/dev/full", "true"])
+        .stdout(full)
+        .output()
+        .expect("it runs");
+    assert_eq!(ran.status.code(), Some(1));
+    let stderr = text(&ran.stderr);
+    assert!(
+        stderr.contains("failed to write the events: No space left"),
+        "{stderr}"
+    );
+}
+
+#[rstest]
+#[case::handed_on(libc::SIGTERM, 128 + libc::SIGTERM)]
+#[case::left_to_the_command(libc::SIGINT, 6)]
+fn signals_are_for_the_command(#[case] signal: i32, #[case] status: i32) {
+    let script = "echo started; read x; exit 6";
+    let mut child = kamap(&["-q", "bash", "-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    stdout.read_line(&mut line).expect("it is UTF-8");
+    assert_eq!(line, "started\n");
+    let loaded = Loaded::by(child.id());
+    assert_eq!(loaded.links.len(), Loaded::LINKS);
+    // SAFETY: the child has not been waited for, so the PID is its own.
+    unsafe { libc::kill(child.id().cast_signed(), signal) };
+    // To wait for it would close this.
+    let stdin = child.stdin.take();
+    if signal == libc::SIGINT {
+        drop(stdin);
+        assert_eq!(child.wait().expect("it ends").code(), Some(status));
+    } else {
+        assert_eq!(child.wait().expect("it ends").code(), Some(status));
+        drop(stdin);
+    }
+    eventually("nothing is left attached", || {
+        loaded.is_gone().then_some(())
+    });
+}
+
+#[rstest]
+#[case::no_command(&[], 2, "<CMD>")]
+#[case::no_such_folder(&["-o", "/missing/file", "true"], 1, "failed to create `/missing/file`")]
+fn what_cannot_be_is_told(#[case] arguments: &[&str], #[case] status: i32, #[case] told: &str) {
+    let ran = output(arguments);
+    assert_eq!(ran.status.code(), Some(status));
+    assert!(text(&ran.stderr).contains(told), "{}", text(&ran.stderr));
+}

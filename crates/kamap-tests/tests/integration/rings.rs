@@ -1,0 +1,439 @@
+//! What programs send: ring buffers and perf event arrays, with programs of the
+//! suite's own that run when a test wants records.
+
+use std::fs::{self, File};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use kamap::maps::{Error, PerfEventArray, RingBuf, Sample};
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{ErrorKind, MapCore, OpenObject, ProgramInput, ProgramMut, libbpf_sys};
+
+use crate::programs::HELD;
+
+#[allow(
+    clippy::allow_attributes_without_reason,
+    clippy::undocumented_unsafe_blocks,
+    clippy::unwrap_used,
+    missing_debug_implementations,
+    unreachable_pub,
+    reason = "generated code"
+)]
+mod skel {
+    include!(concat!(env!("OUT_DIR"), "/records.skel.rs"));
+}
+
+/// A record of 16 bytes, each word of which is its number.
+type Pair = [u64; 2];
+
+/// No test waits longer for a record that is on its way.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// The most records that a program sends in one run.
+const RUN: u64 = 64;
+
+/// Bytes of the buffer that a CPU has.
+const BUFFER: usize = 4096;
+
+#[track_caller]
+fn loaded(storage: &mut MaybeUninit<OpenObject>) -> skel::RecordsSkel<'_> {
+    let open = skel::RecordsSkelBuilder::default()
+        .open(storage)
+        .expect("the object is in order");
+    open.load().expect("the kernel takes it")
+}
+
+#[track_caller]
+fn duplicate(fd: impl AsFd) -> OwnedFd {
+    fd.as_fd()
+        .try_clone_to_owned()
+        .expect("it can be duplicated")
+}
+
+/// Has `program` send `count` records of `len` bytes, numbered from `first` on, on
+/// `cpu`. Returns how many the kernel refused.
+#[track_caller]
+fn send_on(cpu: u32, program: &ProgramMut<'_>, first: u64, count: u64, len: u64) -> u64 {
+    let mut refused = 0;
+    for from in (first..first + count).step_by(RUN as usize) {
+        let most = RUN.min(first + count - from);
+        let mut request = [from, most, len].map(u64::to_ne_bytes).concat();
+        let input = ProgramInput {
+            context_in: Some(&mut request),
+            cpu,
+            flags: libbpf_sys::BPF_F_TEST_RUN_ON_CPU,
+            ..ProgramInput::default()
+        };
+        let output = program.test_run(input).expect("it runs");
+        assert!(
+            u64::from(output.return_value) <= most,
+            "it was not asked well"
+        );
+        refused += u64::from(output.return_value);
+    }
+    refused
+}
+
+#[track_caller]
+fn send(program: &ProgramMut<'_>, first: u64, count: u64, len: u64) -> u64 {
+    send_on(0, program, first, count, len)
+}
+
+fn cpus() -> std::ops::Range<u32> {
+    // SAFETY: takes a number and returns one.
+    let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+    0..u32::try_from(count).expect("there are some")
+}
+
+#[test]
+fn a_ring_wraps_around_thousands_of_times_and_every_record_comes_in_order() {
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    // With its header 48 bytes, which 4,096 is no multiple of.
+    let mut ring = RingBuf::<[u64; 5]>::from_fd(duplicate(&skel.maps.ring)).expect("it is one");
+    let mut next = 0;
+    for _ in 0..3_000 {
+        assert_eq!(send(&skel.progs.to_ring, next, RUN, 40), 0);
+        while let Some(record) = ring.read().expect("it is in order") {
+            assert_eq!(record, [next; 5]);
+            next += 1;
+        }
+    }
+    assert_eq!(next, 3_000 * RUN);
+}
+
+#[test]
+fn a_record_of_a_ring_too_short_or_too_long_is_an_error_and_passed_over() {
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    let mut ring = RingBuf::<Pair>::from_fd(duplicate(&skel.maps.ring)).expect("it is one");
+    let lengths = [16, 15, 17, 0, 256, 16];
+    for (number, len) in (0..).zip(lengths) {
+        assert_eq!(send(&skel.progs.to_ring, number, 1, len), 0);
+    }
+    assert_eq!(ring.read().expect("it has 16 bytes"), Some([0; 2]));
+    for len in [15, 17, 0, 256] {
+        let error = ring.read().expect_err("it has not 16 bytes").to_string();
+        assert_eq!(
+            error,
+            format!("a record in map `ring` has {len} bytes, the Rust type 16")
+        );
+    }
+    assert_eq!(ring.read().expect("it has 16 bytes"), Some([5; 2]));
+    assert_eq!(ring.read().expect("there are no more"), None);
+
+    // The next reader goes on where this one stops.
+    drop(ring);
+    for (number, len) in (0..).zip(lengths) {
+        send(&skel.progs.to_ring, number, 1, len);
+    }
+    let mut ring = RingBuf::<[u8]>::from_fd(duplicate(&skel.maps.ring)).expect("it is one");
+    for (number, len) in (0_u64..).zip(lengths) {
+        let record = ring.read().expect("any length will do").expect("it waits");
+        assert_eq!(record.len() as u64, len);
+        for word in record.chunks_exact(8) {
+            assert_eq!(word, number.to_ne_bytes());
+        }
+    }
+    assert_eq!(ring.read().expect("there are no more"), None);
+}
+
+#[test]
+fn discarded_records_are_passed_over() {
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    let mut ring = RingBuf::<Pair>::from_fd(duplicate(&skel.maps.ring)).expect("it is one");
+    for round in 0..500 {
+        send(&skel.progs.to_ring_and_back, 0, 3, 0);
+        send(&skel.progs.to_ring, round, 1, 16);
+        send(&skel.progs.to_ring_and_back, 0, 2, 0);
+        assert_eq!(ring.read().expect("it is in order"), Some([round; 2]));
+        assert_eq!(ring.read().expect("the others are passed over"), None);
+    }
+}
+
+#[test]
+fn what_a_full_ring_refuses_and_what_is_read_are_all() {
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    let mut ring = RingBuf::<Pair>::from_fd(duplicate(&skel.maps.ring)).expect("it is one");
+    for _ in 0..3 {
+        let refused = send(&skel.progs.to_ring, 0, 1_000, 16);
+        // As many as 24 bytes each fit, and one byte stays free.
+        assert_eq!(refused, 1_000 - 4_095 / 24);
+        for number in 0..1_000 - refused {
+            assert_eq!(ring.read().expect("it is in order"), Some([number; 2]));
+        }
+        assert_eq!(ring.read().expect("the others are refused"), None);
+    }
+
+    // The same while it is read: the reader meets records that are not submitted yet.
+    const COUNT: u64 = 100_000;
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let (mut read, mut least) = (0, 0);
+            loop {
+                let last = done.load(Ordering::Acquire);
+                while let Some([number, same]) = ring.read().expect("it is in order") {
+                    assert_eq!(number, same);
+                    assert!(number >= least, "{number} comes after {least}");
+                    least = number + 1;
+                    read += 1;
+                }
+                if last {
+                    return read;
+                }
+            }
+        });
+        let refused = send(&skel.progs.to_ring, 0, COUNT, 16);
+        done.store(true, Ordering::Release);
+        let read: u64 = reader.join().expect("all were in order");
+        assert!(read > 0);
+        assert_eq!(read + refused, COUNT);
+    });
+}
+
+#[test]
+fn two_readers_of_a_ring_notice_each_other() {
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    let [mut one, mut other] = [(); 2]
+        .map(|()| RingBuf::<Pair>::from_fd(duplicate(&skel.maps.ring)).expect("it is a ring"));
+    send(&skel.progs.to_ring, 0, 2, 16);
+    assert_eq!(one.read().expect("it is the first"), Some([0; 2]));
+    let error = other.read().expect_err("the other was there before");
+    assert!(
+        matches!(&error, Error::AnotherReader { map } if map == "ring"),
+        "{error}"
+    );
+    assert_eq!(one.read().expect("nobody has taken it"), Some([1; 2]));
+}
+
+/// The reader sleeps each time before the next record is sent, and has to be woken: it
+/// would sleep for longer than this waits.
+#[track_caller]
+fn is_woken_each_time(mut send: impl FnMut(u64), mut read: impl FnMut() -> u64 + Send) {
+    const ROUNDS: u64 = 300;
+    let (seen, sees) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for _ in 0..ROUNDS {
+                seen.send(read()).expect("somebody listens");
+            }
+        });
+        for round in 0..ROUNDS {
+            send(round);
+            assert_eq!(sees.recv_timeout(BOUND), Ok(round), "no wake-up");
+        }
+    });
+}
+
+#[test]
+fn a_waiting_reader_of_a_ring_is_woken_by_each_record() {
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    let mut ring = RingBuf::<Pair>::from_fd(duplicate(&skel.maps.ring)).expect("it is one");
+    assert!(!ring.wait(Duration::from_micros(1)).expect("it is empty"));
+    is_woken_each_time(
+        |number| assert_eq!(send(&skel.progs.to_ring, number, 1, 16), 0),
+        || loop {
+            if let Some([number, _]) = ring.read().expect("it is in order") {
+                return number;
+            }
+            assert!(ring.wait(2 * BOUND).expect("it can be waited for"));
+        },
+    );
+}
+
+#[test]
+fn a_waiting_reader_of_samples_is_woken_by_each_of_any_cpu() {
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    let map = duplicate(&skel.maps.samples);
+    let mut samples = PerfEventArray::<Pair>::from_fd(map, BUFFER, 1).expect("it is one");
+    assert!(!samples.wait(Duration::from_micros(1)).expect("it is empty"));
+    let mut cpus = cpus().cycle();
+    is_woken_each_time(
+        |number| {
+            let cpu = cpus.next().expect("there is one");
+            assert_eq!(send_on(cpu, &skel.progs.to_samples, number, 1, 16), 0);
+        },
+        || loop {
+            if let Some(sample) = samples.read().expect("it is in order") {
+                return event(sample).1[0];
+            }
+            assert!(samples.wait(2 * BOUND).expect("it can be waited for"));
+        },
+    );
+}
+
+#[track_caller]
+fn event<E: std::fmt::Debug>(sample: Sample<E>) -> (u32, E) {
+    match sample {
+        Sample::Event { cpu, event } => (cpu, event),
+        Sample::Lost { .. } => panic!("{sample:?}"),
+    }
+}
+
+#[test]
+fn the_buffer_of_each_cpu_wraps_around_a_thousand_times() {
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    let map = duplicate(&skel.maps.samples);
+    let mut samples = PerfEventArray::<[u64; 5]>::from_fd(map, BUFFER, 0).expect("it is one");
+    // With its header 56 bytes, which 4,096 is no multiple of.
+    let mut next: Vec<u64> = cpus().map(|_| 0).collect();
+    for _ in 0..1_200 {
+        for cpu in cpus() {
+            let first = next[cpu as usize];
+            assert_eq!(send_on(cpu, &skel.progs.to_samples, first, RUN, 40), 0);
+        }
+        while let Some(sample) = samples.read().expect("it is in order") {
+            let (cpu, event) = event(sample);
+            assert_eq!(event, [next[cpu as usize]; 5]);
+            next[cpu as usize] += 1;
+        }
+    }
+    for next in next {
+        assert_eq!(next, 1_200 * RUN);
+    }
+}
+
+#[test]
+fn a_sample_too_short_or_too_long_is_an_error_and_passed_over() {
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    let map = duplicate(&skel.maps.samples);
+    let mut samples = PerfEventArray::<Pair>::from_fd(map, BUFFER, 0).expect("it is one");
+    let lengths = [16, 12, 21, 0, 256, 20];
+    for (number, len) in (0..).zip(lengths) {
+        assert_eq!(send(&skel.progs.to_samples, number, 1, len), 0);
+    }
+    let first = samples.read().expect("it has 16 bytes");
+    assert_eq!(event(first.expect("it waits")), (0, [0; 2]));
+    // With their padding.
+    for len in [12, 28, 4, 260] {
+        let error = samples.read().expect_err("it has not 16 bytes").to_string();
+        assert_eq!(
+            error,
+            format!("a record in map `samples` has {len} bytes, the Rust type 16")
+        );
+    }
+    // 4 bytes more are no more than padding.
+    let last = samples.read().expect("it has 20 bytes");
+    assert_eq!(event(last.expect("it waits")), (0, [5; 2]));
+    assert_eq!(samples.read().expect("there are no more"), None);
+}
+
+#[test]
+fn samples_that_find_no_room_are_counted_at_their_place() {
+    const COUNT: u64 = 1_000;
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    let map = duplicate(&skel.maps.samples);
+    let mut samples = PerfEventArray::<Pair>::from_fd(map, BUFFER, 0).expect("it is one");
+    let to_samples = &skel.progs.to_samples;
+    for round in 0..3 {
+        let first = round * (COUNT + 1);
+        let mut refused = Vec::new();
+        for cpu in cpus() {
+            refused.push(send_on(cpu, to_samples, first, COUNT, 16));
+        }
+        let mut next: Vec<u64> = cpus().map(|_| first).collect();
+        while let Some(sample) = samples.read().expect("it is in order") {
+            let (cpu, event) = event(sample);
+            assert_eq!(event, [next[cpu as usize]; 2]);
+            next[cpu as usize] += 1;
+        }
+        for cpu in cpus() {
+            let (next, count) = (next[cpu as usize], refused[cpu as usize]);
+            assert!(count > 0, "there was room for all");
+            assert_eq!(next + count, first + COUNT);
+            // The kernel tells with the next one.
+            assert_eq!(send_on(cpu, to_samples, first + COUNT, 1, 16), 0);
+            let lost = samples.read().expect("it is in order");
+            assert_eq!(lost, Some(Sample::Lost { cpu, count }));
+            let last = samples.read().expect("it is in order");
+            let event = [first + COUNT; 2];
+            assert_eq!(last, Some(Sample::Event { cpu, event }));
+        }
+    }
+}
+
+#[test]
+fn a_dropped_reader_leaves_neither_buffers_nor_files() {
+    let files = || fs::read_dir("/proc/self/fd").expect("it is there").count();
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    let before = files();
+    for _ in 0..3 {
+        assert_eq!(send(&skel.progs.to_samples, 0, 1, 16), 1, "nobody reads");
+        let map = duplicate(&skel.maps.samples);
+        let mut samples = PerfEventArray::<Pair>::from_fd(map, BUFFER, 1).expect("it is one");
+        let ring = RingBuf::<Pair>::from_fd(duplicate(&skel.maps.ring)).expect("it is one");
+        assert_eq!(send(&skel.progs.to_samples, 7, 1, 16), 0);
+        let sample = samples.read().expect("it is in order");
+        assert_eq!(event(sample.expect("it waits")), (0, [7; 2]));
+        drop((samples, ring));
+        assert_eq!(files(), before);
+        for cpu in cpus() {
+            let place = skel.maps.samples.delete(&cpu.to_ne_bytes());
+            let error = place.expect_err("it is empty");
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+        }
+    }
+}
+
+#[test]
+fn a_map_of_another_kind_and_a_buffer_of_another_size_are_refused() {
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    let error = RingBuf::<Pair>::from_fd(duplicate(&skel.maps.samples)).expect_err("it is none");
+    assert!(
+        matches!(&error, Error::WrongKind { map, .. } if map == "samples"),
+        "{error}"
+    );
+    let ring = duplicate(&skel.maps.ring);
+    let error = PerfEventArray::<Pair>::from_fd(ring, BUFFER, 1).expect_err("it is none");
+    assert!(
+        matches!(&error, Error::WrongKind { map, .. } if map == "ring"),
+        "{error}"
+    );
+    let file = File::open("/dev/null").expect("it is there").into();
+    let error = RingBuf::<[u8]>::from_fd(file).expect_err("it is no map");
+    assert!(matches!(error, Error::NotAMap { .. }), "{error}");
+    for bytes in [0, 2_048, 12_288] {
+        let samples = duplicate(&skel.maps.samples);
+        let error = PerfEventArray::<Pair>::from_fd(samples, bytes, 1).expect_err("it cannot be");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "the buffers of map `samples` cannot have {bytes} bytes: it takes a power of \
+                 two, 4096 at least"
+            )
+        );
+    }
+}
+
+#[test]
+fn the_example_of_a_perf_event_array_receives_what_is_sent() {
+    let example = Path::new(HELD).with_file_name("examples/perf_events");
+    let output = Command::new(example).output().expect("it is built");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("it is text");
+    let pids = |line: &str| line.strip_prefix("started ").map(str::to_owned);
+    let started: Vec<String> = text.lines().filter_map(pids).collect();
+    assert_eq!(started.len(), 5, "{text}");
+    for pid in started {
+        let told = format!(": pid {pid} has exec'd, cookie 0x12345678\n");
+        assert_eq!(text.matches(&told).count(), 1, "{text}");
+    }
+    assert!(text.ends_with("all 5 have been seen, 0 lost\n"), "{text}");
+}

@@ -1,0 +1,136 @@
+//! Following a command and all that descends from it.
+
+use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
+
+use crate::{Error, Event, EventKind, Events, Item, Result, Tracker};
+
+/// A running command, and the events of it and its descendants, see
+/// [`Builder::follow`](crate::Builder::follow).
+///
+/// A descendant stays one when its parent has ended, and whatever it does with
+/// sessions, process groups and namespaces. The kernel marks it, in its row, when it is
+/// forked: one that found no room in the table
+/// ([`Losses::table_full`](crate::Losses::table_full)) is not followed.
+///
+/// Dropping it does not end the command, nor its descendants.
+///
+/// ```no_run
+/// use std::process::Command;
+/// use std::time::Duration;
+/// use kamap::{Item, Lives, Tracker};
+///
+/// let mut follow = Tracker::builder().follow(Command::new("make").arg("-j2"))?;
+/// let mut lives = Lives::default();
+/// let status = loop {
+///     let status = follow.read(Duration::from_secs(1), |item| {
+///         if let Item::Event(event) = item {
+///             lives.put(&event);
+///         }
+///     })?;
+///     if let Some(status) = status {
+///         break status;
+///     }
+/// };
+/// println!("{status}, {} processes", lives.len());
+/// # Ok::<(), kamap::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Follow {
+    tracker: Tracker,
+    events: Option<Events>,
+    child: Child,
+    /// How the command has ended, and the number of the first event after that.
+    ended: Option<(ExitStatus, u64)>,
+}
+
+impl Follow {
+    pub(crate) fn new(mut tracker: Tracker, command: &mut Command) -> Result<Self> {
+        let child = command.spawn().map_err(|source| Error::Spawn {
+            program: command.get_program().to_string_lossy().into_owned(),
+            source,
+        })?;
+        Ok(Self {
+            events: tracker.take_events(),
+            tracker,
+            child,
+            ended: None,
+        })
+    }
+
+    /// The process of the command.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal to the command, unless it has ended and been waited for.
+    pub fn signal(&self, signal: i32) {
+        if self.ended.is_none() {
+            // SAFETY: takes numbers only. The PID is the child's, as it has not been
+            // waited for.
+            unsafe { libc::kill(self.pid().cast_signed(), signal) };
+        }
+    }
+
+    /// What tells of losses, and has the table of all processes of the machine.
+    pub fn tracker(&self) -> &Tracker {
+        &self.tracker
+    }
+
+    /// Waits until there is something to read or `timeout` is over, and hands all that
+    /// is there to `read`. A signal ends the wait.
+    ///
+    /// Returns how the command has ended once it has, and once all events up to its end
+    /// were read. Descendants may still run then.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Events::read`], and [`Error::System`] if the command cannot be waited
+    /// for.
+    pub fn read(
+        &mut self,
+        timeout: Duration,
+        mut read: impl FnMut(Item),
+    ) -> Result<Option<ExitStatus>> {
+        if self.ended.is_none() {
+            let status = self.child.try_wait();
+            self.end(status)?;
+        }
+        let pid = self.pid();
+        let mut leaving = false;
+        if let Some(events) = &mut self.events {
+            events.read(timeout, |item| {
+                leaving |= is_end_of(pid, &item);
+                read(item);
+            })?;
+        }
+        if leaving && self.ended.is_none() {
+            // It has told of its end, and is waited for a moment later.
+            let status = self.child.wait().map(Some);
+            self.end(status)?;
+        }
+        let read_up_to = self.events.as_ref().map_or(u64::MAX, Events::next_seq);
+        Ok(match self.ended {
+            Some((status, seq)) if seq <= read_up_to => Some(status),
+            _ => None,
+        })
+    }
+
+    fn end(&mut self, status: std::io::Result<Option<ExitStatus>>) -> Result<()> {
+        let status = status.map_err(|source| Error::System {
+            action: "wait for the command",
+            source,
+        })?;
+        if let Some(status) = status {
+            self.ended = Some((status, self.tracker.next_seq()?));
+        }
+        Ok(())
+    }
+}
+
+fn is_end_of(pid: u32, item: &Item) -> bool {
+    matches!(
+        item,
+        Item::Event(Event { process, kind: EventKind::Exit(_), .. }) if process.pid == pid
+    )
+}

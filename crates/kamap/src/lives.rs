@@ -1,0 +1,137 @@
+//! Lives of processes, put together from their events.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::{End, Event, EventKind, Process};
+
+/// The lives of processes, put together from the stream of their events
+/// ([`Kinds::LIFE`](crate::Kinds::LIFE)): a tree, by who started whom.
+#[derive(Clone, Debug, Default)]
+pub struct Lives {
+    /// In the order in which they were first told of.
+    lives: Vec<Life>,
+    /// Where those are that have not ended, by PID.
+    alive: HashMap<u32, usize>,
+}
+
+/// The life of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Life {
+    /// The process, as of its last event.
+    pub process: Process,
+    /// The life of the process that was its parent when it was first told of, as its
+    /// place in [`Lives::all`], if that one was known.
+    pub parent: Option<usize>,
+    /// When it ended, since boot, and how; `None` if that was not told.
+    pub end: Option<(Duration, End)>,
+    /// How many execs of it have failed.
+    pub failed_execs: u32,
+}
+
+impl Life {
+    /// How long it lived, if it has ended.
+    pub fn duration(&self) -> Option<Duration> {
+        let (time, _) = self.end?;
+        Some(time.saturating_sub(self.process.start_time))
+    }
+
+    /// Whether it has ended in another way than with 0.
+    pub fn has_failed(&self) -> bool {
+        self.end.is_some_and(|(_, end)| !end.success())
+    }
+}
+
+impl Lives {
+    /// Adds what an event tells. Events come in their order.
+    pub fn put(&mut self, event: &Event) {
+        let process = &event.process;
+        let at = self.at(process);
+        let Some(life) = self.lives.get_mut(at) else {
+            return;
+        };
+        match event.kind {
+            EventKind::Fork => {}
+            EventKind::Exec => life.process = process.clone(),
+            EventKind::ExecFailed(_) => life.failed_execs += 1,
+            EventKind::Exit(end) => {
+                life.process = process.clone();
+                life.end = Some((event.time, end));
+                self.alive.remove(&process.pid);
+            }
+        }
+    }
+
+    /// Where the life of `process` is; it is added if it is not known.
+    fn at(&mut self, process: &Process) -> usize {
+        if let Some(&at) = self.alive.get(&process.pid)
+            && self.lives[at].process.start_time == process.start_time
+        {
+            return at;
+        }
+        let at = self.lives.len();
+        self.lives.push(Life {
+            process: process.clone(),
+            parent: self.alive.get(&process.ppid).copied(),
+            end: None,
+            failed_execs: 0,
+        });
+        self.alive.insert(process.pid, at);
+        at
+    }
+
+    /// All of them, in the order in which they were first told of: a parent comes before
+    /// its children.
+    pub fn all(&self) -> &[Life] {
+        &self.lives
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.lives.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.lives.is_empty()
+    }
+
+    /// All of them as a tree, from the top: each is followed by its children, the oldest
+    /// first.
+    pub fn tree(&self) -> Vec<Branch<'_>> {
+        let mut children: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
+        // The youngest first, as they are taken from the end.
+        for (at, life) in self.lives.iter().enumerate().rev() {
+            children.entry(life.parent).or_default().push(at);
+        }
+        let mut tree = Vec::with_capacity(self.lives.len());
+        let mut open = vec![children.remove(&None).unwrap_or_default()];
+        while let Some(siblings) = open.last_mut() {
+            let Some(at) = siblings.pop() else {
+                open.pop();
+                continue;
+            };
+            let last = siblings.is_empty();
+            tree.push(Branch {
+                life: &self.lives[at],
+                depth: open.len() - 1,
+                last,
+            });
+            open.push(children.remove(&Some(at)).unwrap_or_default());
+        }
+        tree
+    }
+}
+
+/// A life in the tree of [`Lives::tree`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Branch<'a> {
+    /// The life.
+    pub life: &'a Life,
+    /// How many of its ancestors are in the tree.
+    pub depth: usize,
+    /// Whether it is the last of its siblings.
+    pub last: bool,
+}
