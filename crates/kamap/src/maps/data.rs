@@ -146,6 +146,21 @@ unsafe impl MapData for SpinLock {
 /// }
 /// ```
 ///
+/// libbpf-cargo gives the struct of a program's global variables private fields for
+/// padding. They cannot be listed; that they are nothing else is for the caller to know:
+///
+/// ```
+/// # mod types {
+/// #     #[derive(Clone, Copy)]
+/// #     #[repr(C)]
+/// #     pub struct bss { pub count: u32, __pad_4: [u8; 4], pub last: u64 }
+/// # }
+/// kamap::maps::map_data! {
+///     // SAFETY: the other field is padding.
+///     unsafe types::bss { count, last, .. }
+/// }
+/// ```
+///
 /// A field that is not listed:
 ///
 /// ```compile_fail
@@ -173,6 +188,9 @@ unsafe impl MapData for SpinLock {
 /// ```
 #[macro_export]
 macro_rules! map_data {
+    (unsafe $data:path { $($field:ident,)+ .. }) => {
+        $crate::map_data!(@layout $data, $($field),+);
+    };
     ($($data:path { $($fields:tt)* })*) => {
         $($crate::map_data!(@one $data, $($fields)*);)*
     };
@@ -199,8 +217,11 @@ macro_rules! map_data {
                 let $data { $field: _, .. } = value;
             };
         )+
-        // SAFETY: all fields are listed and `MapData`, so any bytes are valid; their
-        // places are what the compiler says.
+        $crate::map_data!(@layout $data, $($field),+);
+    };
+    (@layout $data:path, $($field:ident),+) => {
+        // SAFETY: all fields are listed (or, as the caller vouches for, padding) and
+        // `MapData`, so any bytes are valid; their places are what the compiler says.
         unsafe impl $crate::maps::MapData for $data {
             const LAYOUT: &'static $crate::maps::Layout = &$crate::maps::Layout {
                 name: $crate::maps::Layout::name_of(::core::stringify!($data)),
