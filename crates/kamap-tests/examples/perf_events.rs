@@ -26,15 +26,12 @@ mod skel {
 }
 
 /// As the program sends it: `struct event` of `bpf/perf_events.bpf.c`.
+#[derive(Clone, Copy, MapData)]
 #[repr(C)]
-#[derive(Clone, Copy)]
 struct Event {
     pid: u64,
     cookie: u64,
 }
-
-// SAFETY: two integers of the same size, so there is no padding.
-unsafe impl MapData for Event {}
 
 const CHILDREN: usize = 5;
 

@@ -3,6 +3,7 @@
 //!
 //! All of them panic at the caller's place.
 
+mod bpffs;
 mod cpu;
 mod held;
 mod loaded;
@@ -13,6 +14,7 @@ mod terminal;
 
 use std::time::{Duration, Instant};
 
+pub use bpffs::BpfFs;
 pub use cpu::{run_first, run_on};
 pub use held::Held;
 pub use loaded::Loaded;

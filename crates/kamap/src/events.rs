@@ -326,7 +326,7 @@ impl Events {
             }
         }
         // After the last event there may be none to tell of what was lost since.
-        if let Some(globals) = self.globals.get(0)? {
+        if let Some(globals) = self.globals.get(&0)? {
             self.order.lose(globals.events_lost, &mut read);
         }
         match wrong {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
 use std::time::{Duration, Instant};
 
 use self::buffer::{Buffer, Found, NoRecord, padded};
@@ -140,8 +141,8 @@ impl<E: Record + ?Sized> PerfEventArray<E> {
             unsafe {
                 sys::update(
                     this.map.as_fd(),
-                    &cpu,
-                    &event,
+                    ptr::from_ref(&cpu).cast(),
+                    ptr::from_ref(&event).cast(),
                     u64::from(libbpf_sys::BPF_ANY),
                 )
             }
@@ -236,7 +237,8 @@ impl<E: Record + ?Sized> Drop for PerfEventArray<E> {
     fn drop(&mut self) {
         for buffer in &self.buffers {
             // SAFETY: as in `from_fd`.
-            let removed = unsafe { sys::delete(self.map.as_fd(), &buffer.cpu) };
+            let removed =
+                unsafe { sys::delete(self.map.as_fd(), ptr::from_ref(&buffer.cpu).cast()) };
             // It is not there if it could not be put in.
             drop(removed);
         }

@@ -1,0 +1,407 @@
+//! The types of a map's keys and values, as its BTF tells them.
+//!
+//! [`Types::of`] finds them. A [`Type`] is a whole description, without typedefs and
+//! qualifiers, that refers to nothing in the kernel any more.
+
+mod make;
+#[cfg(test)]
+pub(super) mod tests;
+mod types;
+
+use std::ffi::CStr;
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::ptr::NonNull;
+
+pub(super) use make::Made;
+pub use types::{Enumerator, Member, Shape, Type};
+
+use super::{Error, Result, sys};
+
+/// What is known of the types of a map's keys and values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Types {
+    /// The map's BTF has been read.
+    Known {
+        /// Type of the keys; `None` where the map was made without one, as that of a
+        /// program's variables is.
+        key: Option<Type>,
+        /// Type of the values; `None` where it is one of the kernel's.
+        value: Option<Type>,
+    },
+    /// The map has no BTF.
+    None,
+    /// The map has BTF, which may not be read: that takes `CAP_SYS_ADMIN`.
+    NotPermitted,
+}
+
+impl Types {
+    /// Finds the types of the map behind `map`, a file descriptor.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadBtf`] where the BTF says other sizes than the map, or makes no sense;
+    /// [`Error::NotAMap`]; or [`Error::Kernel`] where the BTF could not be read.
+    pub fn of(map: impl AsFd) -> Result<Self> {
+        let info = sys::info(map.as_fd()).map_err(|source| Error::NotAMap { source })?;
+        Self::find(&info)
+    }
+
+    /// The same for the map that `info` is of.
+    pub(super) fn find(info: &libbpf_sys::bpf_map_info) -> Result<Self> {
+        if info.btf_id == 0 {
+            return Ok(Self::None);
+        }
+        let btf = match Btf::from_kernel(info.btf_id) {
+            Ok(btf) => btf,
+            Err(err) if err.raw_os_error() == Some(libc::EPERM) => return Ok(Self::NotPermitted),
+            Err(source) => {
+                return Err(Error::Kernel {
+                    map: sys::name(info),
+                    operation: "read the BTF",
+                    source,
+                });
+            }
+        };
+        let find = |part, id, size| match id {
+            0 => Ok(None),
+            _ => btf
+                .of_size(id, size as usize)
+                .map(Some)
+                .map_err(|bad| Error::BadBtf {
+                    map: sys::name(info),
+                    part,
+                    reason: bad.to_string(),
+                }),
+        };
+        Ok(Self::Known {
+            key: find("key", info.btf_key_type_id, info.key_size)?,
+            value: find("value", info.btf_value_type_id, info.value_size)?,
+        })
+    }
+}
+
+/// How deep types may lie in each other, as for the kernel.
+const MAX_DEPTH: u32 = 32;
+
+/// How many members and names a type may have in all. A type that contains a union of
+/// unions of unions can have very many without being large.
+const MAX_PARTS: usize = 100_000;
+
+/// BTF, as libbpf holds it.
+pub(super) struct Btf(NonNull<libbpf_sys::btf>);
+
+impl Btf {
+    /// Loads BTF by its ID, which a map's information has.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` without `CAP_SYS_ADMIN`, `ENOENT` where there is none of this ID.
+    pub(super) fn from_kernel(id: u32) -> io::Result<Self> {
+        // SAFETY: takes a number and returns a pointer to be freed, or null with errno.
+        let btf = unsafe { libbpf_sys::btf__load_from_kernel_by_id(id) };
+        NonNull::new(btf)
+            .map(Self)
+            .ok_or_else(io::Error::last_os_error)
+    }
+
+    /// The type with this ID, which is to have so many bytes.
+    fn of_size(&self, id: u32, expected: usize) -> Result<Type, Bad> {
+        match self.find(id)? {
+            ty if ty.size == expected => Ok(ty),
+            ty => Err(Bad::Size {
+                found: ty.size,
+                expected,
+            }),
+        }
+    }
+
+    /// The type with this ID.
+    pub(super) fn find(&self, id: u32) -> Result<Type, Bad> {
+        Walk {
+            btf: self,
+            parts: 0,
+        }
+        .resolve(id, 0)
+    }
+
+    /// The entry with this ID.
+    fn entry(&self, id: u32) -> Result<Entry<'_>, Bad> {
+        // SAFETY: `self` is valid; what is returned is null, or lives as long and is not
+        // changed, since nothing changes the BTF.
+        let entry = unsafe { libbpf_sys::btf__type_by_id(self.0.as_ptr(), id).as_ref() };
+        entry.map(|raw| Entry { raw }).ok_or(Bad::NoType { id })
+    }
+
+    fn name(&self, offset: u32) -> String {
+        // SAFETY: as above; null where there is no such name.
+        let name = unsafe { libbpf_sys::btf__name_by_offset(self.0.as_ptr(), offset) };
+        if name.is_null() {
+            return String::new();
+        }
+        // SAFETY: libbpf has checked that the last of its strings ends.
+        let name = unsafe { CStr::from_ptr(name) };
+        name.to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for Btf {
+    fn drop(&mut self) {
+        // SAFETY: nobody else has the pointer, and all references have ended.
+        unsafe { libbpf_sys::btf__free(self.0.as_ptr()) };
+    }
+}
+
+impl fmt::Debug for Btf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Btf").finish_non_exhaustive()
+    }
+}
+
+/// Why a type cannot be told.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Bad {
+    #[error("it has {found} bytes by the BTF, {expected} by the map")]
+    Size { found: usize, expected: usize },
+    #[error("it refers to type {id}, which does not exist")]
+    NoType { id: u32 },
+    #[error("type {id} is of kind {kind}, which has no values")]
+    NoValues { id: u32, kind: u32 },
+    #[error("type {id} is larger than memory")]
+    TooLarge { id: u32 },
+    #[error("a member of type {id} lies beyond its end")]
+    Beyond { id: u32 },
+    #[error("its types lie more than {MAX_DEPTH} deep in each other")]
+    TooDeep,
+    #[error("it has more than {MAX_PARTS} members")]
+    TooMany,
+}
+
+/// A type as BTF has it.
+#[derive(Clone, Copy)]
+struct Entry<'btf> {
+    raw: &'btf libbpf_sys::btf_type,
+}
+
+impl<'btf> Entry<'btf> {
+    fn kind(self) -> u32 {
+        self.raw.info >> 24 & 0x1f
+    }
+
+    /// Its flag: the enum is signed, the struct has bitfields.
+    fn flag(self) -> bool {
+        self.raw.info >> 31 != 0
+    }
+
+    /// How many parts follow it.
+    fn parts(self) -> usize {
+        (self.raw.info & 0xffff) as usize
+    }
+
+    fn size(self) -> usize {
+        self.size_or_type() as usize
+    }
+
+    fn size_or_type(self) -> u32 {
+        // SAFETY: both fields of the union are the same four bytes.
+        unsafe { self.raw.__bindgen_anon_1.type_ }
+    }
+
+    /// What follows it.
+    ///
+    /// # Safety
+    ///
+    /// For the kind of this type, `count` times `T` must follow.
+    unsafe fn following<T>(self, count: usize) -> &'btf [T] {
+        // SAFETY: the caller vouches for it, and libbpf has checked that types do not
+        // reach over the end. All of BTF is aligned to four bytes, which is what each
+        // `T` consists of.
+        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(self.raw).add(1).cast(), count) }
+    }
+}
+
+/// From the types of BTF, which refer to each other, to a [`Type`], which does not.
+struct Walk<'btf> {
+    btf: &'btf Btf,
+    /// How many parts there are by now.
+    parts: usize,
+}
+
+impl<'btf> Walk<'btf> {
+    fn resolve(&mut self, id: u32, depth: u32) -> Result<Type, Bad> {
+        let (id, entry) = self.skip(id)?;
+        if depth > MAX_DEPTH {
+            return Err(Bad::TooDeep);
+        }
+        self.parts += 1 + entry.parts();
+        if self.parts > MAX_PARTS {
+            return Err(Bad::TooMany);
+        }
+        let mut size = entry.size();
+        let name = self.btf.name(entry.raw.name_off);
+        let shape = match entry.kind() {
+            libbpf_sys::BTF_KIND_INT => {
+                // SAFETY: a number follows an integer.
+                let encoding = unsafe { entry.following::<u32>(1)[0] };
+                // A bitfield as compilers made it before 2019.
+                if (encoding & 0x00ff_ffff) as usize != 8 * size {
+                    return Err(Bad::NoValues {
+                        id,
+                        kind: entry.kind(),
+                    });
+                }
+                integer(&name, size, encoding >> 24)
+            }
+            libbpf_sys::BTF_KIND_PTR => {
+                size = POINTER;
+                Shape::Pointer
+            }
+            libbpf_sys::BTF_KIND_ARRAY => {
+                // SAFETY: one follows an array.
+                let array = unsafe { &entry.following::<libbpf_sys::btf_array>(1)[0] };
+                let element = self.resolve(array.type_, depth + 1)?;
+                let len = array.nelems as usize;
+                size = element.size.checked_mul(len).ok_or(Bad::TooLarge { id })?;
+                Shape::Array {
+                    element: Box::new(element),
+                    len,
+                }
+            }
+            libbpf_sys::BTF_KIND_STRUCT => Shape::Struct {
+                members: self.members(id, entry, depth)?,
+            },
+            libbpf_sys::BTF_KIND_UNION => Shape::Union {
+                members: self.members(id, entry, depth)?,
+            },
+            libbpf_sys::BTF_KIND_DATASEC => Shape::Struct {
+                members: self.variables(id, entry, depth)?,
+            },
+            libbpf_sys::BTF_KIND_ENUM | libbpf_sys::BTF_KIND_ENUM64 => Shape::Enum {
+                signed: entry.flag(),
+                names: self.enumerators(entry),
+            },
+            libbpf_sys::BTF_KIND_FLOAT => Shape::Float,
+            kind => return Err(Bad::NoValues { id, kind }),
+        };
+        Ok(Type { name, size, shape })
+    }
+
+    /// The type that is meant, behind typedefs and qualifiers, and its ID.
+    fn skip(&self, mut id: u32) -> Result<(u32, Entry<'btf>), Bad> {
+        for _ in 0..=MAX_DEPTH {
+            let entry = self.btf.entry(id)?;
+            match entry.kind() {
+                libbpf_sys::BTF_KIND_TYPEDEF
+                | libbpf_sys::BTF_KIND_VOLATILE
+                | libbpf_sys::BTF_KIND_CONST
+                | libbpf_sys::BTF_KIND_RESTRICT
+                | libbpf_sys::BTF_KIND_TYPE_TAG
+                | libbpf_sys::BTF_KIND_VAR => id = entry.size_or_type(),
+                _ => return Ok((id, entry)),
+            }
+        }
+        Err(Bad::TooDeep)
+    }
+
+    /// The members of a struct or union.
+    fn members(&mut self, id: u32, entry: Entry<'_>, depth: u32) -> Result<Vec<Member>, Bad> {
+        // SAFETY: these follow a struct or union.
+        let members = unsafe { entry.following::<libbpf_sys::btf_member>(entry.parts()) };
+        let mut found = Vec::with_capacity(members.len());
+        for member in members {
+            let (bit_offset, bits) = if entry.flag() {
+                (member.offset & 0x00ff_ffff, member.offset >> 24)
+            } else {
+                (member.offset, 0)
+            };
+            let member = Member {
+                name: self.btf.name(member.name_off),
+                bit_offset: bit_offset as usize,
+                bits: (bits != 0).then_some(bits),
+                ty: self.resolve(member.type_, depth + 1)?,
+            };
+            let amid_a_byte = member.bits.is_none() && !member.bit_offset.is_multiple_of(8);
+            if amid_a_byte
+                || member.bit_size() > 8 * member.ty.size
+                || member.bit_offset + member.bit_size() > 8 * entry.size()
+            {
+                return Err(Bad::Beyond { id });
+            }
+            found.push(member);
+        }
+        Ok(found)
+    }
+
+    /// The variables of a section, as the members of a struct.
+    fn variables(&mut self, id: u32, entry: Entry<'_>, depth: u32) -> Result<Vec<Member>, Bad> {
+        // SAFETY: these follow a section.
+        let variables = unsafe { entry.following::<libbpf_sys::btf_var_secinfo>(entry.parts()) };
+        let mut found = Vec::with_capacity(variables.len());
+        for variable in variables {
+            let name = self.btf.entry(variable.type_)?.raw.name_off;
+            let member = Member {
+                name: self.btf.name(name),
+                bit_offset: 8 * variable.offset as usize,
+                bits: None,
+                ty: self.resolve(variable.type_, depth + 1)?,
+            };
+            if member.bit_offset + member.bit_size() > 8 * entry.size() {
+                return Err(Bad::Beyond { id });
+            }
+            found.push(member);
+        }
+        Ok(found)
+    }
+
+    fn enumerators(&self, entry: Entry<'_>) -> Vec<Enumerator> {
+        let enumerator = |name, value| Enumerator {
+            name: self.btf.name(name),
+            value,
+        };
+        let count = entry.parts();
+        if entry.kind() == libbpf_sys::BTF_KIND_ENUM {
+            // SAFETY: these follow an enum.
+            let names = unsafe { entry.following::<libbpf_sys::btf_enum>(count) };
+            let value = |value: i32| match entry.flag() {
+                true => i128::from(value),
+                false => i128::from(value.cast_unsigned()),
+            };
+            let names = names.iter();
+            names
+                .map(|name| enumerator(name.name_off, value(name.val)))
+                .collect()
+        } else {
+            // SAFETY: these follow an enum of 64 bits.
+            let names = unsafe { entry.following::<libbpf_sys::btf_enum64>(count) };
+            let value = |low: u32, high: u32| {
+                let value = u64::from(high) << 32 | u64::from(low);
+                match entry.flag() {
+                    true => i128::from(value.cast_signed()),
+                    false => i128::from(value),
+                }
+            };
+            let names = names.iter();
+            names
+                .map(|name| enumerator(name.name_off, value(name.val_lo32, name.val_hi32)))
+                .collect()
+        }
+    }
+}
+
+/// Bytes of a pointer in a map, on any machine.
+const POINTER: usize = 8;
+
+fn integer(name: &str, size: usize, encoding: u32) -> Shape {
+    let is = |flag| encoding & flag != 0;
+    let signed = is(libbpf_sys::BTF_INT_SIGNED);
+    if is(libbpf_sys::BTF_INT_BOOL) {
+        Shape::Bool
+    } else if size == 1 && (name == "char" || is(libbpf_sys::BTF_INT_CHAR)) {
+        // Compilers tell characters from small integers by the name alone.
+        Shape::Char { signed }
+    } else {
+        Shape::Integer { signed }
+    }
+}
