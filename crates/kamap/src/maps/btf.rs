@@ -1,11 +1,15 @@
 //! The types of a map's keys and values, as its BTF tells them.
 //!
 //! [`Types::of`] finds them. A [`Type`] is a whole description, without typedefs and
-//! qualifiers, that refers to nothing in the kernel any more.
+//! qualifiers, that refers to nothing in the kernel any more. By it bytes become a
+//! [`Value`] ([`Type::read`]), which can be shown, and literals bytes ([`Type::parse`]).
 
+mod bits;
+mod literal;
 #[cfg(test)]
 mod tests;
 mod types;
+mod value;
 
 use std::ffi::CStr;
 use std::fmt;
@@ -14,6 +18,7 @@ use std::os::fd::AsFd;
 use std::ptr::NonNull;
 
 pub use types::{Enumerator, Member, Shape, Type};
+pub use value::{Fields, List, Value};
 
 use super::{Error, Result, sys};
 
@@ -320,8 +325,13 @@ impl<'btf> Walk<'btf> {
                 bits: (bits != 0).then_some(bits),
                 ty: self.resolve(member.type_, depth + 1)?,
             };
-            let amid_a_byte = member.bits.is_none() && !member.bit_offset.is_multiple_of(8);
-            if amid_a_byte
+            let is_number = matches!(
+                member.ty.shape,
+                Shape::Integer { .. } | Shape::Char { .. } | Shape::Bool | Shape::Enum { .. }
+            );
+            let amid_a_byte = !member.bit_offset.is_multiple_of(8);
+            if (member.bits.is_none() && amid_a_byte)
+                || (member.bits.is_some() && !is_number)
                 || member.bit_size() > 8 * member.ty.size
                 || member.bit_offset + member.bit_size() > 8 * entry.size()
             {

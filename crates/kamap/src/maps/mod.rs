@@ -17,6 +17,7 @@
 //!
 //! Needs `CAP_BPF` (or root) to create maps, and Linux 5.6 to iterate.
 
+mod any;
 mod array;
 mod batch;
 pub mod btf;
@@ -27,6 +28,10 @@ mod map;
 mod ring;
 mod sys;
 
+pub use any::{
+    AnyMap, EntryTypes, MapInfo, MapType, NewMap, Refers, TypeSource, flags, open_program_id,
+    open_program_pinned,
+};
 pub use array::{Array, PerCpuArray};
 pub use batch::Iter;
 pub use data::MapData;
