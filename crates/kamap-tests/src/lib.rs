@@ -3,6 +3,7 @@
 //!
 //! All of them panic at the caller's place.
 
+mod bpf_folder;
 mod cpu;
 mod held;
 mod loaded;
@@ -13,6 +14,7 @@ mod terminal;
 
 use std::time::{Duration, Instant};
 
+pub use bpf_folder::BpfFolder;
 pub use cpu::{run_first, run_on};
 pub use held::Held;
 pub use loaded::Loaded;

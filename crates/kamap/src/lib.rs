@@ -38,9 +38,11 @@
 //!
 //! # Features
 //!
-//! `tracker` (default): everything but [`maps`]. With `default-features =
-//! false` only [`maps`] is built, without clang and without BPF programs.
+//! `tracker` (default): everything but [`maps`] and [`Probe`]. With
+//! `default-features = false` only these are built, without clang and without BPF
+//! programs.
 
+mod capabilities;
 #[cfg(feature = "tracker")]
 mod clock;
 #[cfg(feature = "tracker")]
@@ -52,6 +54,7 @@ mod libbpf_log;
 #[cfg(feature = "tracker")]
 mod losses;
 pub mod maps;
+mod probe;
 #[cfg(feature = "tracker")]
 mod requirements;
 #[cfg(feature = "tracker")]
@@ -73,6 +76,7 @@ pub use error::{Error, Result};
 pub use events::{End, Event, EventKind, Events, Filter, Item, Kinds};
 #[cfg(feature = "tracker")]
 pub use losses::{Losses, Seen};
+pub use probe::{Helper, Probe, ProgramType, Support};
 #[cfg(feature = "tracker")]
 pub use table::{Origin, Process, Snapshot, Table};
 #[cfg(feature = "tracker")]

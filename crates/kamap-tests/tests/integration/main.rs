@@ -1,11 +1,15 @@
 //! The integration suite. It needs root; see `ci/as-root`.
 
+mod any_map;
 mod cases;
 mod command;
 mod command_events;
+mod command_map;
+mod command_probe;
 mod errors;
 mod fixtures;
 mod hostile;
 mod maps;
 mod programs;
+mod typed;
 mod verify;

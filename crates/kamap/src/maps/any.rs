@@ -470,9 +470,13 @@ impl AnyMap {
     ///
     /// # Errors
     ///
-    /// As for [`get`](Self::get).
+    /// [`Error::Unsupported`] where values have a lock, a timer or the like;
+    /// [`Error::Kernel`], with `EBUSY` while it is mapped to be written.
     pub fn freeze(&self) -> Result<()> {
-        raw::freeze(self.as_fd()).map_err(|err| self.error("freeze", err))
+        raw::freeze(self.as_fd()).map_err(|err| match err.raw_os_error() {
+            Some(ENOTSUPP) => self.unsupported("freeze values with a lock, a timer or the like"),
+            _ => self.error("freeze", err),
+        })
     }
 
     /// Compares lengths, and refuses what has none.
@@ -522,7 +526,8 @@ impl AnyMap {
 
     fn error(&self, operation: &'static str, source: io::Error) -> Error {
         match source.raw_os_error() {
-            Some(libc::EOPNOTSUPP | ENOTSUPP) => self.unsupported(operation),
+            // Of sockets there is nothing to be read where 4 bytes are too few for it.
+            Some(libc::EOPNOTSUPP | ENOTSUPP | libc::ENOSPC) => self.unsupported(operation),
             Some(libc::EPERM) => Error::Denied {
                 map: self.info.name.clone(),
                 operation,

@@ -1,0 +1,272 @@
+//! Maps opened without knowing their types.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use kamap::maps::{AnyMap, Error, MapType, NewMap, Put};
+use kamap_tests::BpfFolder;
+use libbpf_rs::libbpf_sys as sys;
+use rstest::rstest;
+
+use crate::fixtures;
+
+#[track_caller]
+fn make(kind: &str, key_size: u32, value_size: u32, max_entries: u32) -> AnyMap {
+    let flags = if kind == "lpm_trie" {
+        sys::BPF_F_NO_PREALLOC
+    } else {
+        0
+    };
+    AnyMap::create(&NewMap {
+        kind: MapType::from_name(kind).expect("there is such a type"),
+        name: "any",
+        key_size,
+        value_size,
+        max_entries,
+        flags,
+        extra: 0,
+        inner: None,
+    })
+    .expect("it can be made")
+}
+
+/// All entries, each of which must come once.
+#[track_caller]
+fn entries(map: &AnyMap) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut entries = BTreeMap::new();
+    let end = map.walk(|key, value| -> ControlFlow<()> {
+        let twice = entries.insert(key.to_vec(), value.to_vec());
+        assert_eq!(twice, None, "{key:?} came twice");
+        ControlFlow::Continue(())
+    });
+    assert_eq!(end.expect("it can be walked"), ControlFlow::Continue(()));
+    entries
+}
+
+#[test]
+fn wrong_lengths_are_refused() {
+    for (kind, value_len) in [("hash", 6), ("percpu_hash", 8 * cpus())] {
+        let map = make(kind, 4, 6, 8);
+        assert_eq!(map.value_len(), value_len);
+        let [key, value] = [vec![0; 4], vec![0; value_len]];
+        assert!(map.insert(&key, &value, Put::Any, false).expect("it fits"));
+        for len in [0, 3, 5] {
+            for answer in [
+                map.get(&vec![0; len], false).map(drop),
+                map.take(&vec![0; len], false).map(drop),
+                map.remove(&vec![0; len]).map(drop),
+                map.next_key(Some(&vec![0; len])).map(drop),
+                map.insert(&vec![0; len], &value, Put::Any, false).map(drop),
+            ] {
+                let error = answer.expect_err("the key is too short or too long");
+                let told = format!("a key of map `any` has 4 bytes, not {len}");
+                assert_eq!(error.to_string(), told);
+            }
+        }
+        for len in [0, value_len - 1, value_len + 1, 6 * (cpus() + 1)] {
+            let error = map.insert(&key, &vec![0; len], Put::Any, false);
+            let error = error.expect_err("the value is too short or too long");
+            assert!(
+                matches!(error, Error::WrongLength { part: "value", .. }),
+                "{error}"
+            );
+        }
+        assert_eq!(entries(&map).len(), 1);
+    }
+}
+
+#[track_caller]
+fn cpus() -> usize {
+    libbpf_rs::num_possible_cpus().expect("it can be counted")
+}
+
+#[rstest]
+#[case::hash("hash", 3, 4)]
+#[case::lru_hash("lru_hash", 8, 4)]
+#[case::percpu_hash("percpu_hash", 4, 3)]
+#[case::lru_percpu_hash("lru_percpu_hash", 4, 8)]
+#[case::lpm_trie("lpm_trie", 8, 4)]
+fn a_walk_shows_what_stays_once_while_others_come_and_go(
+    #[case] kind: &str,
+    #[case] key_size: u32,
+    #[case] value_size: u32,
+) {
+    const STABLE: u32 = 100;
+    // An LRU map would throw out what stays, were it nearly full.
+    let map = make(kind, key_size, value_size, 4_096);
+    let value = vec![7; map.value_len()];
+    let key = |number: u32| {
+        let mut key = if kind == "lpm_trie" {
+            // A prefix of 24 bits, some of which begin with another one of 16.
+            let prefix: u32 = if number.is_multiple_of(3) { 16 } else { 24 };
+            let [a, b, c, _] = (number << 8).to_be_bytes();
+            [
+                prefix.to_ne_bytes().as_slice(),
+                &[a, b, if prefix == 16 { 0 } else { c }, 0],
+            ]
+            .concat()
+        } else {
+            number.to_le_bytes().to_vec()
+        };
+        key.resize(key_size as usize, 0);
+        key
+    };
+    let stable: Vec<_> = (0..STABLE).map(|number| key(number * 65)).collect();
+    for key in &stable {
+        map.insert(key, &value, Put::Any, false)
+            .expect("there is room");
+    }
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0;
+            while !done.load(Ordering::Relaxed) {
+                number = (number + 1) % 3_000;
+                let key = key(100_000 + number);
+                map.insert(&key, &value, Put::Any, false)
+                    .expect("there is room");
+                map.remove(&key).expect("it can be removed");
+            }
+        });
+        for _ in 0..100 {
+            let found = entries(&map);
+            for key in &stable {
+                assert!(found.contains_key(key), "{key:?} is missing");
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_walk_reads_batches_that_are_smaller_than_the_map() {
+    // Of these values a batch has 16; a bucket can have more.
+    let map = make("hash", 4, 4_000, 600);
+    for number in 0..600_u32 {
+        let value = vec![number as u8; 4_000];
+        map.insert(&number.to_ne_bytes(), &value, Put::IfAbsent, false)
+            .expect("there is room");
+    }
+    let found = entries(&map);
+    assert_eq!(found.len(), 600);
+    for (key, value) in &found {
+        assert_eq!((value[0], value[3_999]), (key[0], key[0]));
+    }
+    let mut count = 0;
+    let broken = map.walk(|_, _| {
+        count += 1;
+        if count == 20 {
+            ControlFlow::Break("enough")
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    assert_eq!(
+        broken.expect("it can be read"),
+        ControlFlow::Break("enough")
+    );
+    assert_eq!(count, 20);
+}
+
+#[test]
+fn what_is_no_map_is_refused_whatever_it_is() {
+    let tracker = fixtures::tracker();
+    let folder = BpfFolder::new();
+    let program = folder.join("program");
+    let ids = kamap_tests::Loaded::by(std::process::id()).programs;
+    let id = *ids.first().expect("there is one");
+    let fd = kamap::maps::open_program_id(id).expect("it is there");
+    let path = std::ffi::CString::new(program.as_os_str().as_encoded_bytes()).expect("no zero");
+    // SAFETY: a C string.
+    let pinned = unsafe { sys::bpf_obj_pin(fd.as_raw_fd(), path.as_ptr()) };
+    assert_eq!(pinned, 0);
+    let error = AnyMap::open_pinned(&program).expect_err("it is a program");
+    assert!(matches!(error, Error::NotAMap { .. }), "{error}");
+    let error = AnyMap::unpin(&program).expect_err("it is a program");
+    assert!(matches!(error, Error::NotAMap { .. }), "{error}");
+    assert!(program.exists());
+    let error = AnyMap::from_fd(fd).expect_err("it is a program");
+    assert!(matches!(error, Error::NotAMap { .. }), "{error}");
+    let file = std::fs::File::open("/dev/null").expect("it is there");
+    let error = AnyMap::from_fd(file.into()).expect_err("it is a file");
+    assert!(matches!(error, Error::NotAMap { .. }), "{error}");
+    drop(tracker);
+}
+
+#[test]
+fn each_kind_that_can_be_made_can_be_opened() {
+    let hash = make("hash", 4, 4, 1);
+    let mut opened = 0;
+    for kind in MapType::all() {
+        let name = kind.name().expect("it has one");
+        let (key_size, value_size, max_entries) = match name {
+            "ringbuf" | "user_ringbuf" => (0, 0, 4_096),
+            "arena" => (0, 0, 1),
+            "queue" | "stack" | "bloom_filter" => (0, 4, 1),
+            "lpm_trie" | "stack_trace" => (8, 8, 1),
+            "cgroup_storage" | "percpu_cgroup_storage" => (8, 8, 0),
+            "insn_array" => (4, 16, 1),
+            _ => (4, 4, 1),
+        };
+        let made = AnyMap::create(&NewMap {
+            kind,
+            name: "any",
+            key_size: if name == "stack_trace" { 4 } else { key_size },
+            value_size,
+            max_entries,
+            flags: match name {
+                "lpm_trie" => sys::BPF_F_NO_PREALLOC,
+                "arena" => sys::BPF_F_MMAPABLE,
+                _ => 0,
+            },
+            extra: 0,
+            inner: name.ends_with("_of_maps").then_some(&hash),
+        });
+        let map = match made {
+            Ok(map) => map,
+            // Some need BTF, some a newer kernel.
+            Err(Error::Refused { .. }) => continue,
+            Err(err) => panic!("{name}: {err}"),
+        };
+        assert_eq!(map.info().kind, kind);
+        let types = map.types().expect("they are known");
+        assert_eq!(
+            (types.key.size, types.value.size),
+            (map.key_len(), map.value_len())
+        );
+        // An empty map of each kind ends at once, or cannot be walked.
+        match map.walk(|_, _| -> ControlFlow<()> { ControlFlow::Continue(()) }) {
+            Ok(end) => assert_eq!(end, ControlFlow::Continue(())),
+            Err(Error::Unsupported { .. }) => {}
+            Err(err) => panic!("{name}: {err}"),
+        }
+        opened += 1;
+    }
+    assert!(opened >= 24, "{opened}");
+}
+
+#[test]
+fn the_table_of_a_tracker_is_read_by_its_btf() {
+    let tracker = fixtures::tracker();
+    let rows = kamap_tests::Loaded::by(std::process::id()).maps;
+    let map = rows.iter().find_map(|id| {
+        let map = AnyMap::open_id(*id).ok()?;
+        (map.info().name == "processes").then_some(map)
+    });
+    let map = map.expect("it is there");
+    let types = map.types().expect("they can be read");
+    let pid = std::process::id();
+    let key = types.parse_key(&pid.to_string()).expect("it is a PID");
+    let value = map
+        .get(&key, false)
+        .expect("it can be read")
+        .expect("this test is alive");
+    let shown = types.value.read(&value).to_string();
+    let parsed = types.parse_value(&shown).expect("it can be read again");
+    assert_eq!(types.value.read(&parsed).to_string(), shown);
+    assert!(shown.contains(&format!("pid: {pid}")), "{shown}");
+    drop(tracker);
+}
