@@ -101,10 +101,9 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
 fn update(args: &UpdateArgs) -> anyhow::Result<()> {
     let map = args.map.open()?;
     let types = types(&map, false)?;
-    let (key, value) = match args.entry.as_slice() {
-        [key, value] => (Some(key.as_str()), value),
-        [value] => (None, value),
-        _ => unreachable!("clap allows one or two"),
+    let (key, value) = match &args.value {
+        Some(value) => (Some(args.key.as_str()), value),
+        None => (None, &args.key),
     };
     let put = args.put();
     if map.key_len() == 0 && put != Put::Any {

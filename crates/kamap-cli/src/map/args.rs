@@ -28,11 +28,11 @@ Literals:
                      structs, in any order. Of a union one member is enough
   {cpu0: 1, cpu1: 2}
                      values of a per-CPU map; any other literal is written for every CPU
-  hex: 01 02 ff      bytes, for anything. Where there is no BTF also a number, if there are 1, 2, 4, \
-8 or 16 bytes
+  hex: 01 02 ff      bytes, for anything
 
-  What a map of maps or a program array refers to is shown as ID, and given as a map (see above), or \
-as ID or path of a program; for a cgroup array as the folder of a cgroup.
+  Without BTF, what has 1, 2, 4, 8 or 16 bytes can be given as a number too. What a map of maps or a \
+program array refers to is shown as ID, and given as a map (see above), or as ID or path of a \
+program; for a cgroup array as the folder of a cgroup.
 
 JSON:
   One object per line, with \"v\":1 and \"type\": \"map\", \"key\" or \"entry\". Keys and values are \
@@ -41,8 +41,8 @@ are {\"hex\":\"0102\"}.
 
 Exit status:
   0  fine
-  1  failure, also where there is no such key, or none for --if-present, or one for --if-absent; one \
-line on standard error says so
+  1  failure, or there is no such key, or there is one in spite of --if-absent; one line on \
+standard error says what is wrong
   2  wrong usage
 
 Examples:
@@ -259,9 +259,13 @@ pub(super) struct UpdateArgs {
     #[command(flatten)]
     pub(super) map: Target,
 
-    /// The key and its value; the value alone for a map without keys
-    #[arg(value_names = ["KEY", "VALUE"], num_args = 1..=2, required = true, allow_negative_numbers = true)]
-    pub(super) entry: Vec<String>,
+    /// The key; for a map without keys the value
+    #[arg(allow_negative_numbers = true)]
+    pub(super) key: String,
+
+    /// The value
+    #[arg(allow_negative_numbers = true)]
+    pub(super) value: Option<String>,
 
     /// Only if the key is not there
     #[arg(long, conflicts_with = "if_present")]

@@ -49,7 +49,7 @@ fn refused(arguments: &[&str]) -> String {
 /// Runs `bpftool map`, which must succeed. The words of its arguments are split.
 #[track_caller]
 fn bpftool(arguments: &str) -> Value {
-    let mut command = Command::new("bpftool");
+    let mut command = Command::new(kamap_tests::bpftool());
     let (code, stdout, stderr) = run(command.args(["-j", "map"]).args(arguments.split(' ')));
     assert_eq!(code, 0, "{arguments}: {stdout}{stderr}");
     serde_json::from_str(&stdout).unwrap_or(Value::Null)
