@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use kamap::maps::{AnyMap, NewMap};
+use kamap::maps::{AnyMap, MapType, NewMap};
+use kamap::{Probe, Support};
 use kamap_tests::BpfFolder;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -133,13 +134,18 @@ struct Made {
 impl Made {
     #[track_caller]
     fn by_kamap(&self, path: &Path, inner: Option<&str>) {
+        assert_eq!(kamap(&words(&self.arguments(path, inner))), "");
+    }
+
+    /// What `kamap map` makes it with.
+    fn arguments(&self, path: &Path, inner: Option<&str>) -> Vec<String> {
         let path = path.to_str().expect("it is UTF-8");
         let [key, value, entries, flags] =
             [self.key, self.value, self.entries, self.flags].map(|number| number.to_string());
         let mut arguments = vec!["create", path, "--type", self.kind, "--key", &key];
         arguments.extend(["--value", &value, "--entries", &entries, "--flags", &flags]);
         arguments.extend(inner.map(|inner| ["--inner", inner]).into_iter().flatten());
-        assert_eq!(kamap(&arguments), "");
+        arguments.into_iter().map(str::to_owned).collect()
     }
 
     #[track_caller]
@@ -162,6 +168,10 @@ impl Made {
              flags {flags}{inner}"
         ));
     }
+}
+
+fn words(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
 }
 
 /// What both say of the map that is pinned there.
@@ -300,6 +310,16 @@ fn what_one_makes_the_other_knows(
     };
     let folder = BpfFolder::new();
     let [ours, theirs] = ["ours", "theirs"].map(|name| folder.join(name));
+    let known = MapType::from_name(kind).expect("there is such a type");
+    if Probe::new().map_type(known) == Support::Absent {
+        // Built without, or too old.
+        let error = refused(&words(&made.arguments(&ours, None)));
+        assert!(
+            error.starts_with("the kernel refused map `ours`"),
+            "{error}"
+        );
+        return;
+    }
     made.by_kamap(&ours, None);
     made.by_bpftool(&theirs, None);
     for path in [&ours, &theirs] {
@@ -637,7 +657,7 @@ fn a_map_is_found_by_id_name_and_path_unless_several_have_the_name() {
     let folder = BpfFolder::new();
     let name = format!("found{}", std::process::id());
     let make = || {
-        let kind = kamap::maps::MapType::from_name("array").expect("there is such a type");
+        let kind = MapType::from_name("array").expect("there is such a type");
         AnyMap::create(&NewMap {
             kind,
             name: &name,
