@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -11,7 +10,7 @@ use kamap_tests::BpfFolder;
 use libbpf_rs::libbpf_sys as sys;
 use rstest::rstest;
 
-use crate::fixtures;
+use crate::{fixtures, typed};
 
 #[track_caller]
 fn make(kind: &str, key_size: u32, value_size: u32, max_entries: u32) -> AnyMap {
@@ -142,18 +141,19 @@ fn a_walk_shows_what_stays_once_while_others_come_and_go(
 }
 
 #[test]
-fn a_walk_reads_batches_that_are_smaller_than_the_map() {
-    // Of these values a batch has 16; a bucket can have more.
-    let map = make("hash", 4, 4_000, 600);
-    for number in 0..600_u32 {
-        let value = vec![number as u8; 4_000];
+fn a_walk_needs_room_for_a_bucket_only() {
+    // A batch has one of these values; of 60 keys some share one of the 64 buckets.
+    const LEN: usize = 40_000;
+    let map = make("hash", 4, LEN as u32, 60);
+    for number in 0..60_u32 {
+        let value = vec![number as u8; LEN];
         map.insert(&number.to_ne_bytes(), &value, Put::IfAbsent, false)
             .expect("there is room");
     }
     let found = entries(&map);
-    assert_eq!(found.len(), 600);
+    assert_eq!(found.len(), 60);
     for (key, value) in &found {
-        assert_eq!((value[0], value[3_999]), (key[0], key[0]));
+        assert_eq!((value[0], value[LEN - 1]), (key[0], key[0]));
     }
     let mut count = 0;
     let broken = map.walk(|_, _| {
@@ -173,27 +173,21 @@ fn a_walk_reads_batches_that_are_smaller_than_the_map() {
 
 #[test]
 fn what_is_no_map_is_refused_whatever_it_is() {
-    let tracker = fixtures::tracker();
     let folder = BpfFolder::new();
-    let program = folder.join("program");
-    let ids = kamap_tests::Loaded::by(std::process::id()).programs;
-    let id = *ids.first().expect("there is one");
-    let fd = kamap::maps::open_program_id(id).expect("it is there");
-    let path = std::ffi::CString::new(program.as_os_str().as_encoded_bytes()).expect("no zero");
-    // SAFETY: a C string.
-    let pinned = unsafe { sys::bpf_obj_pin(fd.as_raw_fd(), path.as_ptr()) };
-    assert_eq!(pinned, 0);
-    let error = AnyMap::open_pinned(&program).expect_err("it is a program");
+    let program = typed::program();
+    let path = folder.join("program");
+    program.pin(&path);
+    let fd = kamap::maps::open_program_id(program.id).expect("it is there");
+    let error = AnyMap::open_pinned(&path).expect_err("it is a program");
     assert!(matches!(error, Error::NotAMap { .. }), "{error}");
-    let error = AnyMap::unpin(&program).expect_err("it is a program");
+    let error = AnyMap::unpin(&path).expect_err("it is a program");
     assert!(matches!(error, Error::NotAMap { .. }), "{error}");
-    assert!(program.exists());
+    assert!(path.exists());
     let error = AnyMap::from_fd(fd).expect_err("it is a program");
     assert!(matches!(error, Error::NotAMap { .. }), "{error}");
     let file = std::fs::File::open("/dev/null").expect("it is there");
     let error = AnyMap::from_fd(file.into()).expect_err("it is a file");
     assert!(matches!(error, Error::NotAMap { .. }), "{error}");
-    drop(tracker);
 }
 
 #[test]
@@ -269,4 +263,45 @@ fn the_table_of_a_tracker_is_read_by_its_btf() {
     assert_eq!(types.value.read(&parsed).to_string(), shown);
     assert!(shown.contains(&format!("pid: {pid}")), "{shown}");
     drop(tracker);
+}
+
+#[test]
+fn a_handle_for_reading_or_writing_alone_says_so() {
+    let [read, written] = [sys::BPF_F_RDONLY, sys::BPF_F_WRONLY].map(|flags| {
+        AnyMap::create(&NewMap {
+            kind: MapType::from_name("array").expect("there is such a type"),
+            name: "handle",
+            key_size: 4,
+            value_size: 1,
+            max_entries: 1,
+            flags,
+            extra: 0,
+            inner: None,
+        })
+        .expect("it can be made")
+    });
+    let key = 0_u32.to_ne_bytes();
+    assert_eq!(
+        read.get(&key, false).expect("it may be read"),
+        Some(vec![0])
+    );
+    assert!(
+        written
+            .insert(&key, &[1], Put::Any, false)
+            .expect("it may be written")
+    );
+    let walked = written.walk(|_, _| -> ControlFlow<()> { panic!("nothing may be read") });
+    for (answer, operation) in [
+        (read.insert(&key, &[1], Put::Any, false).map(drop), "insert"),
+        (written.get(&key, false).map(drop), "look up"),
+        (walked.map(drop), "read values"),
+    ] {
+        let error = answer.expect_err("it is not allowed");
+        let told = format!("not allowed to {operation} in map `handle`: ");
+        assert!(error.to_string().starts_with(&told), "{error}");
+        assert!(
+            matches!(error, Error::Denied { frozen: false, .. }),
+            "{error}"
+        );
+    }
 }

@@ -497,6 +497,9 @@ fn values_are_given_and_shown_as_their_btf_says() {
             "nice": 19,
         }})
     );
+    kamap(&["update", path, "2", r#"{name: "\xff", ..}"#]);
+    let line: Value = serde_json::from_str(&kamap(&["take", path, "2", "--json"])).expect("JSON");
+    assert_eq!(line["value"]["name"], json!({"hex": "ff"}));
     let next = kamap(&["next", path, "--json"]);
     assert_eq!(next, "{\"v\":1,\"type\":\"key\",\"key\":1}\n");
     let hex = kamap(&["lookup", path, "1", "--hex"]);
@@ -719,4 +722,54 @@ fn a_map_is_found_by_id_name_and_path_unless_several_have_the_name() {
     );
     let gone = refused(&["show", "name:no such map"]);
     assert_eq!(gone, "there is no map named `no such map`");
+}
+
+#[test]
+fn programs_and_cgroups_are_put_in_by_what_users_have_of_them() {
+    let folder = BpfFolder::new();
+    let [programs, cgroups] = ["prog_array", "cgroup_array"].map(|kind| {
+        let path = folder.join(kind);
+        let made = Made {
+            kind,
+            key: 4,
+            value: 4,
+            entries: 2,
+            flags: 0,
+        };
+        made.by_kamap(&path, None);
+        path.to_str().expect("it is UTF-8").to_owned()
+    });
+    let program = typed::program();
+    let id = program.id.to_string();
+    let pin = folder.join("program");
+    program.pin(&pin);
+    kamap(&["update", &programs, "0", &id]);
+    kamap(&["update", &programs, "1", pin.to_str().expect("it is UTF-8")]);
+    assert_eq!(
+        kamap(&["dump", &programs]),
+        format!("0 => {id}\n1 => {id}\n")
+    );
+    kamap(&["delete", &programs, "0"]);
+    assert_eq!(kamap(&["dump", &programs]), format!("1 => {id}\n"));
+    let error = refused(&["update", &programs, "0", "name"]);
+    assert_eq!(
+        error,
+        "value: expected the ID or path of a program, found `name`"
+    );
+
+    let error = refused(&["update", &cgroups, "0", "/no/such/folder"]);
+    assert!(
+        error.starts_with("value: no folder of a cgroup: `/no/such/folder`"),
+        "{error}"
+    );
+    let error = refused(&["update", &cgroups, "0", "/proc"]);
+    assert!(
+        error.starts_with("failed to insert a file in map `cgroup_array`"),
+        "{error}"
+    );
+    let error = refused(&["dump", &cgroups]);
+    assert_eq!(
+        error,
+        "map `cgroup_array` is of kind cgroup_array, which cannot read values"
+    );
 }

@@ -1,7 +1,8 @@
-//! Maps with BTF, made without the library.
+//! Maps with BTF and programs, made without the library.
 
 use std::ffi::CString;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
 
 use kamap::maps::AnyMap;
 use libbpf_rs::libbpf_sys as sys;
@@ -145,5 +146,49 @@ impl Drop for Btf {
     fn drop(&mut self) {
         // SAFETY: see `new`; it is not used any more.
         unsafe { sys::btf__free(self.0) };
+    }
+}
+
+/// A program that does nothing.
+pub(crate) struct Program {
+    fd: OwnedFd,
+    pub(crate) id: u32,
+}
+
+#[track_caller]
+pub(crate) fn program() -> Program {
+    let instruction = |code| sys::bpf_insn {
+        code,
+        ..Default::default()
+    };
+    // r0 = 0; exit
+    let instructions = [instruction(0xb7), instruction(0x95)];
+    let mut info = sys::bpf_prog_info::default();
+    let mut len = size_of_val(&info) as u32;
+    // SAFETY: C strings, two instructions, and information of its size.
+    let fd = unsafe {
+        let fd = sys::bpf_prog_load(
+            sys::BPF_PROG_TYPE_SOCKET_FILTER,
+            c"nothing".as_ptr(),
+            c"GPL".as_ptr(),
+            instructions.as_ptr(),
+            2,
+            std::ptr::null_mut(),
+        );
+        assert!(fd >= 0, "it can be loaded: {fd}");
+        let told = sys::bpf_prog_get_info_by_fd(fd, &mut info, &mut len);
+        assert_eq!(told, 0, "the kernel tells its ID");
+        OwnedFd::from_raw_fd(fd)
+    };
+    Program { fd, id: info.id }
+}
+
+impl Program {
+    #[track_caller]
+    pub(crate) fn pin(&self, path: &Path) {
+        let path = CString::new(path.as_os_str().as_encoded_bytes()).expect("it has no zero");
+        // SAFETY: a C string.
+        let pinned = unsafe { sys::bpf_obj_pin(self.fd.as_raw_fd(), path.as_ptr()) };
+        assert_eq!(pinned, 0, "it can be pinned");
     }
 }
