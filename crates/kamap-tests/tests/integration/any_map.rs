@@ -1,6 +1,6 @@
 //! Maps opened without knowing their types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -120,6 +120,8 @@ fn a_walk_shows_what_stays_once_while_others_come_and_go(
     }
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        // Ends the other thread, also where this one panics.
+        let _done = Set(&done);
         scope.spawn(|| {
             let mut number = 0;
             while !done.load(Ordering::Relaxed) {
@@ -136,8 +138,48 @@ fn a_walk_shows_what_stays_once_while_others_come_and_go(
                 assert!(found.contains_key(key), "{key:?} is missing");
             }
         }
-        done.store(true, Ordering::Relaxed);
     });
+}
+
+/// Dropped, it sets the flag.
+struct Set<'a>(&'a AtomicBool);
+
+impl Drop for Set<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[rstest]
+#[case::hash("hash", 4)]
+#[case::lpm_trie("lpm_trie", 8)]
+#[case::devmap_hash("devmap_hash", 4)]
+fn a_walk_goes_on_where_the_key_has_gone(#[case] kind: &str, #[case] key_size: u32) {
+    let map = make(kind, key_size, 4, 64);
+    // The loopback device, which is there on each machine.
+    let value = 1_u32.to_ne_bytes();
+    for number in 0..64_u32 {
+        let mut key = vec![];
+        if kind == "lpm_trie" {
+            key.extend(32_u32.to_ne_bytes());
+        }
+        key.extend(number.to_be_bytes());
+        assert!(
+            map.insert(&key, &value, Put::IfAbsent, false)
+                .expect("there is room")
+        );
+    }
+    let mut seen = BTreeSet::new();
+    let end = map.walk(|key, _| -> ControlFlow<()> {
+        assert!(seen.insert(key.to_vec()), "{key:?} came twice");
+        if seen.len() % 3 == 0 {
+            assert!(map.remove(key).expect("it can be removed"));
+        }
+        ControlFlow::Continue(())
+    });
+    assert_eq!(end.expect("it can be walked"), ControlFlow::Continue(()));
+    assert_eq!(seen.len(), 64);
+    assert_eq!(entries(&map).len(), 64 - 64 / 3);
 }
 
 #[test]
