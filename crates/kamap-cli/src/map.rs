@@ -11,8 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use kamap::maps::{
-    AnyMap, EntryTypes, MapInfo, NewMap, Put, Refers, TypeSource, open_program_id,
-    open_program_pinned,
+    AnyMap, EntryTypes, Info, NewMap, Put, Refers, TypeSource, open_program_id, open_program_pinned,
 };
 
 use crate::OutputError;
@@ -62,7 +61,7 @@ pub(crate) fn run(args: &MapArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn list(json: bool) -> anyhow::Result<()> {
-    let maps: Vec<MapInfo> = AnyMap::all()?
+    let maps: Vec<Info> = AnyMap::all()?
         .map(|map| map.map(|map| map.info().clone()))
         .collect::<Result<_, _>>()?;
     if !json {

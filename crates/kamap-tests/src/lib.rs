@@ -3,7 +3,7 @@
 //!
 //! All of them panic at the caller's place.
 
-mod bpf_folder;
+mod bpffs;
 mod cpu;
 mod held;
 mod loaded;
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-pub use bpf_folder::BpfFolder;
+pub use bpffs::BpfFs;
 pub use cpu::{run_first, run_on};
 pub use held::Held;
 pub use loaded::Loaded;

@@ -263,7 +263,7 @@ impl Events {
             None => wrong = Some(record.len()),
         });
         // After the last event there may be none to tell of what was lost since.
-        if let Some(globals) = self.globals.get(0)? {
+        if let Some(globals) = self.globals.get(&0)? {
             order.lose(globals.events_lost, &mut read);
         }
         match wrong {

@@ -1,5 +1,5 @@
 //! A live, **exact** table of a Linux machine's processes, kept inside the
-//! kernel, and typed access to BPF hash maps.
+//! kernel, and typed access to BPF maps.
 //!
 //! BPF programs on the scheduler's fork, exec and exit tracepoints write a BPF
 //! hash map keyed by PID; this library starts them and reads the map. A reader
@@ -41,6 +41,9 @@
 //! `tracker` (default): everything but [`maps`] and [`Probe`]. With
 //! `default-features = false` only these are built, without clang and without BPF
 //! programs.
+
+// What `#[derive(MapData)]` expands to names this crate.
+extern crate self as kamap;
 
 mod capabilities;
 #[cfg(feature = "tracker")]

@@ -13,7 +13,7 @@ use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Iter, Link};
 
 use crate::events::{Events, Filter, Kinds};
-use crate::maps::{Array, Kind, Map, MapData, PerCpuArray, RingBuf, page_size};
+use crate::maps::{Array, Map, MapData, PerCpuArray, RingBuf, page_size};
 use crate::signals::Blocked;
 use crate::skel::types::{bss, kamap_counters, kamap_task};
 use crate::skel::{KamapSkelBuilder, OpenKamapSkel};
@@ -151,14 +151,14 @@ fn start(builder: &Builder, max_entries: u32) -> Result<Tracker, Failure> {
     let skel = open.load().map_err(failed_to("load the BPF programs"))?;
 
     let (maps, progs) = (&skel.maps, &skel.progs);
-    let table = Table::new(share(maps.processes.as_fd())?);
-    let counters = share(maps.counters.as_fd())?;
-    let globals = share(maps.bss.as_fd())?;
+    let table = Table::new(Map::from_skeleton(&maps.processes)?);
+    let counters = Map::from_skeleton(&maps.counters)?;
+    let globals = Map::from_skeleton(&maps.bss)?;
     let events = if builder.events.wanted() == Kinds::default() {
         None
     } else {
         let ring = RingBuf::from_fd(duplicate(maps.events.as_fd())?).map_err(Error::from)?;
-        Some(Events::new(ring, share(maps.bss.as_fd())?))
+        Some(Events::new(ring, Map::from_skeleton(&maps.bss)?))
     };
     let mut links = Vec::new();
     let mut programs = Vec::new();
@@ -292,10 +292,6 @@ fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
     })
 }
 
-fn share<T: Kind>(map: BorrowedFd<'_>) -> Result<Map<T>> {
-    Ok(Map::from_fd(duplicate(map)?)?)
-}
-
 /// The running programs and what they write.
 ///
 /// Dropping it detaches the programs and frees the maps; so does the end of the
@@ -350,7 +346,7 @@ impl Tracker {
     ///
     /// [`Error::Map`], where the kernel does not tell.
     pub fn next_seq(&self) -> Result<u64> {
-        Ok(self.globals.get(0)?.map_or(0, |bss| bss.events_put))
+        Ok(self.globals.get(&0)?.map_or(0, |bss| bss.events_put))
     }
 
     /// Converts the times of this tracker to the time of day.
@@ -405,7 +401,7 @@ impl Tracker {
     ///
     /// [`Error::Map`] or [`Error::System`], where the kernel does not tell.
     pub fn losses(&self) -> Result<Losses> {
-        let globals = self.globals.get(0)?;
+        let globals = self.globals.get(&0)?;
         let refused = globals.map_or(0, |bss| bss.first_refused);
         let counters = self.counters()?;
         Ok(Losses {
@@ -442,7 +438,7 @@ impl Tracker {
     /// The sum over all CPUs.
     fn counters(&self) -> Result<kamap_counters> {
         let mut sum = kamap_counters::default();
-        for cpu in self.counters.get(0)?.unwrap_or_default() {
+        for cpu in self.counters.get(&0)?.iter().flat_map(|cpus| cpus.iter()) {
             sum.forks += cpu.forks;
             sum.execs += cpu.execs;
             sum.exits += cpu.exits;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use kamap::maps::btf::{Fields, List, Value};
-use kamap::maps::{EntryTypes, MapInfo, TypeSource, flags};
+use kamap::maps::{EntryTypes, Info, TypeSource, flags};
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 
@@ -119,7 +119,7 @@ fn members<S: Serializer>(fields: Fields<'_>, to: S) -> Result<S::Ok, S::Error> 
 }
 
 /// A line for each map.
-pub(super) fn table(maps: &[MapInfo]) -> String {
+pub(super) fn table(maps: &[Info]) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -136,7 +136,7 @@ pub(super) fn table(maps: &[MapInfo]) -> String {
             map.value_size.to_string(),
             map.max_entries.to_string(),
             or_unknown(map.memory),
-            if map.btf_id == 0 { "no" } else { "yes" }.to_owned(),
+            if map.btf_id.is_none() { "no" } else { "yes" }.to_owned(),
             flag_names(map),
         ]);
     }
@@ -150,7 +150,7 @@ pub(super) fn table(maps: &[MapInfo]) -> String {
 }
 
 /// All that is known of one map, a line each.
-pub(super) fn details(map: &MapInfo, types: TypeSource) -> String {
+pub(super) fn details(map: &Info, types: TypeSource) -> String {
     let types = match types {
         TypeSource::Btf => "from its BTF",
         TypeSource::NoBtf => "unknown, it has no BTF",
@@ -177,9 +177,8 @@ pub(super) fn details(map: &MapInfo, types: TypeSource) -> String {
         (
             "frozen",
             match map.frozen {
-                Some(true) => "yes: user space cannot write it".to_owned(),
-                Some(false) => "no".to_owned(),
-                None => or_unknown(None),
+                true => "yes: user space cannot write it".to_owned(),
+                false => "no".to_owned(),
             },
         ),
     ];
@@ -194,7 +193,7 @@ fn or_unknown(number: Option<u64>) -> String {
     number.map_or_else(|| "?".to_owned(), |number| number.to_string())
 }
 
-fn flag_names(map: &MapInfo) -> String {
+fn flag_names(map: &Info) -> String {
     match flags::names(map.flags) {
         none if none.is_empty() => "-".to_owned(),
         names => names.join(","),
@@ -202,7 +201,7 @@ fn flag_names(map: &MapInfo) -> String {
 }
 
 /// A map as JSON, on one line.
-pub(super) fn json(map: &MapInfo) -> String {
+pub(super) fn json(map: &Info) -> String {
     let line = MapLine {
         v: VERSION,
         r#type: "map",
@@ -233,7 +232,7 @@ struct MapLine<'a> {
     max_entries: u32,
     flags: Vec<String>,
     extra: u64,
-    btf_id: u32,
-    frozen: Option<bool>,
+    btf_id: Option<u32>,
+    frozen: bool,
     memory: Option<u64>,
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use kamap::maps::{AnyMap, MapType, NewMap};
 use kamap::{Probe, Support};
-use kamap_tests::BpfFolder;
+use kamap_tests::BpfFs;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -222,8 +222,8 @@ fn what_one_writes_the_other_reads(
         entries: 2,
         flags,
     };
-    let folder = BpfFolder::new();
-    let [ours, theirs] = ["ours", "theirs"].map(|name| folder.join(name));
+    let folder = BpfFs::mount();
+    let [ours, theirs] = ["ours", "theirs"].map(|name| folder.at(name));
     made.by_kamap(&ours, None);
     made.by_bpftool(&theirs, None);
     let [ours, theirs] = [&ours, &theirs].map(|path| path.to_str().expect("it is UTF-8"));
@@ -308,8 +308,8 @@ fn what_one_makes_the_other_knows(
         entries,
         flags: 0,
     };
-    let folder = BpfFolder::new();
-    let [ours, theirs] = ["ours", "theirs"].map(|name| folder.join(name));
+    let folder = BpfFs::mount();
+    let [ours, theirs] = ["ours", "theirs"].map(|name| folder.at(name));
     let known = MapType::from_name(kind).expect("there is such a type");
     if Probe::new().map_type(known) == Support::Absent {
         // Built without, or too old.
@@ -341,8 +341,8 @@ fn values_without_keys_come_in_the_order_of_the_kind(
         entries: 2,
         flags: 0,
     };
-    let folder = BpfFolder::new();
-    let [ours, theirs] = ["ours", "theirs"].map(|name| folder.join(name));
+    let folder = BpfFs::mount();
+    let [ours, theirs] = ["ours", "theirs"].map(|name| folder.at(name));
     made.by_kamap(&ours, None);
     made.by_bpftool(&theirs, None);
     let [ours, theirs] = [&ours, &theirs].map(|path| path.to_str().expect("it is UTF-8"));
@@ -364,7 +364,7 @@ fn values_without_keys_come_in_the_order_of_the_kind(
     let error = refused(&["dump", ours]);
     assert_eq!(
         error,
-        format!("map `ours` is of kind {kind}, which cannot walk")
+        format!("map `ours` is of kind `{kind}`, which cannot walk")
     );
     let error = refused(&["update", ours, "1", "--if-absent"]);
     assert!(
@@ -379,8 +379,8 @@ fn values_without_keys_come_in_the_order_of_the_kind(
 #[case::array_of_maps("array_of_maps")]
 #[case::hash_of_maps("hash_of_maps")]
 fn maps_of_maps_are_filled_with_maps_and_tell_their_ids(#[case] kind: &'static str) {
-    let folder = BpfFolder::new();
-    let inner = folder.join("inner");
+    let folder = BpfFs::mount();
+    let inner = folder.at("inner");
     let array = Made {
         kind: "array",
         key: 4,
@@ -398,7 +398,7 @@ fn maps_of_maps_are_filled_with_maps_and_tell_their_ids(#[case] kind: &'static s
         entries: 2,
         flags: 0,
     };
-    let [ours, theirs] = ["ours", "theirs"].map(|name| folder.join(name));
+    let [ours, theirs] = ["ours", "theirs"].map(|name| folder.at(name));
     made.by_kamap(&ours, Some(inner));
     made.by_bpftool(&theirs, Some(inner));
     let [ours, theirs] = [&ours, &theirs].map(|path| path.to_str().expect("it is UTF-8"));
@@ -428,8 +428,8 @@ fn maps_of_maps_are_filled_with_maps_and_tell_their_ids(#[case] kind: &'static s
 
 #[test]
 fn a_bloom_filter_tells_what_it_surely_has_not() {
-    let folder = BpfFolder::new();
-    let path = folder.join("filter");
+    let folder = BpfFs::mount();
+    let path = folder.at("filter");
     let path = path.to_str().expect("it is UTF-8");
     kamap(&[
         "create",
@@ -457,15 +457,15 @@ fn a_bloom_filter_tells_what_it_surely_has_not() {
 
 /// A map with BTF, pinned.
 struct Typed {
-    _folder: BpfFolder,
+    _folder: BpfFs,
     path: PathBuf,
 }
 
 impl Typed {
     #[track_caller]
     fn new(kind: &str, locked: bool) -> Self {
-        let folder = BpfFolder::new();
-        let path = folder.join("typed");
+        let folder = BpfFs::mount();
+        let path = folder.at("typed");
         typed::processes(kind, locked)
             .pin(&path)
             .expect("it can be pinned");
@@ -579,7 +579,10 @@ fn conditions_decide_whether_a_key_is_written() {
     );
     kamap(&["freeze", path]);
     let error = refused(&["update", path, "2", "{..}"]);
-    assert_eq!(error, "not allowed to insert in map `typed`: it is frozen");
+    assert_eq!(
+        error,
+        "map `typed` is frozen: only BPF programs can write it"
+    );
     assert!(kamap(&["show", path]).contains("\nfrozen   yes"));
 }
 
@@ -596,15 +599,15 @@ fn a_value_with_a_lock_can_be_written_holding_it() {
     assert_eq!(kamap(&["dump", path]).lines().count(), 16);
     assert_eq!(
         refused(&["update", path, "16", "{..}"]),
-        "map `typed` has the indices 0 to 15 only"
+        "index 16 is beyond the end of map `typed` (16 entries)"
     );
     assert_eq!(
         refused(&["delete", path, "3"]),
-        "map `typed` is of kind array, which cannot remove"
+        "map `typed` is of kind `array`, which cannot remove"
     );
     assert_eq!(
         refused(&["freeze", path]),
-        "map `typed` is of kind array, which cannot freeze values with a lock, a timer or the like"
+        "map `typed` is of kind `array`, which cannot freeze values with a lock, a timer or the like"
     );
 }
 
@@ -657,7 +660,7 @@ fn a_pin_opens_where_its_btf_may_not_be_read() {
 
 #[test]
 fn a_map_is_found_by_id_name_and_path_unless_several_have_the_name() {
-    let folder = BpfFolder::new();
+    let folder = BpfFs::mount();
     let name = format!("found{}", std::process::id());
     let make = || {
         let kind = MapType::from_name("array").expect("there is such a type");
@@ -675,7 +678,7 @@ fn a_map_is_found_by_id_name_and_path_unless_several_have_the_name() {
     };
     let one = make();
     let id = one.info().id.to_string();
-    let path = folder.join("pin");
+    let path = folder.at("pin");
     let path = path.to_str().expect("it is UTF-8");
     kamap(&["pin", &name, path]);
     let error = refused(&["pin", &name, path]);
@@ -711,24 +714,24 @@ fn a_map_is_found_by_id_name_and_path_unless_several_have_the_name() {
     let ids = format!("{id}, {}", two.info().id);
     assert_eq!(
         error,
-        format!("several maps are named `{name}`: use an ID ({ids})")
+        format!("there are 2 maps with the name `{name}`; open one by its id: [{ids}]")
     );
     drop((one, two));
     assert_eq!(kamap(&["lookup", path, "0"]), "hex: 05 00 00 00\n");
     kamap(&["unpin", path]);
     assert_eq!(
         refused(&["unpin", path]),
-        format!("there is no map pinned at {path}")
+        format!("there is no map pinned at `{path}`")
     );
     let gone = refused(&["show", "name:no such map"]);
-    assert_eq!(gone, "there is no map named `no such map`");
+    assert_eq!(gone, "there is no map with the name `no such map`");
 }
 
 #[test]
 fn programs_and_cgroups_are_put_in_by_what_users_have_of_them() {
-    let folder = BpfFolder::new();
+    let folder = BpfFs::mount();
     let [programs, cgroups] = ["prog_array", "cgroup_array"].map(|kind| {
-        let path = folder.join(kind);
+        let path = folder.at(kind);
         let made = Made {
             kind,
             key: 4,
@@ -741,7 +744,7 @@ fn programs_and_cgroups_are_put_in_by_what_users_have_of_them() {
     });
     let program = typed::program();
     let id = program.id.to_string();
-    let pin = folder.join("program");
+    let pin = folder.at("program");
     program.pin(&pin);
     kamap(&["update", &programs, "0", &id]);
     kamap(&["update", &programs, "1", pin.to_str().expect("it is UTF-8")]);
@@ -770,6 +773,6 @@ fn programs_and_cgroups_are_put_in_by_what_users_have_of_them() {
     let error = refused(&["dump", &cgroups]);
     assert_eq!(
         error,
-        "map `cgroup_array` is of kind cgroup_array, which cannot read values"
+        "map `cgroup_array` is of kind `cgroup_array`, which cannot read values"
     );
 }

@@ -1,17 +1,23 @@
 //! Typed maps, on maps of their own.
 
+mod allocations;
+mod bulk;
+mod churn;
+mod handles;
+mod kinds;
+mod layout;
+mod lock;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
-use kamap::maps::{Array, Error, Hash, Map, MapData, Put};
+use kamap::maps::{Array, Check, Error, Hash, Map, MapData, Put};
 use rstest::rstest;
 
 #[track_caller]
 fn filled<K: MapData + Ord>(keys: impl Iterator<Item = K>, max_entries: u32) -> Map<Hash<K, u64>> {
-    let map = Map::create("filled", max_entries).expect("it can be created");
+    let map = Map::<Hash<K, u64>>::create("filled", max_entries).expect("it can be created");
     for (i, key) in keys.enumerate() {
         assert!(
             map.insert(&key, &(i as u64), Put::IfAbsent)
@@ -74,32 +80,6 @@ fn large_values_come_whole() {
 }
 
 #[test]
-fn stable_keys_come_exactly_once_while_others_come_and_go() {
-    const STABLE: u32 = 1_000;
-    let map = filled(0..STABLE, 2_048);
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut key = STABLE;
-            while !done.load(Ordering::Relaxed) {
-                map.insert(&key, &0, Put::Any).expect("there is room");
-                map.insert(&(key % STABLE), &u64::from(key % STABLE), Put::IfPresent)
-                    .expect("it is there");
-                map.remove(&key).expect("it can be removed");
-                key = STABLE + (key + 1) % 100_000;
-            }
-        });
-        for _ in 0..300 {
-            let seen = entries(&map);
-            for key in 0..STABLE {
-                assert_eq!(seen.get(&key), Some(&u64::from(key)));
-            }
-        }
-        done.store(true, Ordering::Relaxed);
-    });
-}
-
-#[test]
 fn get_insert_and_remove_tell_what_they_found() {
     let map = Map::<Hash<u32, u64>>::create("told", 1).expect("it can be created");
     assert_eq!(map.get(&1).expect("it can be read"), None);
@@ -141,26 +121,28 @@ fn a_map_of_another_kind_or_size_is_refused() {
             .expect("it can be duplicated")
     };
 
-    let kind = Map::<Array<u64>>::from_fd(fd()).expect_err("it is a hash map");
+    let kind = Map::<Array<u64>>::from_fd(fd(), Check::Layout).expect_err("it is a hash map");
     assert!(
         matches!(&kind, Error::WrongKind { map, .. } if map == "mine"),
         "{kind}"
     );
-    let key = Map::<Hash<u64, u64>>::from_fd(fd()).expect_err("its keys have 4 bytes");
+    let key =
+        Map::<Hash<u64, u64>>::from_fd(fd(), Check::Layout).expect_err("its keys have 4 bytes");
     assert_eq!(
         key.to_string(),
         "the keys of map `mine` have 4 bytes, those of the Rust type 8"
     );
-    let value = Map::<Hash<u32, u32>>::from_fd(fd()).expect_err("its values have 8 bytes");
+    let value =
+        Map::<Hash<u32, u32>>::from_fd(fd(), Check::Layout).expect_err("its values have 8 bytes");
     assert_eq!(
         value.to_string(),
         "the values of map `mine` have 8 bytes, those of the Rust type 4"
     );
     let file = File::open("/dev/null").expect("it is there").into();
-    let file = Map::<Hash<u32, u64>>::from_fd(file).expect_err("it is no map");
+    let file = Map::<Hash<u32, u64>>::from_fd(file, Check::Layout).expect_err("it is no map");
     assert!(matches!(file, Error::NotAMap { .. }), "{file}");
 
-    let same = Map::<Hash<u32, u64>>::from_fd(fd()).expect("it is the same");
+    let same = Map::<Hash<u32, u64>>::from_fd(fd(), Check::Layout).expect("it is the same");
     map.insert(&1, &2, Put::Any).expect("there is room");
     drop(map);
     assert_eq!(same.get(&1).expect("it outlives the other"), Some(2));

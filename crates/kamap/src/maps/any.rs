@@ -8,17 +8,19 @@ mod raw;
 mod walk;
 
 use std::ffi::CString;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 pub use entry_types::{EntryTypes, TypeSource};
 pub use map_type::{MapType, Refers};
 
-use super::{Error, Put, Result, sys};
+use super::create::NAME_LEN;
+use super::handle::FdInfo;
+use super::map::is;
+use super::open::{c_path, not_opened};
+use super::{Error, Info, Put, Result, sys};
 use raw::{Raw, Sizes};
 
 /// A map of any type, opened without knowing it: keys and values are bytes, whose lengths
@@ -42,35 +44,7 @@ use raw::{Raw, Sizes};
 #[derive(Debug)]
 pub struct AnyMap {
     raw: Raw,
-    info: MapInfo,
-}
-
-/// What the kernel says of a map.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MapInfo {
-    /// Its ID.
-    pub id: u32,
-    /// Its type.
-    pub kind: MapType,
-    /// Its name: the first 15 bytes of what it was given.
-    pub name: String,
-    /// Bytes of a key.
-    pub key_size: u32,
-    /// Bytes of a value; of a per-CPU map those of one CPU.
-    pub value_size: u32,
-    /// The most entries that it can hold; of a ring buffer its bytes, of an arena its pages.
-    pub max_entries: u32,
-    /// Its flags (`BPF_F_*`).
-    pub flags: u32,
-    /// What `map_extra` was when it was made.
-    pub extra: u64,
-    /// ID of its BTF, or 0.
-    pub btf_id: u32,
-    /// Whether it can no longer be written from user space; unknown without /proc.
-    pub frozen: Option<bool>,
-    /// Bytes of memory that it takes, as the kernel counts them; unknown without /proc.
-    pub memory: Option<u64>,
+    info: Info,
 }
 
 /// A map to be made.
@@ -101,12 +75,7 @@ impl AnyMap {
     ///
     /// [`Error::NotAMap`].
     pub fn from_fd(fd: OwnedFd) -> Result<Self> {
-        let not_a_map = |source| Error::NotAMap { source };
-        if !raw::is_map(fd.as_fd()) {
-            return Err(not_a_map(io::Error::from_raw_os_error(libc::EINVAL)));
-        }
-        let info = sys::info(fd.as_fd()).map_err(not_a_map)?;
-        let info = MapInfo::new(&info, &fd);
+        let info = Info::of(fd.as_fd()).map_err(|source| Error::NotAMap { source })?;
         let key = info.key_size as usize;
         let value = info.value_size as usize;
         let value = match info.kind.refers() {
@@ -132,16 +101,18 @@ impl AnyMap {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`], or [`Error::Open`] without `CAP_SYS_ADMIN`.
+    /// [`Error::NotFound`], or [`Error::NotOpened`] without `CAP_SYS_ADMIN`.
     pub fn open_id(id: u32) -> Result<Self> {
-        opened(raw::open_id(id), format_args!("map with ID {id}")).and_then(Self::from_fd)
+        let fd =
+            sys::open_id(id, 0).map_err(|err| not_opened(format!("map with the id {id}"), err));
+        Self::from_fd(fd?)
     }
 
     /// Opens the map that is pinned at `path`, in a BPF file system.
     ///
     /// # Errors
     ///
-    /// [`Error::NotAMap`] where something else is, [`Error::NotFound`], or [`Error::Open`].
+    /// [`Error::NotAMap`] where something else is, [`Error::NotFound`], or [`Error::NotOpened`].
     pub fn open_pinned(path: impl AsRef<Path>) -> Result<Self> {
         open_pinned(path.as_ref(), "map").and_then(Self::from_fd)
     }
@@ -151,20 +122,20 @@ impl AnyMap {
     ///
     /// # Errors
     ///
-    /// [`Error::Ambiguous`] where several have it, [`Error::NotFound`], or [`Error::Open`]
+    /// [`Error::Ambiguous`] where several have it, [`Error::NotFound`], or [`Error::NotOpened`]
     /// without `CAP_SYS_ADMIN`.
     pub fn open_name(name: &str) -> Result<Self> {
-        let kept = &name.as_bytes()[..name.len().min(NAME)];
+        let kept = &name.as_bytes()[..name.len().min(NAME_LEN)];
         let mut found: Vec<Self> = Self::all()?
             .filter(|map| !matches!(map, Ok(map) if map.info.name.as_bytes() != kept))
             .collect::<Result<_>>()?;
         match (found.pop(), found.is_empty()) {
             (Some(map), true) => Ok(map),
             (None, _) => Err(Error::NotFound {
-                what: format!("map named `{name}`"),
+                what: format!("map with the name `{name}`"),
             }),
             (Some(last), false) => Err(Error::Ambiguous {
-                map: name.to_owned(),
+                name: name.to_owned(),
                 ids: found.iter().chain([&last]).map(|map| map.info.id).collect(),
             }),
         }
@@ -174,18 +145,19 @@ impl AnyMap {
     ///
     /// # Errors
     ///
-    /// [`Error::Open`] without `CAP_SYS_ADMIN`; it comes once and ends the list.
+    /// [`Error::NotOpened`] without `CAP_SYS_ADMIN`; it comes once and ends the list.
     pub fn all() -> Result<impl Iterator<Item = Result<Self>>> {
-        let list = |source| Error::Open {
-            what: "list of maps".to_owned(),
-            source,
+        let list = |source| not_opened("list of maps".to_owned(), source);
+        let following = |id| match sys::next_id(id) {
+            Err(err) if is(&err, libc::ENOENT) => Ok(None),
+            next => next.map(Some),
         };
         // The first is asked for at once, so that a lack of permission shows here.
-        let mut next = raw::next_id(0).map_err(list)?;
+        let mut next = following(0).map_err(list)?;
         Ok(std::iter::from_fn(move || {
             while let Some(id) = next.take() {
-                match raw::next_id(id) {
-                    Ok(following) => next = following,
+                match following(id) {
+                    Ok(after) => next = after,
                     Err(source) => return Some(Err(list(source))),
                 }
                 match Self::open_id(id) {
@@ -214,24 +186,26 @@ impl AnyMap {
             max_entries: new.max_entries,
             source,
         };
-        let kept = &new.name.as_bytes()[..new.name.len().min(NAME)];
+        let kept = &new.name.as_bytes()[..new.name.len().min(NAME_LEN)];
         let name = CString::new(kept).map_err(|err| refused(err.into()))?;
-        let fd = raw::create(&raw::New {
-            kind: new.kind.0,
-            name: &name,
-            key_size: new.key_size,
-            value_size: new.value_size,
-            max_entries: new.max_entries,
-            flags: new.flags,
-            extra: new.extra,
-            inner: new.inner.map(AsFd::as_fd),
-        })
-        .map_err(refused)?;
+        let options = libbpf_sys::bpf_map_create_opts {
+            sz: size_of::<libbpf_sys::bpf_map_create_opts>() as _,
+            map_flags: new.flags,
+            map_extra: new.extra,
+            // Descriptor 0 is never a map here: the standard library opens 0 to 2.
+            inner_map_fd: new
+                .inner
+                .map_or(0, |inner| inner.as_fd().as_raw_fd().cast_unsigned()),
+            ..Default::default()
+        };
+        let sizes = (new.key_size, new.value_size);
+        let fd = sys::create(new.kind.0, &name, sizes, new.max_entries, &options);
+        let fd = fd.map_err(refused)?;
         Self::from_fd(fd)
     }
 
     /// What the kernel said of the map when it was opened.
-    pub fn info(&self) -> &MapInfo {
+    pub fn info(&self) -> &Info {
         &self.info
     }
 
@@ -271,7 +245,7 @@ impl AnyMap {
     ///
     /// # Errors
     ///
-    /// [`Error::WrongLength`], [`Error::Unsupported`], [`Error::Denied`], [`Error::Kernel`].
+    /// [`Error::WrongLength`], [`Error::NotOfKind`], [`Error::Denied`], [`Error::Kernel`].
     pub fn get(&self, key: &[u8], locked: bool) -> Result<Option<Vec<u8>>> {
         const OPERATION: &str = "look up";
         self.check(OPERATION, key, None)?;
@@ -307,8 +281,8 @@ impl AnyMap {
     ///
     /// # Errors
     ///
-    /// As for [`get`](Self::get), [`Error::Full`] and [`Error::OutOfRange`].
-    /// [`Error::Unsupported`] also where values refer to something: see
+    /// As for [`get`](Self::get), [`Error::Full`] and [`Error::IndexOutOfRange`].
+    /// [`Error::NotOfKind`] also where values refer to something: see
     /// [`insert_file`](Self::insert_file).
     pub fn insert(&self, key: &[u8], value: &[u8], put: Put, locked: bool) -> Result<bool> {
         const OPERATION: &str = "insert";
@@ -356,16 +330,23 @@ impl AnyMap {
         };
         let max_entries = self.info.max_entries;
         let map = || self.info.name.clone();
+        let index = || {
+            key.first_chunk()
+                .map_or(0, |index| u32::from_ne_bytes(*index))
+        };
         match self.raw.update(key, value, u64::from(condition) | flags) {
             Ok(()) => Ok(true),
             Err(err) => match (err.raw_os_error(), put) {
                 (Some(libc::EEXIST), Put::IfAbsent) | (Some(libc::ENOENT), Put::IfPresent) => {
                     Ok(false)
                 }
-                (Some(libc::E2BIG), _) if self.info.kind.is_array() => Err(Error::OutOfRange {
-                    map: map(),
-                    max_entries,
-                }),
+                (Some(libc::E2BIG), _) if self.info.kind.is_array() => {
+                    Err(Error::IndexOutOfRange {
+                        map: map(),
+                        index: index(),
+                        max_entries,
+                    })
+                }
                 (Some(libc::E2BIG | libc::ENOSPC), _) => Err(Error::Full {
                     map: map(),
                     max_entries,
@@ -441,7 +422,7 @@ impl AnyMap {
     pub fn pin(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         c_path(path)
-            .and_then(|path| raw::pin(self.as_fd(), &path))
+            .and_then(|path| sys::pin(self.as_fd(), &path))
             .map_err(|source| Error::Pin {
                 map: self.info.name.clone(),
                 path: path.to_owned(),
@@ -470,11 +451,16 @@ impl AnyMap {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] where values have a lock, a timer or the like;
-    /// [`Error::Kernel`], with `EBUSY` while it is mapped to be written.
+    /// [`Error::NotOfKind`] where values have a lock, a timer or the like;
+    /// [`Error::Busy`] while it is mapped to be written; [`Error::Kernel`].
     pub fn freeze(&self) -> Result<()> {
-        raw::freeze(self.as_fd()).map_err(|err| match err.raw_os_error() {
-            Some(ENOTSUPP) => self.unsupported("freeze values with a lock, a timer or the like"),
+        sys::freeze(self.as_fd()).map_err(|err| match err.raw_os_error() {
+            Some(libc::EBUSY) => Error::Busy {
+                map: self.info.name.clone(),
+            },
+            Some(sys::ENOTSUPP) => {
+                self.unsupported("freeze values with a lock, a timer or the like")
+            }
             _ => self.error("freeze", err),
         })
     }
@@ -517,21 +503,24 @@ impl AnyMap {
     }
 
     fn unsupported(&self, operation: &'static str) -> Error {
-        Error::Unsupported {
+        Error::NotOfKind {
             map: self.info.name.clone(),
             operation,
-            kind: self.info.kind.to_string(),
+            kind: self.info.kind.0,
         }
     }
 
     fn error(&self, operation: &'static str, source: io::Error) -> Error {
         match source.raw_os_error() {
             // Of sockets there is nothing to be read where 4 bytes are too few for it.
-            Some(libc::EOPNOTSUPP | ENOTSUPP | libc::ENOSPC) => self.unsupported(operation),
+            Some(libc::EOPNOTSUPP | sys::ENOTSUPP | libc::ENOSPC) => self.unsupported(operation),
+            Some(libc::EPERM) if FdInfo::of(self.as_fd()).frozen() => Error::Frozen {
+                map: self.info.name.clone(),
+            },
             Some(libc::EPERM) => Error::Denied {
                 map: self.info.name.clone(),
                 operation,
-                frozen: MapInfo::fdinfo(self.raw.fd()).is_some_and(|info| info.frozen()),
+                source,
             },
             _ => Error::Kernel {
                 map: self.info.name.clone(),
@@ -552,95 +541,30 @@ impl AsFd for AnyMap {
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`], or [`Error::Open`] without `CAP_SYS_ADMIN`.
+/// [`Error::NotFound`], or [`Error::NotOpened`] without `CAP_SYS_ADMIN`.
 pub fn open_program_id(id: u32) -> Result<OwnedFd> {
-    opened(
-        raw::open_program_id(id),
-        format_args!("program with ID {id}"),
-    )
+    let fd = sys::open_program_id(id);
+    fd.map_err(|err| not_opened(format!("program with the id {id}"), err))
 }
 
 /// Opens the program that is pinned at `path`, for [`AnyMap::insert_file`].
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`], or [`Error::Open`].
+/// [`Error::NotFound`], or [`Error::NotOpened`].
 pub fn open_program_pinned(path: impl AsRef<Path>) -> Result<OwnedFd> {
     open_pinned(path.as_ref(), "program")
 }
 
 fn open_pinned(path: &Path, what: &str) -> Result<OwnedFd> {
-    opened(
-        c_path(path).and_then(|path| raw::open_pinned(&path)),
-        format_args!("{what} pinned at {}", path.display()),
-    )
+    let fd = c_path(path).and_then(|path| sys::open_pinned(&path, 0));
+    fd.map_err(|err| not_opened(format!("{what} pinned at `{}`", path.display()), err))
 }
-
-/// What an attempt to open `what` has led to.
-fn opened(answer: io::Result<OwnedFd>, what: fmt::Arguments<'_>) -> Result<OwnedFd> {
-    answer.map_err(|source| {
-        let what = what.to_string();
-        if source.kind() == io::ErrorKind::NotFound {
-            Error::NotFound { what }
-        } else {
-            Error::Open { what, source }
-        }
-    })
-}
-
-/// Bytes of a name that the kernel keeps (`BPF_OBJ_NAME_LEN`, without the zero).
-const NAME: usize = 15;
-
-/// The kernel's own, which libc does not know (linux/errno.h).
-const ENOTSUPP: i32 = 524;
 
 fn lock(locked: bool) -> u64 {
     if locked {
         u64::from(libbpf_sys::BPF_F_LOCK)
     } else {
         0
-    }
-}
-
-fn c_path(path: &Path) -> io::Result<CString> {
-    CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from)
-}
-
-/// What /proc says of an open map.
-struct FdInfo(String);
-
-impl FdInfo {
-    fn number(&self, field: &str) -> Option<u64> {
-        let mut lines = self.0.lines();
-        let value = lines.find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
-        value.trim().parse().ok()
-    }
-
-    fn frozen(&self) -> bool {
-        self.number("frozen") == Some(1)
-    }
-}
-
-impl MapInfo {
-    fn new(info: &libbpf_sys::bpf_map_info, fd: &OwnedFd) -> Self {
-        let fdinfo = Self::fdinfo(fd);
-        Self {
-            id: info.id,
-            kind: MapType(info.type_),
-            name: sys::name(info),
-            key_size: info.key_size,
-            value_size: info.value_size,
-            max_entries: info.max_entries,
-            flags: info.map_flags,
-            extra: info.map_extra,
-            btf_id: info.btf_id,
-            frozen: fdinfo.as_ref().map(FdInfo::frozen),
-            memory: fdinfo.and_then(|info| info.number("memlock")),
-        }
-    }
-
-    fn fdinfo(fd: &OwnedFd) -> Option<FdInfo> {
-        let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
-        fs::read_to_string(path).ok().map(FdInfo)
     }
 }

@@ -1,114 +1,387 @@
-//! Reading a whole hash map, a batch at a time.
+//! Reading a whole map, a batch at a time.
 //!
-//! By `BPF_MAP_LOOKUP_BATCH` and not key by key: the kernel walks the buckets in
-//! order and copies each under its lock, while a walk by "next key" starts
-//! over, or ends, when its key has gone.
+//! By `BPF_MAP_LOOKUP_BATCH` and not key by key: of a hash map, the kernel walks
+//! the buckets in order and copies each under its lock, while a walk by "next key"
+//! starts over, or ends, when its key has gone.
 
 use std::fmt;
 use std::io;
-use std::iter::FusedIterator;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
+use std::ptr;
 
-use super::{Error, Hash, Map, MapData, Result, sys};
+use super::operation::Operation;
+use super::{
+    Access, Entries, Error, Iter, Keys, Map, MapData, Readable, Result, Value, Values, sys,
+};
 
 /// Entries asked for at a time. More is not faster from here on.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 
 /// How often in a row the kernel may ask to try again (a signal, a bucket that
 /// is being written).
 const RETRIES: u32 = 1000;
 
-/// Iterator over the entries of a hash map; see [`Map::iter`].
-pub struct Iter<'map, K: MapData, V: MapData> {
-    map: &'map Map<Hash<K, V>>,
+/// A kind of map that the kernel reads in batches: the hash family, arrays, and
+/// maps of maps.
+pub trait Iterable: Entries {
+    #[doc(hidden)]
+    const READ: IterableBy = IterableBy::Batches;
+}
+
+/// Since when there are batches of a kind.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub enum IterableBy {
+    Batches,
+    LaterBatches,
+}
+
+impl<T: Iterable, A: Readable> Map<T, A> {
+    /// The value of `key`, if the map has it; of an array, `None` beyond the end.
+    ///
+    /// The kernel copies it without a lock: if it is written meanwhile, it can be
+    /// torn. (Of 768 bytes that two writers replaced all the time, 5 of 9.6 million
+    /// readings were, in a hash map; in an array, which is written in place, it is
+    /// some in a hundred.) [`iter`](Self::iter) over a hash map does not tear, and
+    /// a [locked](Map::locked) map never does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`].
+    pub fn get(&self, key: &T::Key) -> Result<Option<T::Value>> {
+        self.look_up(key)
+    }
+
+    /// All entries: those of an array in the order of their indices, those of a hash
+    /// map in no particular order. Needs Linux 5.6, per-CPU arrays 5.13, maps of maps
+    /// 5.19.
+    ///
+    /// While others write to the map:
+    /// - a key that is there all the time comes exactly once;
+    /// - no key comes twice;
+    /// - no value of a hash map is torn, if it is written by whole updates;
+    /// - the end is reached in a bounded number of steps.
+    ///
+    /// It is not a snapshot of one moment: of keys that come or go meanwhile,
+    /// some are seen and some are not. An error comes once and ends the walk.
+    ///
+    /// It needs memory for a batch, not for the map, and allocates nothing for an
+    /// entry.
+    pub fn iter(&self) -> Iter<'_, T, A> {
+        Iter::new(self)
+    }
+
+    /// The keys of [`iter`](Self::iter).
+    pub fn keys(&self) -> Keys<'_, T, A> {
+        Keys(self.iter())
+    }
+
+    /// The values of [`iter`](Self::iter).
+    pub fn values(&self) -> Values<'_, T, A> {
+        Values(self.iter())
+    }
+
+    /// The entries of [`iter`](Self::iter), as many at a time as `buf` holds, where
+    /// they lie. With one `buf`, walk after walk allocates nothing.
+    pub fn batches<'a>(&'a self, buf: &'a mut BatchBuf<T::Key, T::Value>) -> Batches<'a, T, A> {
+        Batches {
+            walk: Walk::reading(self),
+            map: self,
+            buf,
+        }
+    }
+}
+
+/// Memory for a batch; see [`Map::batches`].
+pub struct BatchBuf<K: MapData, V: Value> {
     keys: Vec<MaybeUninit<K>>,
-    values: Vec<MaybeUninit<V>>,
-    /// Entries `next..filled` of the buffers are still to be handed out.
-    next: usize,
+    values: Vec<MaybeUninit<V::Cell>>,
+    decoded: V::Decoded,
+    /// How many entries can lie in it, and how many do.
+    room: usize,
     filled: usize,
-    /// The kernel's place in the map: the next bucket.
+    /// Cells of each value.
+    cells: usize,
+}
+
+impl<K: MapData, V: Value> BatchBuf<K, V> {
+    /// Memory for 256 entries, which it gets when it is used.
+    pub fn new() -> Self {
+        Self::with_room(BATCH)
+    }
+
+    /// Memory for `entries` entries (at least one), which it gets when it is used.
+    /// It grows if a bucket of a hash map has more.
+    pub fn with_room(entries: usize) -> Self {
+        Self {
+            keys: Vec::new(),
+            values: Vec::new(),
+            decoded: V::Decoded::default(),
+            room: entries.max(1),
+            filled: 0,
+            cells: 1,
+        }
+    }
+
+    /// Empty, with the memory that it is to have for a map with such values and so
+    /// many entries.
+    pub(super) fn prepare(&mut self, cells: usize, max_entries: u32) {
+        self.filled = 0;
+        self.cells = cells;
+        let room = self.room.min(max_entries.max(1) as usize);
+        if self.keys.len() < room || self.values.len() < room * cells {
+            self.keys.resize(room, MaybeUninit::uninit());
+            self.values.resize(room * cells, MaybeUninit::uninit());
+        }
+    }
+
+    /// Entries for which there is memory.
+    fn capacity(&self) -> usize {
+        self.keys.len().min(self.values.len() / self.cells)
+    }
+
+    fn grow(&mut self, max_entries: u32) {
+        self.room = (self.capacity() * 2).min(max_entries as usize);
+        self.prepare(self.cells, max_entries);
+    }
+
+    /// # Safety
+    ///
+    /// The kernel has written `count` keys and values.
+    unsafe fn fill(&mut self, count: u32) {
+        self.filled = count as usize;
+        // SAFETY: the caller vouches for it.
+        unsafe {
+            V::decode(&self.values[..self.filled * self.cells], &mut self.decoded);
+        }
+    }
+
+    /// Adds an entry, for the kernel to read; returns whether there is room for
+    /// another.
+    pub(super) fn push(&mut self, key: &K, value: &V) -> bool {
+        super::encode::write(key, &mut self.keys[self.filled]);
+        value.write(&mut self.values[self.filled * self.cells..][..self.cells]);
+        self.filled += 1;
+        self.filled < self.capacity()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.filled = 0;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.filled
+    }
+
+    /// Of what has been filled or pushed.
+    pub(super) fn key(&self, at: usize) -> K {
+        // SAFETY: the first `filled` keys have been written, by the kernel or by
+        // `push`; any bytes are valid for them (`MapData`).
+        unsafe { self.keys[..self.filled][at].assume_init() }
+    }
+
+    pub(super) fn value(&self, at: usize) -> V {
+        let cells = &self.values[..self.filled * self.cells];
+        // SAFETY: as in `key`, and `fill` has decoded them.
+        unsafe { V::item(cells, &self.decoded, at * self.cells..(at + 1) * self.cells) }
+    }
+
+    pub(super) fn keys_ptr(&self) -> *const K {
+        self.keys.as_ptr().cast()
+    }
+
+    pub(super) fn values_ptr(&self) -> *const V::Cell {
+        self.values.as_ptr().cast()
+    }
+
+    pub(super) fn batch(&self) -> Batch<'_, K, V> {
+        Batch { buf: self, next: 0 }
+    }
+}
+
+impl<K: MapData, V: Value> Default for BatchBuf<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: MapData, V: Value> fmt::Debug for BatchBuf<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchBuf")
+            .field("room", &self.room)
+            .field("filled", &self.filled)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The entries of a map, a batch at a time; see [`Map::batches`].
+pub struct Batches<'a, T: Iterable, A: Access> {
+    map: &'a Map<T, A>,
+    buf: &'a mut BatchBuf<T::Key, T::Value>,
+    walk: Walk,
+}
+
+impl<T: Iterable, A: Readable> Batches<'_, T, A> {
+    /// The next batch; `None` at the end, and after an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unstable`](super::Error::Unstable) or
+    /// [`Error::Kernel`](super::Error::Kernel).
+    pub fn next_batch(&mut self) -> Result<Option<Batch<'_, T::Key, T::Value>>> {
+        let filled = self.walk.fill(self.map, self.buf)?;
+        Ok(filled.then(|| self.buf.batch()))
+    }
+}
+
+impl<T: Iterable, A: Access> fmt::Debug for Batches<'_, T, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batches")
+            .field("map", &self.map.name())
+            .field("done", &self.walk.done)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Entries of a map that were read in one step: an iterator over them.
+pub struct Batch<'a, K: MapData, V: Value> {
+    buf: &'a BatchBuf<K, V>,
+    next: usize,
+}
+
+impl<K: MapData, V: Value> Iterator for Batch<'_, K, V> {
+    type Item = (K, V);
+
+    fn next(&mut self) -> Option<(K, V)> {
+        (self.next < self.buf.filled).then(|| {
+            let at = self.next;
+            self.next += 1;
+            (self.buf.key(at), self.buf.value(at))
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.buf.filled - self.next;
+        (left, Some(left))
+    }
+}
+
+impl<K: MapData, V: Value> ExactSizeIterator for Batch<'_, K, V> {}
+
+impl<K: MapData, V: Value> fmt::Debug for Batch<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A place in a map that is being read to its end.
+#[derive(Debug)]
+pub(super) struct Walk {
+    /// The kernel's place: the next bucket or, of an array, the last index.
     cursor: Option<u64>,
     steps_left: u64,
+    /// Whether what is read is removed as well.
+    delete: bool,
     done: bool,
 }
 
-impl<'map, K: MapData, V: MapData> Iter<'map, K, V> {
-    pub(super) fn new(map: &'map Map<Hash<K, V>>) -> Self {
-        let batch = BATCH.min(map.max_entries() as usize).max(1);
+impl Walk {
+    pub(super) fn reading<T: Iterable, A: Access>(map: &Map<T, A>) -> Self {
         // A step reads at least one bucket, or doubles the buffer, or is one of
         // the retries.
         let buckets = u64::from(map.max_entries()).next_power_of_two();
         Self {
-            map,
-            keys: vec![MaybeUninit::uninit(); batch],
-            values: vec![MaybeUninit::uninit(); batch],
-            next: 0,
-            filled: 0,
             cursor: None,
             steps_left: buckets + u64::from(u32::BITS) + u64::from(RETRIES),
+            delete: false,
             done: false,
         }
     }
 
-    /// Fills the buffers anew. An error ends the walk; what came with it is kept.
-    fn fill(&mut self) -> Result<()> {
-        self.next = 0;
-        self.filled = 0;
-        while self.filled == 0 && !self.done {
+    pub(super) fn draining<T: Iterable, A: Access>(map: &Map<T, A>) -> Self {
+        Self {
+            delete: true,
+            ..Self::reading(map)
+        }
+    }
+
+    /// Fills the buffer anew; returns whether anything is in it. If not, the walk
+    /// has ended; an error ends it as well.
+    pub(super) fn fill<T: Iterable, A: Access>(
+        &mut self,
+        map: &Map<T, A>,
+        buf: &mut BatchBuf<T::Key, T::Value>,
+    ) -> Result<bool> {
+        buf.prepare(map.cells(), map.max_entries());
+        while buf.filled == 0 && !self.done {
             if self.steps_left == 0 {
                 self.done = true;
                 return Err(Error::Unstable {
-                    map: self.map.name().to_owned(),
+                    map: map.name().to_owned(),
                 });
             }
             self.steps_left -= 1;
 
-            let mut cursor = 0;
-            // SAFETY: `Map::from_fd` has compared the sizes of key and value.
+            let mut from = self.cursor;
+            let mut to = 0_u64;
+            // SAFETY: `Map::from_fd` has compared the sizes of key and value, and
+            // there are as many cells as the kernel writes. A cursor is a u32, the
+            // hash family's as well as an array's index, for which there is room.
             let (count, result) = unsafe {
                 sys::lookup_batch(
-                    self.map.as_fd(),
-                    self.cursor,
-                    &mut cursor,
-                    &mut self.keys,
-                    &mut self.values,
+                    map.as_fd(),
+                    self.delete,
+                    from.as_mut().map_or(ptr::null_mut(), ptr::from_mut).cast(),
+                    ptr::from_mut(&mut to).cast(),
+                    buf.keys.as_mut_ptr().cast(),
+                    buf.values.as_mut_ptr().cast(),
+                    u32::try_from(buf.capacity()).unwrap_or(u32::MAX),
+                    map.flags(),
                 )
             };
             match step(result.as_ref().err()) {
                 // A short batch is not the end: the next bucket did not fit.
-                Step::More => {
-                    self.filled = count as usize;
-                    self.cursor = Some(cursor);
-                }
+                // SAFETY: these have been written.
+                Step::More => unsafe {
+                    buf.fill(count);
+                    self.cursor = Some(to);
+                },
                 // What came with it counts.
-                Step::End => {
-                    self.filled = count as usize;
+                // SAFETY: these have been written.
+                Step::End => unsafe {
+                    buf.fill(count);
                     self.done = true;
-                }
+                },
                 // One bucket has more entries than fit; nothing was written and
                 // the place is the same. No bucket has more than the map.
-                Step::Grow => {
-                    let room = (self.keys.len() * 2).min(self.map.max_entries() as usize);
-                    self.keys.resize(room, MaybeUninit::uninit());
-                    self.values.resize(room, MaybeUninit::uninit());
-                }
+                Step::Grow => buf.grow(map.max_entries()),
                 Step::Again => {}
                 Step::Fail => {
                     self.done = true;
                     if let Err(source) = result {
-                        return Err(self.map.error("read a batch", source));
+                        return Err(map.error(self.operation::<T>(), source));
                     }
                 }
             }
         }
-        Ok(())
+        Ok(buf.filled > 0)
+    }
+
+    fn operation<T: Iterable>(&self) -> Operation {
+        match T::READ {
+            _ if self.delete => Operation::TAKE_BATCH,
+            IterableBy::Batches => Operation::READ_BATCH,
+            IterableBy::LaterBatches => Operation::READ_MAPS,
+        }
     }
 }
 
 /// What an answer of the kernel means.
-#[derive(Debug, PartialEq, Eq)]
-enum Step {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
     More,
     End,
     Grow,
@@ -116,7 +389,7 @@ enum Step {
     Fail,
 }
 
-fn step(error: Option<&io::Error>) -> Step {
+pub(super) fn step(error: Option<&io::Error>) -> Step {
     match error.map(io::Error::raw_os_error) {
         None => Step::More,
         // The bucket's lock was not to be had; what was read before counts.
@@ -125,39 +398,6 @@ fn step(error: Option<&io::Error>) -> Step {
         Some(Some(libc::ENOSPC)) => Step::Grow,
         Some(Some(libc::EINTR | libc::EAGAIN)) => Step::Again,
         Some(_) => Step::Fail,
-    }
-}
-
-impl<K: MapData, V: MapData> Iterator for Iter<'_, K, V> {
-    type Item = Result<(K, V)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.next == self.filled
-            && let Err(err) = self.fill()
-        {
-            return Some(Err(err));
-        }
-        if self.next == self.filled {
-            return None;
-        }
-        let at = self.next;
-        self.next += 1;
-        // SAFETY: the kernel has written the first `filled` keys and values, and
-        // any bytes are valid for them (`MapData`).
-        Some(Ok(unsafe {
-            (self.keys[at].assume_init(), self.values[at].assume_init())
-        }))
-    }
-}
-
-impl<K: MapData, V: MapData> FusedIterator for Iter<'_, K, V> {}
-
-impl<K: MapData, V: MapData> fmt::Debug for Iter<'_, K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Iter")
-            .field("map", &self.map.name())
-            .field("done", &self.done)
-            .finish_non_exhaustive()
     }
 }
 

@@ -6,8 +6,9 @@
 
 mod bits;
 mod literal;
+mod make;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod types;
 mod value;
 
@@ -17,6 +18,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
 
+pub(super) use make::Made;
 pub use types::{Enumerator, Member, Shape, Type};
 pub use value::{Fields, List, Value};
 

@@ -1,20 +1,80 @@
 //! What may be a key or a value.
 
+use super::{Field, Layout, Shape};
+
 /// A type whose bytes can be a map's key or value.
+///
+/// Integers are, arrays of such types, and structs of them with
+/// `#[derive(MapData)]`:
+///
+/// ```
+/// use kamap::maps::MapData;
+///
+/// #[derive(Clone, Copy, MapData)]
+/// #[repr(C)]
+/// struct Flow {
+///     port: u16,
+///     // two bytes of padding
+///     address: u32,
+/// }
+/// assert!(!Flow::LAYOUT.is_dense());
+/// ```
+///
+/// For a type of a libbpf skeleton there is [`map_data!`](super::map_data).
+///
+/// Padding is never read, and the kernel is always given zeros in its place: it
+/// compares keys byte by byte, so that anything else could make two entries of
+/// one key.
+///
+/// A type whose bytes can be invalid is none:
+///
+/// ```compile_fail
+/// use kamap::maps::MapData;
+///
+/// #[derive(Clone, Copy, MapData)]
+/// #[repr(C)]
+/// struct Flow {
+///     open: bool,
+/// }
+/// ```
+///
+/// nor is one whose layout Rust chooses:
+///
+/// ```compile_fail
+/// use kamap::maps::MapData;
+///
+/// #[derive(Clone, Copy, MapData)]
+/// struct Flow {
+///     port: u16,
+/// }
+/// ```
 ///
 /// # Safety
 ///
-/// The type must consist of plain data: any bytes are a valid value of it, it
-/// has a defined layout (`repr(C)`, `repr(transparent)` or primitive), and no
-/// padding. The kernel compares keys byte by byte, so undefined bytes in
-/// padding would make two entries of one key.
-pub unsafe trait MapData: Copy + 'static {}
+/// The type must be plain data: whatever its bytes are, it is valid. `LAYOUT` must
+/// be true, and each byte that is not padding by it must be initialised in every
+/// value.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a map's key or value, or a part of one",
+    note = "integers, arrays and structs of them can; add `#[derive(MapData)]` to a struct, or \
+            name it in `map_data!` if it is a skeleton's"
+)]
+pub unsafe trait MapData: Copy + 'static {
+    /// How the type lies in memory.
+    const LAYOUT: &'static Layout;
+}
 
 macro_rules! integers {
-    ($($int:ty)*) => {
+    ($($int:ident)*) => {
         $(
-            // SAFETY: any bytes are a valid integer, and it has no padding.
-            unsafe impl MapData for $int {}
+            // SAFETY: any bytes are a valid integer.
+            unsafe impl MapData for $int {
+                const LAYOUT: &'static Layout = &Layout {
+                    name: stringify!($int),
+                    size: size_of::<Self>(),
+                    shape: Shape::Integer { signed: <$int>::MIN != 0 },
+                };
+            }
         )*
     };
 }
@@ -22,4 +82,137 @@ macro_rules! integers {
 integers!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
 
 // SAFETY: an array has no padding between or after its elements.
-unsafe impl<T: MapData, const N: usize> MapData for [T; N] {}
+unsafe impl<T: MapData, const N: usize> MapData for [T; N] {
+    const LAYOUT: &'static Layout = &Layout {
+        name: "array",
+        size: size_of::<Self>(),
+        shape: Shape::Array {
+            element: T::LAYOUT,
+            len: N,
+        },
+    };
+}
+
+/// The kernel's `struct bpf_spin_lock`, as a field of a value in a
+/// [`Hash`](super::Hash) or [`Array`](super::Array) whose operations are to be
+/// [locked](super::Map::locked).
+///
+/// The kernel neither copies it in nor out.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct SpinLock {
+    val: u32,
+}
+
+// SAFETY: an integer, which is stated.
+unsafe impl MapData for SpinLock {
+    const LAYOUT: &'static Layout = &Layout {
+        name: "bpf_spin_lock",
+        size: size_of::<Self>(),
+        shape: Shape::Struct {
+            fields: &[Field {
+                name: "val",
+                offset: 0,
+                layout: u32::LAYOUT,
+            }],
+        },
+    };
+}
+
+/// Makes structs that others have defined, such as those of a libbpf skeleton,
+/// [`MapData`]. All fields have to be listed: one that is missing, or whose type
+/// is not `MapData` itself, does not compile. A newtype of an integer, which is
+/// what libbpf-cargo makes of an `enum`, has the field `0`. A packed struct cannot be
+/// listed.
+///
+/// ```
+/// mod types {
+///     #[derive(Clone, Copy)]
+///     #[repr(C)]
+///     pub struct flow {
+///         pub port: u16,
+///         pub __pad_2: [u8; 2],
+///         pub state: state,
+///     }
+///
+///     #[derive(Clone, Copy)]
+///     #[repr(transparent)]
+///     pub struct state(pub u32);
+/// }
+///
+/// kamap::maps::map_data! {
+///     types::state { 0 }
+///     types::flow { port, __pad_2, state }
+/// }
+/// ```
+///
+/// A field that is not listed:
+///
+/// ```compile_fail
+/// # mod types {
+/// #     #[derive(Clone, Copy)]
+/// #     #[repr(C)]
+/// #     pub struct flow { pub port: u16, pub state: u16 }
+/// # }
+/// kamap::maps::map_data! {
+///     types::flow { port }
+/// }
+/// ```
+///
+/// A union, of which no field tells what is padding:
+///
+/// ```compile_fail
+/// # mod types {
+/// #     #[derive(Clone, Copy)]
+/// #     #[repr(C)]
+/// #     pub union flow { pub port: u16 }
+/// # }
+/// kamap::maps::map_data! {
+///     types::flow { port }
+/// }
+/// ```
+#[macro_export]
+macro_rules! map_data {
+    ($($data:path { $($fields:tt)* })*) => {
+        $($crate::map_data!(@one $data, $($fields)*);)*
+    };
+    (@one $data:path, 0) => {
+        const _: fn($data) = |value| {
+            let $data { 0: _ } = value;
+        };
+        // SAFETY: its one field is `MapData`, and has its size.
+        unsafe impl $crate::maps::MapData for $data {
+            const LAYOUT: &'static $crate::maps::Layout = {
+                let layout = $crate::maps::Layout::of_field(|value: &$data| &value.0);
+                assert!(layout.size == ::core::mem::size_of::<$data>());
+                layout
+            };
+        }
+    };
+    (@one $data:path, $($field:ident),+ $(,)?) => {
+        // The first pattern has to name every field; the second is none of a union.
+        const _: fn($data) = |value| {
+            let $data { $($field: _),+ } = value;
+        };
+        $(
+            const _: fn($data) = |value| {
+                let $data { $field: _, .. } = value;
+            };
+        )+
+        // SAFETY: all fields are listed and `MapData`, so any bytes are valid; their
+        // places are what the compiler says.
+        unsafe impl $crate::maps::MapData for $data {
+            const LAYOUT: &'static $crate::maps::Layout = &$crate::maps::Layout {
+                name: $crate::maps::Layout::name_of(::core::stringify!($data)),
+                size: ::core::mem::size_of::<$data>(),
+                shape: $crate::maps::Shape::Struct {
+                    fields: &[$($crate::maps::Field {
+                        name: $crate::maps::Layout::name_of(::core::stringify!($field)),
+                        offset: ::core::mem::offset_of!($data, $field),
+                        layout: $crate::maps::Layout::of_field(|value: &$data| &value.$field),
+                    }),+],
+                },
+            };
+        }
+    };
+}

@@ -1,12 +1,15 @@
 //! What can go wrong with a map.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
+
+use super::{Difference, sys};
 
 /// The result of a map operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong with a map. Each error names the map.
+/// What can go wrong with a map. An error names the map, where there is one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -16,8 +19,30 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// There is no such map or program.
+    #[error("there is no {what}")]
+    NotFound {
+        /// What was looked for, such as "map with the id 7".
+        what: String,
+    },
+    /// There is more than one map of this name.
+    #[error("there are {} maps with the name `{name}`; open one by its id: {ids:?}", ids.len())]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// Their ids.
+        ids: Vec<u32>,
+    },
+    /// There may be such a map or program, but it cannot be opened.
+    #[error("failed to open the {what}: {source}{}", needed(source))]
+    NotOpened {
+        /// What was looked for, such as "map with the id 7".
+        what: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// The map is of another kind.
-    #[error("map `{map}` is of type {found}, expected {expected} (numbers of `enum bpf_map_type`)")]
+    #[error("map `{map}` is of kind {}, expected {}", kind_name(*found), kind_name(*expected))]
     WrongKind {
         /// Name of the map.
         map: String,
@@ -38,6 +63,48 @@ pub enum Error {
         /// Bytes of the Rust type.
         expected: usize,
     },
+    /// Keys or values lie otherwise in memory than the Rust types.
+    #[error(
+        "the layout of map `{map}` is not that of the Rust types: {}",
+        Listed(differences)
+    )]
+    LayoutDiffers {
+        /// Name of the map.
+        map: String,
+        /// All differences.
+        differences: Vec<Difference>,
+    },
+    /// The map has no BTF to compare the layout with.
+    #[error(
+        "map `{map}` has no BTF that tells the layout of its keys and values; open it with \
+         `Check::LayoutOrSizes` if their sizes are enough"
+    )]
+    NoBtf {
+        /// Name of the map.
+        map: String,
+    },
+    /// The map has BTF, which may not be read.
+    #[error(
+        "the BTF of map `{map}` may not be read without CAP_SYS_ADMIN; open it with \
+         `Check::LayoutOrSizes` if the sizes of keys and values are enough"
+    )]
+    BtfNotPermitted {
+        /// Name of the map.
+        map: String,
+    },
+    /// The file descriptor may do less than the handle is to do.
+    #[error(
+        "the file descriptor of map `{map}` is {}, expected {expected}",
+        if *read_only { "read-only" } else { "write-only" }
+    )]
+    WrongAccess {
+        /// Name of the map.
+        map: String,
+        /// Whether it may only read; else it may only write.
+        read_only: bool,
+        /// What was asked for.
+        expected: &'static str,
+    },
     /// There is no room for another key.
     #[error("map `{map}` is full ({max_entries} entries)")]
     Full {
@@ -45,6 +112,112 @@ pub enum Error {
         map: String,
         /// How many entries it holds.
         max_entries: u32,
+    },
+    /// An array has no such index.
+    #[error("index {index} is beyond the end of map `{map}` ({max_entries} entries)")]
+    IndexOutOfRange {
+        /// Name of the map.
+        map: String,
+        /// The index.
+        index: u32,
+        /// How many entries the map has.
+        max_entries: u32,
+    },
+    /// A prefix has more bits than the keys of the trie.
+    #[error("a prefix of {len} bits is too long for the keys of map `{map}` ({bits} bits)")]
+    PrefixTooLong {
+        /// Name of the map.
+        map: String,
+        /// Bits of the prefix.
+        len: u32,
+        /// Bits that a key has.
+        bits: usize,
+    },
+    /// There have to be as many values as there can be CPUs.
+    #[error("{found} values for {expected} possible CPUs; give one for each")]
+    WrongCpuCount {
+        /// How many values were given.
+        found: usize,
+        /// How many possible CPUs there are.
+        expected: usize,
+    },
+    /// The number of possible CPUs is unknown.
+    #[error("failed to read the number of possible CPUs: {source}")]
+    PossibleCpus {
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The map's values have no lock.
+    #[error("the values of map `{map}` have no `struct bpf_spin_lock` by its BTF")]
+    NoSpinLock {
+        /// Name of the map.
+        map: String,
+    },
+    /// A map is not like those that a map of maps was made for.
+    #[error("map `{inner}` is not like the maps that map `{map}` was made for")]
+    WrongInner {
+        /// Name of the map of maps.
+        map: String,
+        /// Name of the other one.
+        inner: String,
+    },
+    /// The map is frozen.
+    #[error("map `{map}` is frozen: only BPF programs can write it")]
+    Frozen {
+        /// Name of the map.
+        map: String,
+    },
+    /// The memory of the map is mapped for writing.
+    #[error("map `{map}` cannot be frozen while its memory is mapped for writing")]
+    Busy {
+        /// Name of the map.
+        map: String,
+    },
+    /// The kernel does not permit it.
+    #[error("not permitted to {operation} in map `{map}`: {source}")]
+    Denied {
+        /// Name of the map.
+        map: String,
+        /// What was tried.
+        operation: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// This kernel cannot do it with this kind of map.
+    #[error(
+        "this kernel cannot {operation} in map `{map}` of kind {}{}",
+        kind_name(*kind),
+        Since(*since)
+    )]
+    Unsupported {
+        /// Name of the map.
+        map: String,
+        /// The kernel's `enum bpf_map_type`.
+        kind: u32,
+        /// What was tried.
+        operation: &'static str,
+        /// The Linux version that can, where it is known.
+        since: Option<&'static str>,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The map cannot be pinned or unpinned.
+    #[error("failed to pin or unpin map `{map}` at `{}`: {source}", path.display())]
+    Pin {
+        /// Name of the map.
+        map: String,
+        /// The place.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Something else is pinned there.
+    #[error("what is pinned at `{}` is not map `{map}`", path.display())]
+    PinnedOther {
+        /// Name of the map.
+        map: String,
+        /// The place.
+        path: PathBuf,
     },
     /// The kernel would not create the map.
     #[error("the kernel refused map `{map}` of {max_entries} entries: {source}")]
@@ -82,38 +255,6 @@ pub enum Error {
         /// What is there.
         found: String,
     },
-    /// There is no such map or program.
-    #[error("there is no {what}")]
-    NotFound {
-        /// What was looked for, such as "map with ID 7".
-        what: String,
-    },
-    /// Several maps have the name.
-    #[error("several maps are named `{map}`: use an ID ({})", list(ids))]
-    Ambiguous {
-        /// The name.
-        map: String,
-        /// Their IDs.
-        ids: Vec<u32>,
-    },
-    /// A map or program could not be opened.
-    #[error("failed to open the {what}: {source}{}", hint(source))]
-    Open {
-        /// What was to be opened, such as "map with ID 7".
-        what: String,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// A pin could not be made or removed.
-    #[error("failed to pin map `{map}` at {}, or to unpin it: {source}", path.display())]
-    Pin {
-        /// Name of the map.
-        map: String,
-        /// Where.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
     /// A key or value has another length than those of the map.
     #[error("a {part} of map `{map}` has {expected} bytes, not {found}")]
     WrongLength {
@@ -126,33 +267,15 @@ pub enum Error {
         /// Bytes that the map has.
         expected: usize,
     },
-    /// Maps of this kind cannot do this.
-    #[error("map `{map}` is of kind {kind}, which cannot {operation}")]
-    Unsupported {
+    /// No map of this kind can do this.
+    #[error("map `{map}` is of kind {}, which cannot {operation}", kind_name(*kind))]
+    NotOfKind {
         /// Name of the map.
         map: String,
         /// What was tried.
         operation: &'static str,
-        /// Its kind, such as `lru_hash`.
-        kind: String,
-    },
-    /// The map may not be read or written so.
-    #[error("not allowed to {operation} in map `{map}`: {}", denied(*frozen))]
-    Denied {
-        /// Name of the map.
-        map: String,
-        /// What was tried.
-        operation: &'static str,
-        /// Whether it has been frozen, which is why it cannot be written.
-        frozen: bool,
-    },
-    /// An array has no such index.
-    #[error("map `{map}` has the indices 0 to {} only", max_entries.saturating_sub(1))]
-    OutOfRange {
-        /// Name of the map.
-        map: String,
-        /// How many there are.
-        max_entries: u32,
+        /// The kernel's `enum bpf_map_type`.
+        kind: u32,
     },
     /// Another error of the kernel.
     #[error("failed to {operation} in map `{map}`: {source}")]
@@ -166,22 +289,39 @@ pub enum Error {
     },
 }
 
-fn list(ids: &[u32]) -> String {
-    let ids: Vec<_> = ids.iter().map(u32::to_string).collect();
-    ids.join(", ")
-}
-
-fn hint(source: &io::Error) -> &'static str {
+fn needed(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
-        Some(libc::EPERM) => " (an ID or a name takes CAP_SYS_ADMIN, a path CAP_BPF)",
+        Some(libc::EPERM) => " (an id or a name takes CAP_SYS_ADMIN, a path CAP_BPF)",
         _ => "",
     }
 }
 
-fn denied(frozen: bool) -> &'static str {
-    if frozen {
-        "it is frozen"
-    } else {
-        "it is not readable or writable so, by its flags or for this process"
+fn kind_name(kind: u32) -> String {
+    match sys::kind_name(kind) {
+        Some(name) => format!("`{name}`"),
+        None => format!("{kind} (of `enum bpf_map_type`)"),
+    }
+}
+
+struct Listed<'a>(&'a [Difference]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, difference) in self.0.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "; " };
+            write!(f, "{separator}{difference}")?;
+        }
+        Ok(())
+    }
+}
+
+struct Since(Option<&'static str>);
+
+impl fmt::Display for Since {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(version) => write!(f, "; Linux {version} can"),
+            None => Ok(()),
+        }
     }
 }

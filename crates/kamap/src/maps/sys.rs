@@ -1,13 +1,18 @@
-//! The system calls on maps. The only place of `maps` that calls libbpf, and
-//! the only one that hands pointers to the kernel.
+//! The system calls on maps. With `btf`, the only place of `maps` that calls
+//! libbpf, and the only one that hands pointers to the kernel.
+//!
+//! How much the kernel reads and writes behind a pointer depends on the map, so
+//! the calls with pointers are unsafe: keys and values must have as many bytes as
+//! that map's have.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
-use super::MapData;
+/// The kernel's own number for "not supported" (`ENOTSUPP`), which libc does not
+/// have: it was not meant to leave the kernel.
+pub(super) const ENOTSUPP: i32 = 524;
 
 /// libbpf returns the negative errno.
 fn check(ret: i32) -> io::Result<i32> {
@@ -18,12 +23,43 @@ fn check(ret: i32) -> io::Result<i32> {
     }
 }
 
+/// For calls that return a new file descriptor.
+fn owned(ret: i32) -> io::Result<OwnedFd> {
+    let fd = check(ret)?;
+    // SAFETY: the call has just returned `fd`; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// What the kernel tells of the object behind `fd`, if that is a map.
 pub(super) fn info(fd: BorrowedFd<'_>) -> io::Result<libbpf_sys::bpf_map_info> {
+    must_be_a_map(fd)?;
     let mut info = libbpf_sys::bpf_map_info::default();
     let mut len = size_of_val(&info) as u32;
     // SAFETY: `info` is valid for writes of `len` bytes, and plain data.
     check(unsafe { libbpf_sys::bpf_map_get_info_by_fd(fd.as_raw_fd(), &mut info, &mut len) })?;
     Ok(info)
+}
+
+/// Of a program, the kernel would tell as readily, in another struct. Reading a
+/// batch of no entries does nothing, and only of maps.
+fn must_be_a_map(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: there is room for no entries.
+    match unsafe {
+        lookup_batch(
+            fd,
+            false,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            ptr::null_mut(),
+            ptr::null_mut(),
+            0,
+            0,
+        )
+    } {
+        (_, Err(err)) if matches!(err.raw_os_error(), Some(libc::EINVAL | libc::EBADF)) => Err(err),
+        // Kinds without batches, and maps that may not be read, are maps.
+        _ => Ok(()),
+    }
 }
 
 /// Name of the map, as the kernel has it.
@@ -33,122 +69,263 @@ pub(super) fn name(info: &libbpf_sys::bpf_map_info) -> String {
     String::from_utf8_lossy(&name[..len.unwrap_or(name.len())]).into_owned()
 }
 
-pub(super) fn create<K: MapData, V: MapData>(
+/// libbpf's name of an `enum bpf_map_type`, such as `hash`.
+pub(super) fn kind_name(kind: u32) -> Option<&'static str> {
+    // SAFETY: takes a number; returns a string constant, or null.
+    let name = unsafe { libbpf_sys::libbpf_bpf_map_type_str(kind) };
+    if name.is_null() {
+        return None;
+    }
+    // SAFETY: not null, so a string constant.
+    unsafe { CStr::from_ptr(name) }.to_str().ok()
+}
+
+pub(super) fn create(
     kind: u32,
     name: &CStr,
+    (key_size, value_size): (u32, u32),
     max_entries: u32,
+    options: &libbpf_sys::bpf_map_create_opts,
 ) -> io::Result<OwnedFd> {
-    // SAFETY: `name` is a C string; no options are passed.
-    let fd = check(unsafe {
+    // SAFETY: `name` is a C string; `options` has its own size in it.
+    owned(unsafe {
         libbpf_sys::bpf_map_create(
             kind,
             name.as_ptr(),
-            size_of::<K>() as u32,
-            size_of::<V>() as u32,
+            key_size,
+            value_size,
             max_entries,
-            ptr::null(),
+            options,
         )
-    })?;
-    // SAFETY: the call has just returned `fd`; nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    })
 }
 
-/// `fd` must be of a map with keys of the size of `K` and, as seen by one
-/// system call, values of the size of `V`; as must be for the calls below.
-pub(super) unsafe fn lookup<K: MapData, V: MapData>(fd: BorrowedFd<'_>, key: &K) -> io::Result<V> {
-    let mut value = MaybeUninit::<V>::uninit();
-    // SAFETY: the kernel reads one key and writes one value, of the sizes that
-    // the caller vouches for.
-    check(unsafe {
-        libbpf_sys::bpf_map_lookup_elem(
-            fd.as_raw_fd(),
-            ptr::from_ref(key).cast(),
-            value.as_mut_ptr().cast(),
-        )
-    })?;
-    // SAFETY: the call succeeded, so the kernel wrote the whole value, and any
-    // bytes are a valid `V` (`MapData`).
-    Ok(unsafe { value.assume_init() })
+/// The object that is pinned at `path`.
+pub(super) fn open_pinned(path: &CStr, flags: u32) -> io::Result<OwnedFd> {
+    let options = libbpf_sys::bpf_obj_get_opts {
+        sz: size_of::<libbpf_sys::bpf_obj_get_opts>() as _,
+        file_flags: flags,
+        ..Default::default()
+    };
+    // SAFETY: `path` is a C string; `options` has its own size in it.
+    owned(unsafe { libbpf_sys::bpf_obj_get_opts(path.as_ptr(), &options) })
 }
 
-pub(super) unsafe fn update<K: MapData, V: MapData>(
+pub(super) fn open_id(id: u32, flags: u32) -> io::Result<OwnedFd> {
+    let options = libbpf_sys::bpf_get_fd_by_id_opts {
+        sz: size_of::<libbpf_sys::bpf_get_fd_by_id_opts>() as _,
+        open_flags: flags,
+        ..Default::default()
+    };
+    // SAFETY: `options` has its own size in it.
+    owned(unsafe { libbpf_sys::bpf_map_get_fd_by_id_opts(id, &options) })
+}
+
+pub(super) fn open_program_id(id: u32) -> io::Result<OwnedFd> {
+    // SAFETY: takes a number.
+    owned(unsafe { libbpf_sys::bpf_prog_get_fd_by_id(id) })
+}
+
+/// The smallest id of a map that is greater than `id`.
+pub(super) fn next_id(id: u32) -> io::Result<u32> {
+    let mut next = 0;
+    // SAFETY: `next` is valid for writing.
+    check(unsafe { libbpf_sys::bpf_map_get_next_id(id, &mut next) })?;
+    Ok(next)
+}
+
+pub(super) fn pin(fd: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
+    // SAFETY: `path` is a C string.
+    check(unsafe { libbpf_sys::bpf_obj_pin(fd.as_raw_fd(), path.as_ptr()) }).map(drop)
+}
+
+pub(super) fn freeze(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes a file descriptor alone.
+    check(unsafe { libbpf_sys::bpf_map_freeze(fd.as_raw_fd()) }).map(drop)
+}
+
+/// How `fd` was opened: `O_RDONLY`, `O_WRONLY` or `O_RDWR`.
+pub(super) fn access_mode(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    // SAFETY: takes a file descriptor alone.
+    match unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) } {
+        -1 => Err(io::Error::last_os_error()),
+        flags => Ok(flags & libc::O_ACCMODE),
+    }
+}
+
+/// How many CPUs there can be: as many values a per-CPU map has for each key.
+pub(super) fn possible_cpus() -> io::Result<usize> {
+    // SAFETY: reads a file of sysfs, once.
+    let cpus = check(unsafe { libbpf_sys::libbpf_num_possible_cpus() })?;
+    Ok(cpus as usize)
+}
+
+/// # Safety
+///
+/// `key` is valid for reads of a key, `value` for reads and writes of a value.
+pub(super) unsafe fn lookup(
     fd: BorrowedFd<'_>,
-    key: &K,
-    value: &V,
+    key: *const c_void,
+    value: *mut c_void,
     flags: u64,
 ) -> io::Result<()> {
-    // SAFETY: the kernel reads one key and one value, of the sizes that the
-    // caller vouches for.
-    check(unsafe {
-        libbpf_sys::bpf_map_update_elem(
-            fd.as_raw_fd(),
-            ptr::from_ref(key).cast(),
-            ptr::from_ref(value).cast(),
-            flags,
-        )
-    })?;
-    Ok(())
+    // SAFETY: the caller vouches for the pointers.
+    check(unsafe { libbpf_sys::bpf_map_lookup_elem_flags(fd.as_raw_fd(), key, value, flags) })
+        .map(drop)
 }
 
-pub(super) unsafe fn delete<K: MapData>(fd: BorrowedFd<'_>, key: &K) -> io::Result<()> {
-    // SAFETY: the kernel reads one key, of the size that the caller vouches for.
-    check(unsafe { libbpf_sys::bpf_map_delete_elem(fd.as_raw_fd(), ptr::from_ref(key).cast()) })?;
-    Ok(())
-}
-
-/// The values that all possible CPUs have for `key`. `fd` must be of a per-CPU
-/// map.
-pub(super) unsafe fn lookup_per_cpu<K: MapData, V: MapData>(
+/// Looks up and deletes.
+///
+/// # Safety
+///
+/// As for [`lookup`].
+pub(super) unsafe fn take(
     fd: BorrowedFd<'_>,
-    key: &K,
-) -> io::Result<Vec<V>> {
-    // SAFETY: reads a file of sysfs, once.
-    let cpus = check(unsafe { libbpf_sys::libbpf_num_possible_cpus() })? as usize;
-    let stride = size_of::<V>().next_multiple_of(8);
-    let mut bytes = vec![0_u8; cpus * stride];
-    // SAFETY: the kernel reads one key, of the size that the caller vouches for,
-    // and writes for each possible CPU a value, rounded up to 8 bytes.
+    key: *const c_void,
+    value: *mut c_void,
+    flags: u64,
+) -> io::Result<()> {
+    // SAFETY: the caller vouches for the pointers.
     check(unsafe {
-        libbpf_sys::bpf_map_lookup_elem(
-            fd.as_raw_fd(),
-            ptr::from_ref(key).cast(),
-            bytes.as_mut_ptr().cast(),
-        )
-    })?;
-    let values = bytes.chunks_exact(stride);
-    // SAFETY: a chunk is at least as large as a `V`, and any bytes are one.
-    Ok(values
-        .map(|chunk| unsafe { chunk.as_ptr().cast::<V>().read_unaligned() })
-        .collect())
+        libbpf_sys::bpf_map_lookup_and_delete_elem_flags(fd.as_raw_fd(), key, value, flags)
+    })
+    .map(drop)
 }
 
-/// One step of a batch walk, from `from` (`None`: the beginning) to `to`.
-/// Returns how many entries the kernel wrote to the front of `keys` and
-/// `values`, whatever it said otherwise.
-pub(super) unsafe fn lookup_batch<K: MapData, V: MapData>(
+/// # Safety
+///
+/// `key` is valid for reads of a key, `value` for reads of a value.
+pub(super) unsafe fn update(
     fd: BorrowedFd<'_>,
-    from: Option<u64>,
-    to: &mut u64,
-    keys: &mut [MaybeUninit<K>],
-    values: &mut [MaybeUninit<V>],
+    key: *const c_void,
+    value: *const c_void,
+    flags: u64,
+) -> io::Result<()> {
+    // SAFETY: the caller vouches for the pointers.
+    check(unsafe { libbpf_sys::bpf_map_update_elem(fd.as_raw_fd(), key, value, flags) }).map(drop)
+}
+
+/// # Safety
+///
+/// `key` is valid for reads of a key.
+pub(super) unsafe fn delete(fd: BorrowedFd<'_>, key: *const c_void) -> io::Result<()> {
+    // SAFETY: the caller vouches for the pointer.
+    check(unsafe { libbpf_sys::bpf_map_delete_elem(fd.as_raw_fd(), key) }).map(drop)
+}
+
+/// # Safety
+///
+/// `key` is null or valid for reads of a key, `next` is valid for writes of one.
+pub(super) unsafe fn next_key(
+    fd: BorrowedFd<'_>,
+    key: *const c_void,
+    next: *mut c_void,
+) -> io::Result<()> {
+    // SAFETY: the caller vouches for the pointers.
+    check(unsafe { libbpf_sys::bpf_map_get_next_key(fd.as_raw_fd(), key, next) }).map(drop)
+}
+
+fn batch_options(flags: u64) -> libbpf_sys::bpf_map_batch_opts {
+    libbpf_sys::bpf_map_batch_opts {
+        sz: size_of::<libbpf_sys::bpf_map_batch_opts>() as _,
+        elem_flags: flags,
+        flags: 0,
+    }
+}
+
+/// One step of a batch walk, from `from` (null: the beginning) to `to`; deletes
+/// what it reads if `delete`. Returns how many entries the kernel wrote, whatever
+/// it said otherwise.
+///
+/// # Safety
+///
+/// `keys` and `values` are valid for writes of `room` of them; `from` for reads
+/// and `to` for writes of a cursor: a u32 for the hash family, whatever its keys
+/// are, else a key.
+#[expect(clippy::too_many_arguments, reason = "as many as the system call has")]
+pub(super) unsafe fn lookup_batch(
+    fd: BorrowedFd<'_>,
+    delete: bool,
+    from: *mut c_void,
+    to: *mut c_void,
+    keys: *mut c_void,
+    values: *mut c_void,
+    room: u32,
+    flags: u64,
 ) -> (u32, io::Result<()>) {
-    let mut from = from;
-    let from = from.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
-    let room = keys.len().min(values.len()) as u32;
     let mut count = room;
-    // SAFETY: the kernel writes at most `count` keys and values, of the sizes
-    // that the caller vouches for. A hash map's cursor is a u32, whatever its
-    // keys are.
-    let ret = check(unsafe {
-        libbpf_sys::bpf_map_lookup_batch(
-            fd.as_raw_fd(),
-            from.cast(),
-            ptr::from_mut(to).cast(),
-            keys.as_mut_ptr().cast(),
-            values.as_mut_ptr().cast(),
-            &mut count,
-            ptr::null(),
-        )
-    });
-    (count.min(room), ret.map(drop))
+    let options = batch_options(flags);
+    let call = if delete {
+        libbpf_sys::bpf_map_lookup_and_delete_batch
+    } else {
+        libbpf_sys::bpf_map_lookup_batch
+    };
+    // SAFETY: the caller vouches for the pointers; the rest is ours.
+    let ret = unsafe { call(fd.as_raw_fd(), from, to, keys, values, &mut count, &options) };
+    (count.min(room), check(ret).map(drop))
+}
+
+/// Returns how many entries were written before the first that could not be.
+///
+/// # Safety
+///
+/// `keys` and `values` are valid for reads of `count` of them.
+pub(super) unsafe fn update_batch(
+    fd: BorrowedFd<'_>,
+    keys: *const c_void,
+    values: *const c_void,
+    count: u32,
+    flags: u64,
+) -> (u32, io::Result<()>) {
+    let mut done = count;
+    let options = batch_options(flags);
+    // SAFETY: the caller vouches for the pointers; the rest is ours.
+    let ret = unsafe {
+        libbpf_sys::bpf_map_update_batch(fd.as_raw_fd(), keys, values, &mut done, &options)
+    };
+    counted(count, done, check(ret).map(drop))
+}
+
+/// Returns how many keys were deleted before the first that could not be.
+///
+/// # Safety
+///
+/// `keys` is valid for reads of `count` keys.
+pub(super) unsafe fn delete_batch(
+    fd: BorrowedFd<'_>,
+    keys: *const c_void,
+    count: u32,
+) -> (u32, io::Result<()>) {
+    let mut done = count;
+    let options = batch_options(0);
+    // SAFETY: the caller vouches for the pointers; the rest is ours.
+    let ret =
+        unsafe { libbpf_sys::bpf_map_delete_batch(fd.as_raw_fd(), keys, &mut done, &options) };
+    counted(count, done, check(ret).map(drop))
+}
+
+/// A call that is rejected early leaves the count as it was: nothing was done
+/// then, for what fails is never among what is done. After `EFAULT` the count means
+/// nothing.
+fn counted(count: u32, done: u32, result: io::Result<()>) -> (u32, io::Result<()>) {
+    let done = match &result {
+        Ok(()) => done,
+        Err(err) if err.raw_os_error() == Some(libc::EFAULT) || done >= count => 0,
+        Err(_) => done,
+    };
+    (done, result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_the_kernel_left_as_it_was_is_none() {
+        let failed = |errno| Err(io::Error::from_raw_os_error(errno));
+        assert_eq!(counted(8, 8, Ok(())).0, 8);
+        assert_eq!(counted(8, 3, failed(libc::E2BIG)).0, 3);
+        assert_eq!(counted(8, 8, failed(libc::EINVAL)).0, 0);
+        assert_eq!(counted(8, 3, failed(libc::EFAULT)).0, 0);
+    }
 }

@@ -1,10 +1,10 @@
 //! The types of maps, as numbers of the kernel.
 
-use std::ffi::CStr;
 use std::fmt;
-use std::ptr::NonNull;
 
 use libbpf_sys as sys;
+
+use super::super::sys::kind_name;
 
 /// A type of map (`enum bpf_map_type`), also one that this library does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,10 +37,7 @@ impl MapType {
 
     /// Its name, such as `lru_hash`.
     pub fn name(self) -> Option<&'static str> {
-        // SAFETY: takes a number; returns null, or text that is part of libbpf.
-        let name = unsafe { NonNull::new(sys::libbpf_bpf_map_type_str(self.0).cast_mut())? };
-        // SAFETY: as above, a C string.
-        unsafe { CStr::from_ptr(name.as_ptr()) }.to_str().ok()
+        kind_name(self.0)
     }
 
     /// Whether each key has a value for each CPU.

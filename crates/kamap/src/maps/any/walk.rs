@@ -2,11 +2,12 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
-use std::io;
 use std::ops::ControlFlow;
 
-use super::super::{Error, Result};
-use super::{AnyMap, ENOTSUPP};
+use super::super::batch::{Step, step};
+use super::super::lpm::compare;
+use super::super::{Error, Result, sys};
+use super::AnyMap;
 
 /// Bytes of keys and values that are asked for at a time.
 const BATCH_BYTES: usize = 64 << 10;
@@ -36,7 +37,7 @@ impl AnyMap {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] where the type cannot be walked, such as a queue, or its values
+    /// [`Error::NotOfKind`] where the type cannot be walked, such as a queue, or its values
     /// cannot be read; [`Error::Unstable`] where the end was not reached because entries
     /// go all the time; [`Error::Denied`], [`Error::Kernel`].
     pub fn walk<B>(
@@ -102,8 +103,16 @@ impl AnyMap {
                     values.resize(room * value_len, 0);
                 }
                 (Step::Again, _) => {}
-                (Step::Unsupported, _) if cursor.is_none() => return Ok(None),
-                (_, Err(source)) => return Err(self.error(OPERATION, source)),
+                (_, Err(source)) => {
+                    let unsupported = matches!(
+                        source.raw_os_error(),
+                        Some(libc::EOPNOTSUPP | sys::ENOTSUPP)
+                    );
+                    if unsupported && cursor.is_none() {
+                        return Ok(None);
+                    }
+                    return Err(self.error(OPERATION, source));
+                }
                 (_, Ok(())) => break,
             }
         }
@@ -132,7 +141,7 @@ impl AnyMap {
             };
             let is_new = handed_out
                 .as_ref()
-                .is_none_or(|last| compare_prefixes(last, &key) == Ordering::Less);
+                .is_none_or(|last| compare(prefix(last), prefix(&key)) == Ordering::Less);
             if is_new {
                 if let ControlFlow::Break(broken) = self.hand_out(&key, &mut value, each)? {
                     return Ok(ControlFlow::Break(broken));
@@ -194,85 +203,10 @@ impl AnyMap {
 /// What is called with each key and value.
 type Each<'a, B> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<B>;
 
-/// What an answer of the kernel to a batch means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    More,
-    End,
-    Grow,
-    Again,
-    Unsupported,
-    Fail,
-}
-
-fn step(error: Option<&io::Error>) -> Step {
-    match error.map(io::Error::raw_os_error) {
-        None => Step::More,
-        // The bucket's lock was not to be had; what was read before counts.
-        Some(Some(libc::EBUSY | libc::EDEADLK | libc::ETIMEDOUT)) => Step::More,
-        // What came with it counts as well.
-        Some(Some(libc::ENOENT)) => Step::End,
-        Some(Some(libc::ENOSPC)) => Step::Grow,
-        Some(Some(libc::EINTR | libc::EAGAIN)) => Step::Again,
-        Some(Some(libc::EOPNOTSUPP | ENOTSUPP)) => Step::Unsupported,
-        Some(_) => Step::Fail,
-    }
-}
-
-/// The order in which the kernel walks an LPM trie: longer prefixes before the ones that
-/// they begin with, else by the first bit that differs.
-fn compare_prefixes(a: &[u8], b: &[u8]) -> Ordering {
-    let [(a_len, a), (b_len, b)] = [prefix(a), prefix(b)];
-    let shared = a_len.min(b_len);
-    for (i, (x, y)) in a.iter().zip(b).enumerate() {
-        if 8 * i >= shared {
-            break;
-        }
-        let bits = (shared - 8 * i).min(8);
-        let mask = (0xff00_u16 >> bits) as u8;
-        let order = (x & mask).cmp(&(y & mask));
-        if order != Ordering::Equal {
-            return order;
-        }
-    }
-    b_len.cmp(&a_len)
-}
-
-/// The bits of a prefix that count, and all its bytes.
-fn prefix(key: &[u8]) -> (usize, &[u8]) {
+/// The length and the bytes of a key's prefix.
+fn prefix(key: &[u8]) -> (u32, &[u8]) {
     match key.split_first_chunk::<4>() {
-        Some((len, data)) => (u32::from_ne_bytes(*len) as usize, data),
+        Some((len, bytes)) => (u32::from_ne_bytes(*len), bytes),
         None => (0, &[]),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn longer_prefixes_come_first_and_0_before_1() {
-        let key = |len: u32, data: [u8; 2]| [len.to_ne_bytes().as_slice(), &data].concat();
-        let ordered = [
-            key(16, [10, 0]),
-            key(9, [10, 0]),
-            key(16, [10, 255]),
-            key(12, [10, 240]),
-            key(8, [10, 0]),
-            key(8, [11, 0]),
-            key(1, [0x7f, 0xff]),
-            key(1, [0x80, 0]),
-            key(0, [0, 0]),
-        ];
-        for (i, a) in ordered.iter().enumerate() {
-            for (j, b) in ordered.iter().enumerate() {
-                assert_eq!(compare_prefixes(a, b), i.cmp(&j), "{a:?} {b:?}");
-            }
-        }
-        // What lies behind the prefix does not count.
-        assert_eq!(
-            compare_prefixes(&key(8, [1, 2]), &key(8, [1, 3])),
-            Ordering::Equal
-        );
     }
 }

@@ -1,0 +1,28 @@
+//! The derive macro of `kamap::maps::MapData`. Use it from there.
+
+mod expand;
+
+use proc_macro::TokenStream;
+
+/// Makes a struct of plain data fit to be a map's key or value.
+///
+/// The struct needs `#[repr(C)]` (with named fields, which are compared with the
+/// map's BTF) or `#[repr(transparent)]` (it then counts as what it wraps), and
+/// each field must be `MapData`. Padding is allowed: it is never read, and the
+/// kernel is always given zeros in its place.
+///
+/// ```ignore
+/// #[derive(Clone, Copy, MapData)]
+/// #[repr(C)]
+/// struct Flow {
+///     port: u16,
+///     address: u32,
+/// }
+/// ```
+#[proc_macro_derive(MapData)]
+pub fn map_data(input: TokenStream) -> TokenStream {
+    let input = syn::parse_macro_input!(input as syn::DeriveInput);
+    expand::expand(&input)
+        .unwrap_or_else(|err| err.to_compile_error())
+        .into()
+}

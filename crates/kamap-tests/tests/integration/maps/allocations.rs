@@ -1,0 +1,90 @@
+//! What reading a map allocates: something for a batch, nothing for an entry.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use kamap::maps::{BatchBuf, Hash, Map, PerCpu, PerCpuHash};
+
+/// Counts what each thread allocates.
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: all is handed on to the system's allocator; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        BYTES.set(BYTES.get() + layout.size());
+        // SAFETY: the caller vouches for it.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller vouches for it.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often `run` allocates, and how many bytes in all.
+fn allocated(run: impl FnOnce()) -> (usize, usize) {
+    let before = (COUNT.get(), BYTES.get());
+    run();
+    (COUNT.get() - before.0, BYTES.get() - before.1)
+}
+
+#[test]
+fn reading_allocates_for_a_batch_and_nothing_for_an_entry() {
+    const ENTRIES: u32 = 20_000;
+    let map = Map::<Hash<u32, [u64; 8]>>::create("allocated", ENTRIES).expect("it can be created");
+    map.insert_many((0..ENTRIES).map(|key| (key, [u64::from(key); 8])))
+        .expect("there is room");
+
+    let read = || {
+        assert_eq!(
+            map.iter().filter(|entry| entry.is_ok()).count(),
+            ENTRIES as usize
+        )
+    };
+    let (count, bytes) = allocated(read);
+    // Keys and values of a batch, which grows if a bucket holds more.
+    assert!(count <= 4, "{count} allocations");
+    assert!(bytes <= 4 * 256 * (4 + 64), "{bytes} bytes");
+
+    let mut buf = BatchBuf::new();
+    let mut read = || {
+        let mut batches = map.batches(&mut buf);
+        let mut count = 0;
+        while let Some(batch) = batches.next_batch().expect("it can be read") {
+            count += batch.count();
+        }
+        assert_eq!(count, ENTRIES as usize);
+    };
+    read();
+    assert_eq!(allocated(read).0, 0, "there is a buffer already");
+
+    let (count, _) = allocated(|| assert_eq!(map.get(&ENTRIES).expect("it can be read"), None));
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn reading_values_of_cpus_allocates_for_a_batch_unless_they_are_kept() {
+    const ENTRIES: u32 = 4_000;
+    let map = Map::<PerCpuHash<u32, u64>>::create("percpu", ENTRIES).expect("it can be created");
+    let value = PerCpu::same(7).expect("CPUs are known");
+    map.insert_many((0..ENTRIES).map(|key| (key, value.clone())))
+        .expect("there is room");
+    let read = || {
+        assert!(
+            map.iter()
+                .all(|entry| entry.is_ok_and(|(_, read)| read == value))
+        )
+    };
+    let (count, _) = allocated(read);
+    assert!(count <= 8, "{count} allocations");
+}

@@ -1,0 +1,270 @@
+//! Handles: what they may do, where they come from, what becomes of them.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use kamap::maps::{Array, BatchBuf, Check, Error, Hash, LpmTrie, Map, Put, ReadOnly, WriteOnly};
+use kamap_tests::BpfFs;
+use libbpf_rs::libbpf_sys;
+
+use super::kinds::Net;
+
+type Counts = Hash<u32, u64>;
+
+fn counts(name: &str) -> Map<Counts> {
+    let map = Map::<Counts>::create(name, 8).expect("it can be created");
+    map.insert(&1, &10, Put::Any).expect("there is room");
+    map
+}
+
+#[test]
+fn a_clone_outlives_the_original() {
+    let map = counts("cloned");
+    let clone = map.try_clone().expect("it can be cloned");
+    drop(map);
+    assert_eq!(clone.get(&1).expect("it can be read"), Some(10));
+    assert_eq!(clone.name(), "cloned");
+}
+
+#[test]
+fn pins_keep_a_map_and_can_be_taken_away() {
+    let bpffs = BpfFs::mount();
+    let (first, second) = (bpffs.at("first"), bpffs.at("second"));
+    let map = counts("pinned");
+    map.pin(&first).expect("the place is free");
+    map.pin(&second).expect("the place is free");
+    let taken = map.pin(&first).expect_err("the place is taken");
+    assert!(
+        matches!(&taken, Error::Pin { path, .. } if *path == first),
+        "{taken}"
+    );
+    let outside = map
+        .pin("/dev/null/x")
+        .expect_err("it is no BPF file system");
+    assert!(
+        outside
+            .to_string()
+            .starts_with("failed to pin or unpin map `pinned` at `/dev/null/x`")
+    );
+
+    drop(map);
+    let map = Map::<Counts>::open_pinned(&first, Check::Layout).expect("it is pinned");
+    let again = Map::<Counts>::open_pinned(&second, Check::Layout).expect("it is pinned");
+    map.insert(&2, &20, Put::Any).expect("there is room");
+    assert_eq!(again.get(&2).expect("it can be read"), Some(20));
+
+    let other = counts("other");
+    let refused = other.unpin(&first).expect_err("it is another map's");
+    assert!(matches!(refused, Error::PinnedOther { .. }), "{refused}");
+    assert!(map.unpin(&first).expect("it is pinned"));
+    assert!(!map.unpin(&first).expect("it is no longer"));
+    assert!(!first.exists() && second.exists());
+
+    let none = Map::<Counts>::open_pinned(&first, Check::Layout).expect_err("it is no longer");
+    assert_eq!(
+        none.to_string(),
+        format!("there is no map pinned at `{}`", first.display())
+    );
+}
+
+#[test]
+fn a_pinned_program_is_no_map() {
+    let bpffs = BpfFs::mount();
+    let path = bpffs.at("program");
+    pin_program(&path);
+    let error = Map::<Counts>::open_pinned(&path, Check::Layout).expect_err("it is a program");
+    assert!(matches!(error, Error::NotAMap { .. }), "{error}");
+    let map = counts("map");
+    let error = map.unpin(&path).expect_err("it is a program");
+    assert!(matches!(error, Error::PinnedOther { .. }), "{error}");
+    assert!(path.exists());
+}
+
+/// Pins a program that does nothing.
+#[track_caller]
+fn pin_program(path: &Path) {
+    // r0 = 0; exit
+    let code = [0xb7_u64, 0x95];
+    let path = CString::new(path.as_os_str().as_bytes()).expect("it has no NUL");
+    // SAFETY: C strings, and as many instructions as are told; no options.
+    let fd = unsafe {
+        libbpf_sys::bpf_prog_load(
+            libbpf_sys::BPF_PROG_TYPE_SOCKET_FILTER,
+            c"nothing".as_ptr(),
+            c"GPL".as_ptr(),
+            code.as_ptr().cast(),
+            code.len() as _,
+            std::ptr::null_mut(),
+        )
+    };
+    assert!(fd >= 0, "{}", io::Error::from_raw_os_error(-fd));
+    // SAFETY: `fd` is new; nobody else has it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: a C string.
+    let pinned = unsafe { libbpf_sys::bpf_obj_pin(fd.as_raw_fd(), path.as_ptr()) };
+    assert_eq!(pinned, 0);
+}
+
+#[test]
+fn handles_do_what_they_were_opened_for() {
+    let bpffs = BpfFs::mount();
+    let path = bpffs.at("map");
+    let map = counts("modes");
+    map.pin(&path).expect("the place is free");
+    let reader = Map::<Counts, ReadOnly>::open_pinned(&path, Check::Layout).expect("it is pinned");
+    let writer = Map::<Counts, WriteOnly>::open_pinned(&path, Check::Layout).expect("it is pinned");
+    writer.insert(&2, &20, Put::Any).expect("it may write");
+    assert_eq!(reader.get(&2).expect("it may read"), Some(20));
+    assert_eq!(reader.iter().count(), 2);
+
+    let reading = |fd: &dyn AsFd| fd.as_fd().try_clone_to_owned().expect("it can be cloned");
+    let fd: OwnedFd = reading(&reader);
+    let error = Map::<Counts>::from_fd(fd, Check::Layout).expect_err("it may only read");
+    assert_eq!(
+        error.to_string(),
+        "the file descriptor of map `modes` is read-only, expected read-write"
+    );
+    let error = Map::<Counts, ReadOnly>::from_fd(reading(&writer), Check::Layout)
+        .expect_err("it may only write");
+    assert_eq!(
+        error.to_string(),
+        "the file descriptor of map `modes` is write-only, expected read-only"
+    );
+    let by_all =
+        Map::<Counts, ReadOnly>::from_fd(reading(&map), Check::Layout).expect("it may read");
+    assert_eq!(by_all.get(&2).expect("it may read"), Some(20));
+}
+
+#[test]
+fn a_frozen_map_is_read_but_not_written() {
+    let map = counts("frozen");
+    assert!(!map.info().expect("it is there").frozen);
+    map.freeze().expect("nobody maps it");
+    assert!(map.info().expect("it is there").frozen);
+    assert_eq!(map.get(&1).expect("it can be read"), Some(10));
+    assert_eq!(map.iter().count(), 1);
+    for refused in [
+        map.insert(&1, &2, Put::Any).map(drop),
+        map.remove(&1).map(drop),
+        map.take(&1).map(drop),
+        map.drain(|_, _| ()).map(drop),
+        map.freeze(),
+    ] {
+        let error = refused.expect_err("it is frozen");
+        assert_eq!(
+            error.to_string(),
+            "map `frozen` is frozen: only BPF programs can write it"
+        );
+    }
+}
+
+#[test]
+fn a_map_whose_memory_is_mapped_for_writing_is_not_frozen() {
+    let options = libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_sys::bpf_map_create_opts>() as _,
+        map_flags: libbpf_sys::BPF_F_MMAPABLE,
+        ..Default::default()
+    };
+    let (kind, name) = (libbpf_sys::BPF_MAP_TYPE_ARRAY, c"mapped");
+    // SAFETY: a C string, and options with their size.
+    let fd = unsafe { libbpf_sys::bpf_map_create(kind, name.as_ptr(), 4, 8, 1, &options) };
+    assert!(fd >= 0, "{}", io::Error::from_raw_os_error(-fd));
+    // SAFETY: `fd` is new; nobody else has it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let (writable, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+    // SAFETY: a new mapping, at an address that the kernel chooses.
+    let memory =
+        unsafe { libc::mmap(std::ptr::null_mut(), 8, writable, shared, fd.as_raw_fd(), 0) };
+    assert_ne!(memory, libc::MAP_FAILED, "{}", io::Error::last_os_error());
+
+    let map = Map::<Array<u64>>::from_fd(fd, Check::Sizes).expect("it is an array");
+    let busy = map.freeze().expect_err("it is mapped");
+    assert_eq!(
+        busy.to_string(),
+        "map `mapped` cannot be frozen while its memory is mapped for writing"
+    );
+    // SAFETY: nobody uses the memory.
+    unsafe { libc::munmap(memory, 8) };
+    map.freeze().expect("it is no longer mapped");
+}
+
+#[test]
+fn an_error_comes_once_and_ends_the_walk() {
+    let map = counts("broken");
+    let trie = Map::<LpmTrie<Net, u64>>::create("broken", 8).expect("it can be created");
+    let (mut entries, mut prefixes) = (map.iter(), trie.iter());
+    let mut buf = BatchBuf::new();
+    let mut batches = map.batches(&mut buf);
+    let nothing = File::open("/dev/null").expect("it is there");
+    for fd in [map.as_fd(), trie.as_fd()] {
+        // SAFETY: two open file descriptors, of which nothing else is kept.
+        let replaced = unsafe { libc::dup2(nothing.as_raw_fd(), fd.as_raw_fd()) };
+        assert_eq!(replaced, fd.as_raw_fd());
+    }
+    let error = entries
+        .next()
+        .expect("there is an answer")
+        .expect_err("it is no map");
+    assert!(
+        error
+            .to_string()
+            .starts_with("failed to read a batch in map `broken`: "),
+        "{error}"
+    );
+    assert!(entries.next().is_none() && entries.next().is_none());
+    let error = prefixes
+        .next()
+        .expect("there is an answer")
+        .expect_err("it is no map");
+    assert!(matches!(error, Error::Kernel { .. }), "{error}");
+    assert!(prefixes.next().is_none());
+    assert!(batches.next_batch().is_err());
+    assert!(batches.next_batch().expect("it has ended").is_none());
+}
+
+#[test]
+fn a_map_is_found_by_its_name() {
+    // The kernel keeps 15 bytes of it.
+    let name = format!("by_{:07}_and_more", std::process::id());
+    let map = counts(&name);
+    let found = Map::<Counts, ReadOnly>::open_name(&name, Check::Layout).expect("there is one");
+    assert_eq!(found.get(&1).expect("it can be read"), Some(10));
+
+    let other = counts(&name);
+    let ids = [&map, &other].map(|map| map.info().expect("it is there").id);
+    let ambiguous = Map::<Counts>::open_name(&name, Check::Layout).expect_err("there are two");
+    assert_eq!(
+        ambiguous.to_string(),
+        format!("there are 2 maps with the name `{name}`; open one by its id: {ids:?}")
+    );
+    let none = Map::<Counts>::open_name("by_no_name", Check::Layout).expect_err("there is none");
+    assert_eq!(
+        none.to_string(),
+        "there is no map with the name `by_no_name`"
+    );
+}
+
+#[test]
+fn a_map_tells_what_it_is() {
+    let map = Map::<Array<[u8; 6]>>::create("told", 3).expect("it can be created");
+    let info = map.info().expect("it is there");
+    assert_eq!((info.name.as_str(), info.kind.0), ("told", 2));
+    assert_eq!(
+        (info.key_size, info.value_size, info.max_entries),
+        (4, 6, 3)
+    );
+    let by_id = Map::<Array<[u8; 6]>>::open_id(info.id, Check::Layout).expect("it is there");
+    assert_eq!(by_id.info().expect("it is there").id, info.id);
+    drop((map, by_id));
+    let gone = kamap_tests::eventually("the map is gone", || {
+        Map::<Array<[u8; 6]>>::open_id(info.id, Check::Layout).err()
+    });
+    assert_eq!(
+        gone.to_string(),
+        format!("there is no map with the id {}", info.id)
+    );
+}

@@ -1,0 +1,180 @@
+//! Maps whose keys and values lie as the Rust types say, or do not.
+
+use std::io;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::thread;
+
+use kamap::maps::btf::Types;
+use kamap::maps::{
+    Array, Check, Checked, Error, Hash, LpmTrie, LruPerCpuHash, Map, MapData, PerCpuArray, Queue,
+    map_data,
+};
+use kamap_tests::BpfFs;
+use libbpf_rs::libbpf_sys;
+
+#[derive(Clone, Copy, MapData)]
+#[repr(C)]
+struct Flow {
+    prefix_len: u32,
+    sent: u32,
+    received: u32,
+    ports: [u16; 3],
+    last: i64,
+}
+
+/// The same, but for two fields of one size.
+#[derive(Clone, Copy, MapData)]
+#[repr(C)]
+struct Swapped {
+    prefix_len: u32,
+    received: u32,
+    sent: u32,
+    ports: [u16; 3],
+    last: i64,
+}
+
+#[test]
+fn swapped_fields_of_a_pinned_map_are_refused_by_name() {
+    let bpffs = BpfFs::mount();
+    let path = bpffs.at("map");
+    let map = Map::<Hash<u32, Flow>>::create("flows", 4).expect("it can be created");
+    map.pin(&path).expect("the place is free");
+    let same = Map::<Hash<u32, Flow>>::open_pinned(&path, Check::Layout).expect("it is the same");
+    assert_eq!(same.checked(), Checked::Layout);
+    for check in [Check::Layout, Check::LayoutOrSizes] {
+        let differs = Map::<Hash<u32, Swapped>>::open_pinned(&path, check);
+        assert_eq!(
+            differs.expect_err("two fields are swapped").to_string(),
+            "the layout of map `flows` is not that of the Rust types: \
+             value.received: at byte 8 in BTF, at byte 4 in Rust; \
+             value.sent: at byte 4 in BTF, at byte 8 in Rust"
+        );
+    }
+    let sizes = Map::<Hash<u32, Swapped>>::open_pinned(&path, Check::Sizes);
+    assert_eq!(sizes.expect("the sizes agree").checked(), Checked::Sizes);
+}
+
+mod foreign {
+    #[derive(Clone, Copy, Debug)]
+    #[repr(C)]
+    pub(super) struct Flow {
+        pub(super) sent: u32,
+        pub(super) last: i64,
+    }
+}
+
+// Not in the order of the fields.
+map_data! {
+    foreign::Flow { last, sent }
+}
+
+/// Whether the kernel has names for what the map holds.
+#[track_caller]
+fn describes(types: Result<Types, Error>) -> bool {
+    match types.expect("it can be read") {
+        Types::Known { key, value } => {
+            let value = format!("{:?}", value.expect("it has a type"));
+            assert!(
+                ["sent", "received", "ports", "last"]
+                    .iter()
+                    .all(|name| value.contains(name))
+            );
+            assert!(key.is_none_or(|key| key.size > 0));
+            true
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn a_new_map_has_the_names_of_its_fields() {
+    let map = Map::<LruPerCpuHash<Flow, Flow>>::create("hash", 4).expect("it can be created");
+    assert!(describes(Types::of(&map)));
+    assert_eq!(map.checked(), Checked::Layout);
+    assert!(map.info().expect("it is there").btf_id.is_some());
+    let map = Map::<Array<Flow>>::create("array", 4).expect("it can be created");
+    assert!(describes(Types::of(&map)));
+    let map = Map::<PerCpuArray<Flow>>::create("array", 4).expect("it can be created");
+    assert!(describes(Types::of(&map)));
+    let map = Map::<LpmTrie<Flow, Flow>>::create("trie", 4).expect("it can be created");
+    assert!(describes(Types::of(&map)));
+    let map = Map::<Array<foreign::Flow>>::create("foreign", 4).expect("it can be created");
+    let fd = map.as_fd().try_clone_to_owned().expect("it can be cloned");
+    assert!(Map::<Array<foreign::Flow>>::from_fd(fd, Check::Layout).is_ok());
+    let map = Map::<Queue<Flow>>::create("queue", 4).expect("it can be created");
+    assert!(
+        !describes(Types::of(&map)),
+        "the kernel keeps none for queues"
+    );
+}
+
+/// A hash map from `u32` to `u64` without BTF.
+#[track_caller]
+fn without_btf() -> OwnedFd {
+    // SAFETY: a C string, and no options.
+    let fd = unsafe {
+        libbpf_sys::bpf_map_create(
+            libbpf_sys::BPF_MAP_TYPE_HASH,
+            c"plain".as_ptr(),
+            4,
+            8,
+            4,
+            std::ptr::null(),
+        )
+    };
+    assert!(fd >= 0, "{}", io::Error::from_raw_os_error(-fd));
+    // SAFETY: `fd` is new; nobody else has it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+#[test]
+fn a_map_without_btf_has_to_be_allowed() {
+    let refused = Map::<Hash<u32, u64>>::from_fd(without_btf(), Check::Layout);
+    assert_eq!(
+        refused.expect_err("it has no BTF").to_string(),
+        "map `plain` has no BTF that tells the layout of its keys and values; open it with \
+         `Check::LayoutOrSizes` if their sizes are enough"
+    );
+    let allowed = Map::<Hash<u32, u64>>::from_fd(without_btf(), Check::LayoutOrSizes);
+    assert_eq!(allowed.expect("it is allowed").checked(), Checked::NoBtf);
+}
+
+#[test]
+fn a_map_whose_btf_may_not_be_read_has_to_be_allowed() {
+    let bpffs = BpfFs::mount();
+    let path = bpffs.at("map");
+    let map = Map::<Hash<u32, Flow>>::create("flows", 4).expect("it can be created");
+    map.pin(&path).expect("the place is free");
+    let opened = thread::spawn(move || {
+        without_sys_admin();
+        [Check::Layout, Check::LayoutOrSizes]
+            .map(|check| Map::<Hash<u32, Flow>>::open_pinned(&path, check))
+    });
+    let [refused, allowed] = opened.join().expect("it does not panic");
+    assert_eq!(
+        refused.expect_err("its BTF may not be read").to_string(),
+        "the BTF of map `flows` may not be read without CAP_SYS_ADMIN; open it with \
+         `Check::LayoutOrSizes` if the sizes of keys and values are enough"
+    );
+    assert_eq!(
+        allowed.expect("it is allowed").checked(),
+        Checked::NotPermitted
+    );
+}
+
+/// Takes CAP_SYS_ADMIN from this thread.
+#[track_caller]
+fn without_sys_admin() {
+    const VERSION_3: u32 = 0x2008_0522;
+    const SYS_ADMIN: u32 = 21;
+    let header = [VERSION_3, 0];
+    // Effective, permitted and inheritable, of capabilities 0 to 31, then of the others.
+    let mut data = [[0_u32; 3]; 2];
+    // SAFETY: of this version, and so large.
+    let got = unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) };
+    assert_eq!(got, 0, "{}", io::Error::last_os_error());
+    data[0][0] &= !(1 << SYS_ADMIN);
+    // SAFETY: as above.
+    let set = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
+    assert_eq!(set, 0, "{}", io::Error::last_os_error());
+}

@@ -1,0 +1,409 @@
+//! Whether a map's keys and values lie in memory as the Rust types do.
+
+use std::fmt;
+
+use super::btf::{self, Member, Type, Types};
+use super::{Error, Kind, Layout, Result, Shape, sys};
+
+/// What is to be known of an existing map before it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Its kind, the sizes and, by its BTF, the layout of its keys and values: each
+    /// field has its name, its place and its type.
+    ///
+    /// The names of types are not compared. An integer also stands for an enum, a
+    /// pointer or a character, and an array of `u8` for anything of its size.
+    Layout,
+    /// The same where the map has BTF and it may be read (which takes
+    /// `CAP_SYS_ADMIN`), else its kind and the sizes alone. [`Map::checked`] tells.
+    ///
+    /// [`Map::checked`]: super::Map::checked
+    LayoutOrSizes,
+    /// Its kind and the sizes alone.
+    Sizes,
+}
+
+/// What is known of the layout of a map's keys and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Checked {
+    /// It is that of the Rust types.
+    Layout,
+    /// Nothing but that the sizes agree, for the map has no BTF.
+    NoBtf,
+    /// Nothing but that the sizes agree, for its BTF may not be read.
+    NotPermitted,
+    /// Nothing but that the sizes agree, for no more was asked.
+    Sizes,
+}
+
+/// Where a map's BTF and the Rust types differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The field, such as `value.flow.port`.
+    pub path: String,
+    /// What the BTF says of it.
+    pub btf: String,
+    /// What Rust says of it.
+    pub rust: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {} in BTF, {} in Rust",
+            self.path, self.btf, self.rust
+        )
+    }
+}
+
+/// Checks a map of kind `T` whose sizes are right.
+pub(super) fn check<T: Kind>(info: &libbpf_sys::bpf_map_info, check: Check) -> Result<Checked> {
+    let allowed = check == Check::LayoutOrSizes;
+    if check == Check::Sizes {
+        return Ok(Checked::Sizes);
+    }
+    let map = || sys::name(info);
+    match Types::find(info)? {
+        Types::Known { key, value } => {
+            let mut differences = Vec::new();
+            let parts = [("key", T::KEY, key), ("value", Some(T::VALUE), value)];
+            for (part, rust, btf) in parts {
+                // Without a type for keys the kernel only makes arrays, whose keys
+                // it knows.
+                if let (Some(rust), Some(btf)) = (rust, btf) {
+                    compare(part, rust, &btf, &mut differences);
+                }
+            }
+            if differences.is_empty() {
+                Ok(Checked::Layout)
+            } else {
+                Err(Error::LayoutDiffers {
+                    map: map(),
+                    differences,
+                })
+            }
+        }
+        Types::None if allowed => Ok(Checked::NoBtf),
+        Types::None => Err(Error::NoBtf { map: map() }),
+        Types::NotPermitted if allowed => Ok(Checked::NotPermitted),
+        Types::NotPermitted => Err(Error::BtfNotPermitted { map: map() }),
+    }
+}
+
+fn compare(path: &str, rust: &Layout, btf: &Type, differences: &mut Vec<Difference>) {
+    let mut differ = |btf: String, rust: String| {
+        differences.push(Difference {
+            path: path.to_owned(),
+            btf,
+            rust,
+        });
+    };
+    if rust.size != btf.size {
+        differ(
+            format!("{} bytes", btf.size),
+            format!("{} bytes", rust.size),
+        );
+        // What lies in it tells why.
+        if !matches!(
+            (rust.shape, &btf.shape),
+            (Shape::Struct { .. }, btf::Shape::Struct { .. })
+        ) {
+            return;
+        }
+    }
+    match (rust.shape, &btf.shape) {
+        (Shape::Integer { signed }, btf::Shape::Integer { signed: in_btf }) => {
+            // A small integer can be text, which has a sign by chance.
+            if rust.size > 1 && signed != *in_btf {
+                differ(sign(*in_btf).to_owned(), sign(signed).to_owned());
+            }
+        }
+        (
+            Shape::Integer { .. },
+            btf::Shape::Char { .. }
+            | btf::Shape::Bool
+            | btf::Shape::Enum { .. }
+            | btf::Shape::Pointer,
+        ) => {}
+        (Shape::Array { element, .. }, _) if is_byte(element) => {}
+        (
+            Shape::Array { element, len },
+            btf::Shape::Array {
+                element: in_btf,
+                len: len_in_btf,
+            },
+        ) => {
+            if len == *len_in_btf {
+                compare(&format!("{path}[]"), element, in_btf, differences);
+            } else {
+                differ(
+                    format!("an array of {len_in_btf}"),
+                    format!("an array of {len}"),
+                );
+            }
+        }
+        (Shape::Struct { .. }, btf::Shape::Struct { members }) => {
+            compare_fields(path, rust, members, differences);
+        }
+        _ => differ(what(btf), format!("`{rust}`")),
+    }
+}
+
+fn is_byte(layout: &Layout) -> bool {
+    *layout == *<u8 as super::MapData>::LAYOUT
+}
+
+fn sign(signed: bool) -> &'static str {
+    if signed { "signed" } else { "unsigned" }
+}
+
+fn what(btf: &Type) -> String {
+    let kind = match &btf.shape {
+        btf::Shape::Integer { .. } => "an integer",
+        btf::Shape::Char { .. } => "a character",
+        btf::Shape::Bool => "a boolean",
+        btf::Shape::Float => "a floating-point number",
+        btf::Shape::Pointer => "a pointer",
+        btf::Shape::Enum { .. } => "an enum",
+        btf::Shape::Array { .. } => "an array",
+        btf::Shape::Struct { .. } => "a struct",
+        btf::Shape::Union { .. } => "a union",
+        btf::Shape::Unknown => "something",
+    };
+    match btf.name.as_str() {
+        "" => kind.to_owned(),
+        name => format!("{kind} (`{name}`)"),
+    }
+}
+
+/// A member of a struct, or of one without a name within it.
+struct Found<'a> {
+    member: &'a Member,
+    bit_offset: usize,
+    /// The outermost union without a name that it is a part of.
+    union: Option<usize>,
+}
+
+fn find<'a>(
+    members: &'a [Member],
+    (bit_offset, union): (usize, Option<usize>),
+    found: &mut Vec<Found<'a>>,
+) {
+    for member in members {
+        let bit_offset = bit_offset + member.bit_offset;
+        match &member.ty.shape {
+            btf::Shape::Struct { members } if member.name.is_empty() => {
+                find(members, (bit_offset, union), found);
+            }
+            btf::Shape::Union { members } if member.name.is_empty() => {
+                let union = union.or(Some(found.len()));
+                find(members, (bit_offset, union), found);
+            }
+            _ => found.push(Found {
+                member,
+                bit_offset,
+                union,
+            }),
+        }
+    }
+}
+
+fn compare_fields(
+    path: &str,
+    rust: &Layout,
+    members: &[Member],
+    differences: &mut Vec<Difference>,
+) {
+    let Shape::Struct { fields } = rust.shape else {
+        return;
+    };
+    let mut found = Vec::new();
+    find(members, (0, None), &mut found);
+
+    let place = |offset: usize| format!("at byte {offset}");
+    let absent = || "absent".to_owned();
+    for field in fields.iter().filter(|field| !field.is_padding()) {
+        let path = format!("{path}.{}", field.name);
+        let of_name = found.iter().find(|found| found.member.name == field.name);
+        let mut differ = |btf, rust| {
+            let path = path.clone();
+            differences.push(Difference { path, btf, rust });
+        };
+        let Some(found) = of_name else {
+            differ(absent(), place(field.offset));
+            continue;
+        };
+        if let Some(bits) = found.member.bits {
+            differ(
+                format!("a bitfield of {bits}"),
+                format!("`{}`", field.layout),
+            );
+            continue;
+        }
+        if found.bit_offset != 8 * field.offset {
+            differ(place(found.bit_offset / 8), place(field.offset));
+        }
+        compare(&path, field.layout, &found.member.ty, differences);
+    }
+
+    let in_rust = |found: &Found<'_>| fields.iter().any(|field| field.name == found.member.name);
+    for found_one in &found {
+        // Rust may know a union by one of its members.
+        let known = |other: &Found<'_>| {
+            in_rust(other) && found_one.union.is_some() && other.union == found_one.union
+        };
+        if !in_rust(found_one) && !found.iter().any(known) {
+            differences.push(Difference {
+                path: format!("{path}.{}", found_one.member.name),
+                btf: place(found_one.bit_offset / 8),
+                rust: absent(),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::btf::tests::Built;
+    use super::super::{MapData, SpinLock};
+    use super::*;
+
+    const SIGNED: u32 = libbpf_sys::BTF_INT_SIGNED;
+
+    #[derive(Clone, Copy, MapData)]
+    #[repr(C)]
+    struct Flow {
+        port: u16,
+        state: u32,
+        peer: Peer,
+        name: [u8; 4],
+    }
+
+    #[derive(Clone, Copy, MapData)]
+    #[repr(C)]
+    struct Peer {
+        id: i32,
+        counts: [u64; 2],
+    }
+
+    #[track_caller]
+    fn differences<T: MapData>(make: impl FnOnce(&mut Built) -> u32) -> Vec<String> {
+        let mut built = Built::new();
+        let id = make(&mut built);
+        let btf = built.0.find(id).expect("it is valid");
+        let mut differences = Vec::new();
+        compare("value", T::LAYOUT, &btf, &mut differences);
+        differences.iter().map(ToString::to_string).collect()
+    }
+
+    /// What C makes of `Flow`, but for `change`.
+    fn flow(
+        c: &mut Built,
+        change: impl FnOnce(&mut Built, &mut Vec<(&str, u32, u32, u32)>),
+    ) -> u32 {
+        let (short, long) = (c.int("short unsigned int", 2, 0), c.int("long", 8, 0));
+        let counts = c.array(long, 2);
+        let id = c.int("int", 4, SIGNED);
+        let peer = c.structure("peer_c", 24, &[("id", id, 0, 0), ("counts", counts, 64, 0)]);
+        let state = c.enumeration(4, &[("A", 1)]);
+        let char = c.int("char", 1, SIGNED);
+        let text = c.array(char, 4);
+        let mut members = vec![
+            ("port", short, 0, 0),
+            ("state", state, 32, 0),
+            ("peer", peer, 64, 0),
+            ("name", text, 256, 0),
+        ];
+        change(c, &mut members);
+        c.structure("flow_c", 40, &members)
+    }
+
+    #[test]
+    fn what_lies_alike_is_alike_whatever_its_types_are_called() {
+        assert_eq!(differences::<Flow>(|c| flow(c, |_, _| ())), [""; 0]);
+        let lock = |c: &mut Built| {
+            let int = c.int("unsigned int", 4, 0);
+            c.structure("bpf_spin_lock", 4, &[("val", int, 0, 0)])
+        };
+        assert_eq!(differences::<SpinLock>(lock), [""; 0]);
+        assert_eq!(differences::<u64>(|c| c.pointer(0)), [""; 0]);
+        assert_eq!(differences::<[u8; 8]>(|c| c.float("double", 8)), [""; 0]);
+        assert_eq!(differences::<[u8; 40]>(|c| flow(c, |_, _| ())), [""; 0]);
+    }
+
+    #[test]
+    fn members_without_a_name_are_the_outer_ones() {
+        let in_union = differences::<Flow>(|c| {
+            flow(c, |c, members| {
+                // `state` is one of two, and `port` lies in a struct.
+                let union = c.union(
+                    "",
+                    4,
+                    &[("other", members[1].1, 0, 0), ("state", members[1].1, 0, 0)],
+                );
+                members[1] = ("", union, 32, 0);
+                let inner = c.structure("", 2, &[("port", members[0].1, 0, 0)]);
+                members[0] = ("", inner, 0, 0);
+            })
+        });
+        assert_eq!(in_union, [""; 0]);
+    }
+
+    #[test]
+    fn each_difference_is_told_by_its_field() {
+        let swapped = differences::<Peer>(|c| {
+            let (int, long) = (c.int("int", 4, SIGNED), c.int("long", 8, 0));
+            let counts = c.array(long, 2);
+            c.structure("peer", 24, &[("counts", counts, 0, 0), ("id", int, 128, 0)])
+        });
+        assert_eq!(
+            swapped,
+            [
+                "value.id: at byte 16 in BTF, at byte 0 in Rust",
+                "value.counts: at byte 0 in BTF, at byte 8 in Rust",
+            ]
+        );
+
+        let changed = differences::<Flow>(|c| {
+            flow(c, |c, members| {
+                members[0].0 = "prot";
+                members[1].3 = 3;
+                let (id, short) = (c.int("int", 4, 0), c.int("short", 2, 0));
+                let counts = c.array(short, 8);
+                let peer = [("id", id, 0, 0), ("counts", counts, 64, 0)];
+                members[2].1 = c.structure("peer_c", 24, &peer);
+            })
+        });
+        assert_eq!(
+            changed,
+            [
+                "value.port: absent in BTF, at byte 0 in Rust",
+                "value.state: a bitfield of 3 in BTF, `u32` in Rust",
+                "value.peer.id: unsigned in BTF, signed in Rust",
+                "value.peer.counts: an array of 8 in BTF, an array of 2 in Rust",
+                "value.prot: at byte 0 in BTF, absent in Rust",
+            ]
+        );
+
+        assert_eq!(
+            differences::<u64>(|c| c.float("double", 8)),
+            ["value: a floating-point number (`double`) in BTF, `u64` in Rust"]
+        );
+        assert_eq!(
+            differences::<[u16; 2]>(|c| {
+                let int = c.int("int", 4, 0);
+                c.array(int, 1)
+            }),
+            ["value: an array of 1 in BTF, an array of 2 in Rust"]
+        );
+        assert_eq!(
+            differences::<[u16; 2]>(|c| {
+                let int = c.int("int", 4, 0);
+                c.array(int, 2)
+            }),
+            ["value: 8 bytes in BTF, 4 bytes in Rust"]
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! How a type lies in memory, as known at compile time.
+
+use std::fmt;
+
+/// How a type lies in memory: what of it is compared with a map's BTF, and which
+/// of its bytes are padding. See [`MapData::LAYOUT`](super::MapData::LAYOUT).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Name of the type.
+    pub name: &'static str,
+    /// Its size in bytes.
+    pub size: usize,
+    /// What it consists of.
+    pub shape: Shape,
+}
+
+/// What a type consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// An integer.
+    Integer {
+        /// Whether it can be negative.
+        signed: bool,
+    },
+    /// Values of one type without space between them.
+    Array {
+        /// Their type.
+        element: &'static Layout,
+        /// How many there are.
+        len: usize,
+    },
+    /// Named fields. What lies between and after them is padding.
+    Struct {
+        /// All of them.
+        fields: &'static [Field],
+    },
+}
+
+/// A field of a struct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// Bytes before it in the struct.
+    pub offset: usize,
+    /// Its type.
+    pub layout: &'static Layout,
+}
+
+impl Field {
+    /// Whether the field stands for padding: its name begins with `__pad_`, as
+    /// libbpf-cargo names the padding of the types that it generates.
+    pub const fn is_padding(&self) -> bool {
+        let (name, prefix) = (self.name.as_bytes(), b"__pad_");
+        if name.len() < prefix.len() {
+            return false;
+        }
+        let mut i = 0;
+        while i < prefix.len() {
+            if name[i] != prefix[i] {
+                return false;
+            }
+            i += 1;
+        }
+        true
+    }
+}
+
+impl Layout {
+    /// Whether each byte means something: no padding anywhere.
+    pub const fn is_dense(&self) -> bool {
+        match self.shape {
+            Shape::Integer { .. } => true,
+            Shape::Array { element, len } => len == 0 || element.is_dense(),
+            Shape::Struct { fields } => {
+                let mut meaning = 0;
+                let mut i = 0;
+                while i < fields.len() {
+                    if fields[i].is_padding() || !fields[i].layout.is_dense() {
+                        return false;
+                    }
+                    meaning += fields[i].layout.size;
+                    i += 1;
+                }
+                meaning == self.size
+            }
+        }
+    }
+
+    /// For [`map_data!`](super::map_data): the layout of a field, whose type is
+    /// only known to the compiler.
+    #[doc(hidden)]
+    pub const fn of_field<T, F: super::MapData>(_: fn(&T) -> &F) -> &'static Self {
+        F::LAYOUT
+    }
+
+    /// For [`map_data!`](super::map_data): the name of the type or field that a
+    /// path such as `types::r#type` means.
+    #[doc(hidden)]
+    pub const fn name_of(path: &'static str) -> &'static str {
+        let bytes = path.as_bytes();
+        let mut start = bytes.len();
+        while start > 0 && (bytes[start - 1].is_ascii_alphanumeric() || bytes[start - 1] == b'_') {
+            start -= 1;
+        }
+        path.split_at(start).1
+    }
+}
+
+/// The type as Rust writes it.
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.shape {
+            Shape::Array { element, len } => write!(f, "[{element}; {len}]"),
+            Shape::Integer { .. } | Shape::Struct { .. } => f.write_str(self.name),
+        }
+    }
+}
