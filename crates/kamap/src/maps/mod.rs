@@ -33,6 +33,9 @@
 //! A per-CPU kind has [`PerCpu`] values. A handle is [`ReadWrite`], unless it is opened
 //! to be [`ReadOnly`] or [`WriteOnly`].
 //!
+//! A map whose types are known at run time only is an [`AnyMap`]: its keys and values
+//! are bytes, which [`btf`] reads and writes as text.
+//!
 //! Needs `CAP_BPF` (or root) to create maps, `CAP_SYS_ADMIN` to open them by id or
 //! name and to read their BTF, and Linux 5.6 to iterate.
 
