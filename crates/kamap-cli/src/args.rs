@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
-use kamap::{Builder, Filter, Kinds, Origin, Process, Tracker};
+use kamap::{Builder, Filter, Kinds, Origin, Process, ProgramType, Tracker};
 use regex::Regex;
+
+use crate::map::MapArgs;
 
 /// Show the live processes of this machine, exactly, from inside the kernel
 #[derive(Debug, Parser)]
@@ -82,6 +84,29 @@ pub(crate) enum Command {
     Events(EventsArgs),
     Run(RunArgs),
     Verify(VerifyArgs),
+    Map(MapArgs),
+    Probe(ProbeArgs),
+}
+
+/// Show what of BPF this kernel offers, and whether and why not kamap itself can run
+///
+/// Tries each type of program and map, and for each program type the helpers that it may call. What
+/// is tried is gone at once. To know what is absent takes CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN;
+/// without them it says what is unknown.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+JSON:
+  One object per line: {\"v\":1,\"type\":\"kamap\"|\"program_type\"|\"map_type\",\"name\":…,\
+\"offered\":true|false|null,…}, with a `reason` where it is unknown or kamap does not run, and the \
+`helpers` of a program type.")]
+pub(crate) struct ProbeArgs {
+    /// Print JSON, one object per line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Probe the helpers of these program types only, such as kprobe (separated by commas)
+    #[arg(short, long, value_name = "TYPE", value_delimiter = ',', value_parser = program_type)]
+    pub(crate) program: Vec<ProgramType>,
 }
 
 /// What every command takes.
@@ -440,6 +465,13 @@ impl EventsArgs {
         let builder = self.common.tracker().events(filter);
         self.stream.apply(builder).ancestors(self.ancestors)
     }
+}
+
+fn program_type(text: &str) -> Result<ProgramType, String> {
+    ProgramType::from_name(text).ok_or_else(|| {
+        let names: Vec<_> = ProgramType::all().filter_map(ProgramType::name).collect();
+        format!("there is {}", names.join(", "))
+    })
 }
 
 fn ring_size(text: &str) -> Result<u32, String> {

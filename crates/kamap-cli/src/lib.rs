@@ -6,6 +6,8 @@
 mod args;
 mod events;
 mod live;
+mod map;
+mod probe;
 mod render;
 mod run;
 mod signals;
@@ -22,17 +24,19 @@ use args::{Cli, Command};
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let on_terminal = io::stdout().is_terminal();
-    let (result, common) = match &cli.command {
-        None => (live::run(&cli.live), &cli.live.common),
-        Some(Command::Events(args)) => (events::run(args), &args.common),
-        Some(Command::Run(args)) => (run::run(args), &args.common),
-        Some(Command::Verify(args)) => (verify::run(args), &args.common),
+    let (result, verbose) = match &cli.command {
+        None => (live::run(&cli.live), cli.live.common.verbose),
+        Some(Command::Events(args)) => (events::run(args), args.common.verbose),
+        Some(Command::Run(args)) => (run::run(args), args.common.verbose),
+        Some(Command::Verify(args)) => (verify::run(args), args.common.verbose),
+        Some(Command::Map(args)) => (map::run(args), false),
+        Some(Command::Probe(args)) => (probe::run(args), false),
     };
     match result {
         Ok(status) => status,
         Err(err) if output_closed(&err, on_terminal) => ExitCode::SUCCESS,
         Err(err) => {
-            report(&err, common.verbose);
+            report(&err, verbose);
             ExitCode::FAILURE
         }
     }

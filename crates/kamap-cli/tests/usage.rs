@@ -44,6 +44,13 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 #[case(&["events", "--cgroup", "/no/such/folder"], "no such cgroup")]
 #[case(&["events", "--min-duration", "1"], "time unit needed")]
 #[case(&["events", "--ancestors", "33"], "33 is not in 0..=32")]
+#[case(&["map", "nonsense"], "unrecognized subcommand")]
+#[case(&["map", "show", "4294967296"], "an ID is a number")]
+#[case(&["map", "show", "id:x"], "an ID is a number")]
+#[case(&["map", "create", "x", "--type", "tree"], "there is hash, array")]
+#[case(&["map", "create", "x", "--flags", "fast"], "a flag such as no_prealloc")]
+#[case(&["map", "update", "x", "1", "2", "--if-absent", "--if-present"], "cannot be used with")]
+#[case(&["probe", "--program", "kprob"], "there is socket_filter, kprobe")]
 fn bad_usage_is_told_with_its_reason(#[case] arguments: &[&str], #[case] reason: &str) {
     let (code, stdout, stderr) = run(arguments);
     assert_eq!(code, 2);
@@ -51,8 +58,12 @@ fn bad_usage_is_told_with_its_reason(#[case] arguments: &[&str], #[case] reason:
     assert!(stderr.contains(reason), "{stderr}");
     let culprit = arguments
         .iter()
-        .find(|argument| !["verify", "events"].contains(argument));
-    assert!(stderr.contains(culprit.expect("there is one")), "{stderr}");
+        .find(|argument| !["verify", "events", "probe"].contains(argument));
+    let culprit = match arguments {
+        ["map", .., culprit] => culprit,
+        _ => culprit.expect("there is one"),
+    };
+    assert!(stderr.contains(culprit), "{stderr}");
 }
 
 #[test]
@@ -91,7 +102,30 @@ fn help_fits_a_terminal_and_names_every_option() {
     for option in ["--json", "--interval", "--count", "--max-entries"] {
         assert!(verify.contains(option), "{option}");
     }
-    for line in long.lines().chain(short.lines()).chain(verify.lines()) {
+    let mut helps = vec![long, short, verify];
+    for (command, names) in [
+        (
+            "map",
+            "list show create update lookup take delete next dump pin unpin freeze Literals: JSON:",
+        ),
+        (
+            "map create",
+            "--type --key --value --entries --name --flags --extra --inner --json",
+        ),
+        ("map update", "--if-absent --if-present --locked"),
+        ("map lookup", "--json --hex --locked"),
+        ("map dump", "--json --hex exactly once"),
+        ("probe", "--json --program"),
+    ] {
+        let arguments: Vec<_> = command.split(' ').chain(["--help"]).collect();
+        let (code, help, _) = run(&arguments);
+        assert_eq!(code, 0);
+        for name in names.split(' ') {
+            assert!(help.contains(name), "{command}: {name}");
+        }
+        helps.push(help);
+    }
+    for line in helps.iter().flat_map(|help| help.lines()) {
         assert!(line.chars().count() <= 100, "{line}");
     }
 }

@@ -12,6 +12,8 @@ mod planted;
 mod proc;
 mod terminal;
 
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 pub use bpffs::BpfFs;
@@ -28,6 +30,28 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Path of a program that does what `held` does, linked statically.
 pub const TINY: &str = env!("TINY");
+
+/// Where bpftool is. What Ubuntu has in its place may know the running kernel's only.
+///
+/// # Panics
+///
+/// If there is none.
+#[track_caller]
+pub fn bpftool() -> PathBuf {
+    let folders = ["/usr/lib/linux-tools", "/usr/lib"].into_iter();
+    let versions = folders.filter_map(|folder| std::fs::read_dir(folder).ok());
+    let kernels = versions
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path().join("bpftool")));
+    let mut programs = std::iter::once(PathBuf::from("bpftool")).chain(kernels);
+    let runs = |program: &PathBuf| {
+        let output = Command::new(program).arg("version").output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    programs
+        .find(runs)
+        .expect("bpftool is installed: `ci/setup test`")
+}
 
 /// Waits until `ready` gives something.
 ///

@@ -38,12 +38,14 @@
 //!
 //! # Features
 //!
-//! `tracker` (default): everything but [`maps`]. With `default-features =
-//! false` only [`maps`] is built, without clang and without BPF programs.
+//! `tracker` (default): everything but [`maps`] and [`Probe`]. With
+//! `default-features = false` only these are built, without clang and without BPF
+//! programs.
 
 // What `#[derive(MapData)]` expands to names this crate.
 extern crate self as kamap;
 
+mod capabilities;
 #[cfg(feature = "tracker")]
 mod clock;
 #[cfg(feature = "tracker")]
@@ -59,6 +61,7 @@ mod lives;
 #[cfg(feature = "tracker")]
 mod losses;
 pub mod maps;
+mod probe;
 #[cfg(feature = "tracker")]
 mod requirements;
 #[cfg(feature = "tracker")]
@@ -84,6 +87,7 @@ pub use follow::Follow;
 pub use lives::{Branch, Life, Lives};
 #[cfg(feature = "tracker")]
 pub use losses::{Losses, Seen};
+pub use probe::{Helper, Probe, ProgramType, Support};
 #[cfg(feature = "tracker")]
 pub use table::{Origin, Process, Snapshot, Table};
 #[cfg(feature = "tracker")]

@@ -2,16 +2,11 @@
 
 use std::path::Path;
 
+use crate::capabilities::{self, BPF, PERFMON};
 use crate::{Error, Result};
 
 /// The oldest kernel that is supported: major and minor version.
 pub(crate) const OLDEST_KERNEL: (u32, u32) = (5, 15);
-
-/// The capabilities that are needed, with their bits (linux/capability.h).
-const CAPABILITIES: [(&str, u32); 2] = [("CAP_BPF", 39), ("CAP_PERFMON", 38)];
-
-/// One that includes the others.
-const CAP_SYS_ADMIN: u32 = 21;
 
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -23,11 +18,10 @@ const NAMESPACES: [(&str, u32); 2] = [("pid", 0xEFFF_FFFC), ("time", 0xEFFF_FFFA
 
 /// Fails with the first thing that is missing and can be known beforehand.
 pub(crate) fn check() -> Result<()> {
-    let status = std::fs::read_to_string("/proc/self/status").map_err(|source| Error::System {
+    let missing = capabilities::missing(&[BPF, PERFMON]).map_err(|source| Error::System {
         action: "read /proc/self/status",
         source,
     })?;
-    let missing = missing_capabilities(&status);
     if !missing.is_empty() {
         return Err(Error::MissingCapabilities { missing });
     }
@@ -43,21 +37,6 @@ pub(crate) fn check() -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The capabilities that a process with this `/proc/PID/status` lacks.
-fn missing_capabilities(status: &str) -> Vec<&'static str> {
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0);
-    let has = |bit: u32| effective & (1 << bit) != 0;
-    CAPABILITIES
-        .iter()
-        .filter(|(_, bit)| !has(*bit) && !has(CAP_SYS_ADMIN))
-        .map(|(name, _)| *name)
-        .collect()
 }
 
 /// The release of the running kernel, if it is older than what is supported.
@@ -78,18 +57,6 @@ fn version(release: &str) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn missing_capabilities_are_named() {
-        let status = |mask: &str| format!("Name:\tkamap\nCapEff:\t{mask}\nCapBnd:\t0\n");
-        let missing = |mask| missing_capabilities(&status(mask));
-        assert_eq!(missing("0000000000000000"), ["CAP_BPF", "CAP_PERFMON"]);
-        assert_eq!(missing("0000008000000000"), ["CAP_PERFMON"]);
-        assert_eq!(missing("0000004000000000"), ["CAP_BPF"]);
-        assert!(missing("000000c000000000").is_empty());
-        assert!(missing("0000000000200000").is_empty());
-        assert!(missing("000001ffffffffff").is_empty());
-    }
 
     #[test]
     fn kernel_releases_are_read() {

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 /// `text` on one line, without anything that a terminal would act on: control
 /// characters as escapes (`\n`, `\u{1b}`), bytes that are no UTF-8 as `\xNN`.
-pub(super) fn escape(text: &OsStr) -> String {
+pub(crate) fn escape(text: &OsStr) -> String {
     let mut escaped = String::with_capacity(text.len());
     for chunk in text.as_bytes().utf8_chunks() {
         for c in chunk.valid().chars() {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Output, View};
 
 /// Version of the contract: what is in it keeps its name and meaning.
-pub(super) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// Writes a line for each table.
 pub(crate) struct Json<W: Write> {

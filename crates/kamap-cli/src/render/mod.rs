@@ -16,8 +16,9 @@ use std::time::{Duration, SystemTime};
 
 use kamap::{Clock, Losses, Origin, Process, Seen, Tracker};
 
+pub(crate) use escape::escape;
 pub(crate) use event::Lines;
-pub(crate) use json::Json;
+pub(crate) use json::{Json, VERSION};
 pub(crate) use plain::Plain;
 pub(crate) use run::Summary;
 pub(crate) use screen::Screen;

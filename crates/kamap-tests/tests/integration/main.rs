@@ -1,8 +1,11 @@
 //! The integration suite. It needs root; see `ci/as-root`.
 
+mod any_map;
 mod cases;
 mod command;
 mod command_events;
+mod command_map;
+mod command_probe;
 mod command_run;
 mod errors;
 mod fixtures;
@@ -10,4 +13,5 @@ mod hostile;
 mod maps;
 mod programs;
 mod rings;
+mod typed;
 mod verify;

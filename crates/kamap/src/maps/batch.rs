@@ -380,8 +380,8 @@ impl Walk {
 }
 
 /// What an answer of the kernel means.
-#[derive(Debug, PartialEq, Eq)]
-enum Step {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
     More,
     End,
     Grow,
@@ -389,7 +389,7 @@ enum Step {
     Fail,
 }
 
-fn step(error: Option<&io::Error>) -> Step {
+pub(super) fn step(error: Option<&io::Error>) -> Step {
     match error.map(io::Error::raw_os_error) {
         None => Step::More,
         // The bucket's lock was not to be had; what was read before counts.

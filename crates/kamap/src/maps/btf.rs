@@ -1,12 +1,16 @@
 //! The types of a map's keys and values, as its BTF tells them.
 //!
 //! [`Types::of`] finds them. A [`Type`] is a whole description, without typedefs and
-//! qualifiers, that refers to nothing in the kernel any more.
+//! qualifiers, that refers to nothing in the kernel any more. By it bytes become a
+//! [`Value`] ([`Type::read`]), which can be shown, and literals bytes ([`Type::parse`]).
 
+mod bits;
+mod literal;
 mod make;
 #[cfg(test)]
 pub(super) mod tests;
 mod types;
+mod value;
 
 use std::ffi::CStr;
 use std::fmt;
@@ -16,6 +20,7 @@ use std::ptr::NonNull;
 
 pub(super) use make::Made;
 pub use types::{Enumerator, Member, Shape, Type};
+pub use value::{Fields, List, Value};
 
 use super::{Error, Result, sys};
 
@@ -107,6 +112,15 @@ impl Btf {
             .ok_or_else(io::Error::last_os_error)
     }
 
+    /// The running kernel's own, if it has any.
+    fn of_kernel() -> Option<Self> {
+        // SAFETY: a C string; returns a pointer to be freed, or null.
+        let btf = unsafe {
+            libbpf_sys::btf__parse(c"/sys/kernel/btf/vmlinux".as_ptr(), std::ptr::null_mut())
+        };
+        NonNull::new(btf).map(Self)
+    }
+
     /// The type with this ID, which is to have so many bytes.
     fn of_size(&self, id: u32, expected: usize) -> Result<Type, Bad> {
         match self.find(id)? {
@@ -158,6 +172,35 @@ impl fmt::Debug for Btf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Btf").finish_non_exhaustive()
     }
+}
+
+/// Numbers and names of the functions that the running kernel has for programs; none
+/// without BTF.
+pub(crate) fn kernel_helpers() -> Vec<(u32, String)> {
+    const PREFIX: &str = "BPF_FUNC_";
+    let helpers = || {
+        let btf = Btf::of_kernel()?;
+        // SAFETY: `btf` is valid, and the name is a C string.
+        let id = unsafe {
+            libbpf_sys::btf__find_by_name_kind(
+                btf.0.as_ptr(),
+                c"bpf_func_id".as_ptr(),
+                libbpf_sys::BTF_KIND_ENUM,
+            )
+        };
+        match btf.find(u32::try_from(id).ok()?).ok()?.shape {
+            Shape::Enum { names, .. } => Some(names),
+            _ => None,
+        }
+    };
+    let helpers = helpers().unwrap_or_default().into_iter();
+    // The first stands for none; the last one has another name.
+    let helper = |helper: Enumerator| {
+        let name = helper.name.strip_prefix(PREFIX)?.to_owned();
+        let id = u32::try_from(helper.value).ok()?;
+        (id != 0).then_some((id, name))
+    };
+    helpers.filter_map(helper).collect()
 }
 
 /// Why a type cannot be told.
@@ -322,8 +365,13 @@ impl<'btf> Walk<'btf> {
                 bits: (bits != 0).then_some(bits),
                 ty: self.resolve(member.type_, depth + 1)?,
             };
-            let amid_a_byte = member.bits.is_none() && !member.bit_offset.is_multiple_of(8);
-            if amid_a_byte
+            let is_number = matches!(
+                member.ty.shape,
+                Shape::Integer { .. } | Shape::Char { .. } | Shape::Bool | Shape::Enum { .. }
+            );
+            let amid_a_byte = !member.bit_offset.is_multiple_of(8);
+            if (member.bits.is_none() && amid_a_byte)
+                || (member.bits.is_some() && !is_number)
                 || member.bit_size() > 8 * member.ty.size
                 || member.bit_offset + member.bit_size() > 8 * entry.size()
             {

@@ -170,6 +170,7 @@ fn what(btf: &Type) -> String {
         btf::Shape::Array { .. } => "an array",
         btf::Shape::Struct { .. } => "a struct",
         btf::Shape::Union { .. } => "a union",
+        btf::Shape::Unknown => "something",
     };
     match btf.name.as_str() {
         "" => kind.to_owned(),

@@ -19,10 +19,10 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
-    /// There is no such map.
-    #[error("there is no map {what}")]
+    /// There is no such map or program.
+    #[error("there is no {what}")]
     NotFound {
-        /// Where it was looked for.
+        /// What was looked for, such as "map with the id 7".
         what: String,
     },
     /// There is more than one map of this name.
@@ -33,10 +33,10 @@ pub enum Error {
         /// Their ids.
         ids: Vec<u32>,
     },
-    /// There may be such a map, but it cannot be opened.
-    #[error("failed to open the map {what}: {source}")]
+    /// There may be such a map or program, but it cannot be opened.
+    #[error("failed to open the {what}: {source}{}", needed(source))]
     NotOpened {
-        /// Where it was looked for.
+        /// What was looked for, such as "map with the id 7".
         what: String,
         /// What the kernel said.
         source: io::Error,
@@ -282,6 +282,38 @@ pub enum Error {
         /// The smallest size: a page.
         least: usize,
     },
+    /// A literal does not fit the type.
+    #[error("{path}: expected {expected}, found {found}")]
+    BadLiteral {
+        /// What was to be read, such as `value.ports[3]`.
+        path: String,
+        /// What could be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A key or value has another length than those of the map.
+    #[error("a {part} of map `{map}` has {expected} bytes, not {found}")]
+    WrongLength {
+        /// Name of the map.
+        map: String,
+        /// "key" or "value".
+        part: &'static str,
+        /// Bytes that were given.
+        found: usize,
+        /// Bytes that the map has.
+        expected: usize,
+    },
+    /// No map of this kind can do this.
+    #[error("map `{map}` is of kind {}, which cannot {operation}", kind_name(*kind))]
+    NotOfKind {
+        /// Name of the map.
+        map: String,
+        /// What was tried.
+        operation: &'static str,
+        /// The kernel's `enum bpf_map_type`.
+        kind: u32,
+    },
     /// Another error of the kernel.
     #[error("failed to {operation} in map `{map}`: {source}")]
     Kernel {
@@ -292,6 +324,13 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+}
+
+fn needed(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::EPERM) => " (an id or a name takes CAP_SYS_ADMIN, a path CAP_BPF)",
+        _ => "",
+    }
 }
 
 fn kind_name(kind: u32) -> String {

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use super::map::is;
 use super::open::c_path;
 use super::operation::Operation;
-use super::{Access, Error, Kind, Map, ReadWrite, Result, Writable, sys};
+use super::{Access, Error, Kind, Map, MapType, ReadWrite, Result, Writable, sys};
 
 /// What the kernel tells of a map; see [`Map::info`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,21 +18,68 @@ pub struct Info {
     pub id: u32,
     /// Its name, of at most 15 bytes.
     pub name: String,
-    /// The kernel's `enum bpf_map_type`.
-    pub kind: u32,
+    /// Its type.
+    pub kind: MapType,
     /// Bytes of a key.
     pub key_size: u32,
     /// Bytes of a value (of one CPU).
     pub value_size: u32,
-    /// The most entries that it can hold.
+    /// The most entries that it can hold; of a ring buffer its bytes, of an arena its
+    /// pages.
     pub max_entries: u32,
     /// The flags that it was made with (`BPF_F_...`).
     pub flags: u32,
+    /// What `map_extra` was when it was made, such as the number of hashes of a bloom
+    /// filter.
+    pub extra: u64,
     /// The id of the BTF that describes its keys and values, if there is any.
     pub btf_id: Option<u32>,
     /// Whether user space can no longer write it. `false` as well where
     /// `/proc` does not tell.
     pub frozen: bool,
+    /// Bytes of memory that it takes, as the kernel counts them; unknown where `/proc` does
+    /// not tell.
+    pub memory: Option<u64>,
+}
+
+impl Info {
+    pub(super) fn of(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        let info = sys::info(fd)?;
+        let fdinfo = FdInfo::of(fd);
+        Ok(Self {
+            id: info.id,
+            name: sys::name(&info),
+            kind: MapType(info.type_),
+            key_size: info.key_size,
+            value_size: info.value_size,
+            max_entries: info.max_entries,
+            flags: info.map_flags,
+            extra: info.map_extra,
+            btf_id: (info.btf_id != 0).then_some(info.btf_id),
+            frozen: fdinfo.frozen(),
+            memory: fdinfo.number("memlock"),
+        })
+    }
+}
+
+/// What `/proc` tells of an open map; nothing where it is not there.
+pub(super) struct FdInfo(String);
+
+impl FdInfo {
+    pub(super) fn of(fd: BorrowedFd<'_>) -> Self {
+        let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
+        Self(fs::read_to_string(path).unwrap_or_default())
+    }
+
+    fn number(&self, field: &str) -> Option<u64> {
+        let mut lines = self.0.lines();
+        let value = lines.find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+        value.trim().parse().ok()
+    }
+
+    pub(super) fn frozen(&self) -> bool {
+        self.number("frozen") == Some(1)
+    }
 }
 
 impl<T: Kind, A: Access> Map<T, A> {
@@ -42,18 +89,7 @@ impl<T: Kind, A: Access> Map<T, A> {
     ///
     /// [`Error::NotAMap`], if the kernel does not tell.
     pub fn info(&self) -> Result<Info> {
-        let info = sys::info(self.as_fd()).map_err(|source| Error::NotAMap { source })?;
-        Ok(Info {
-            id: info.id,
-            name: sys::name(&info),
-            kind: info.type_,
-            key_size: info.key_size,
-            value_size: info.value_size,
-            max_entries: info.max_entries,
-            flags: info.map_flags,
-            btf_id: (info.btf_id != 0).then_some(info.btf_id),
-            frozen: self.is_frozen(),
-        })
+        Info::of(self.as_fd()).map_err(|source| Error::NotAMap { source })
     }
 
     /// Another handle of the same map.

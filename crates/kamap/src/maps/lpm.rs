@@ -255,7 +255,7 @@ fn order<K: MapData>(a: &K, b: &K) -> Ordering {
 
 /// Longer prefixes before those that they begin with, else by the first bit that
 /// differs.
-fn compare((len_a, a): (u32, &[u8]), (len_b, b): (u32, &[u8])) -> Ordering {
+pub(super) fn compare((len_a, a): (u32, &[u8]), (len_b, b): (u32, &[u8])) -> Ordering {
     let bit = |bytes: &[u8], at: u32| bytes[at as usize / 8] >> (7 - at % 8) & 1;
     match (0..len_a.min(len_b)).find(|&at| bit(a, at) != bit(b, at)) {
         Some(at) => bit(a, at).cmp(&bit(b, at)),

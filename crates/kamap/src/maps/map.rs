@@ -1,12 +1,12 @@
 //! A map of any kind.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use self::private::Stored;
+use super::handle::FdInfo;
 use super::operation::Operation;
 use super::{
     Access, Check, Checked, Error, Layout, MapData, ReadWrite, Result, Value, check, encode, sys,
@@ -139,7 +139,7 @@ impl<T: Kind, A: Access> Map<T, A> {
     pub fn from_skeleton(map: &impl AsFd) -> Result<Self> {
         let fd = map.as_fd().try_clone_to_owned();
         let fd = fd.map_err(|source| Error::NotOpened {
-            what: "of the skeleton".to_owned(),
+            what: "map of the skeleton".to_owned(),
             source,
         })?;
         Self::from_fd(fd, Check::LayoutOrSizes)
@@ -263,12 +263,7 @@ impl<T: Kind, A: Access> Map<T, A> {
 
     /// Whether user space can no longer write the map, as far as can be known.
     pub(super) fn is_frozen(&self) -> bool {
-        let path = format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd());
-        fs::read_to_string(path).is_ok_and(|text| {
-            text.lines()
-                .filter_map(|line| line.strip_prefix("frozen:"))
-                .any(|frozen| frozen.trim() == "1")
-        })
+        FdInfo::of(self.as_fd()).frozen()
     }
 }
 

@@ -34,11 +34,14 @@
 //! to be [`ReadOnly`] or [`WriteOnly`].
 //!
 //! What programs send is read by [`RingBuf`] and [`PerfEventArray`], record by record.
+//! A map whose types are known at run time only is an [`AnyMap`]: its keys and values
+//! are bytes, which [`btf`] reads and writes as text.
 //!
 //! Needs `CAP_BPF` (or root) to create maps, `CAP_SYS_ADMIN` to open them by id or
 //! name and to read their BTF, and Linux 5.6 to iterate.
 
 mod access;
+mod any;
 mod array;
 mod batch;
 mod bloom;
@@ -69,6 +72,10 @@ mod sys;
 mod value;
 
 pub use access::{Access, ReadOnly, ReadWrite, Readable, Writable, WriteOnly};
+pub use any::{
+    AnyMap, EntryTypes, MapType, NewMap, Refers, TypeSource, flags, open_program_id,
+    open_program_pinned,
+};
 pub use array::{Array, Indexed, PerCpuArray};
 pub use batch::{Batch, BatchBuf, Batches, Iterable};
 pub use bloom::BloomFilter;

@@ -20,7 +20,7 @@ impl<T: Kind, A: Access> Map<T, A> {
     pub fn open_pinned(path: impl AsRef<Path>, check: Check) -> Result<Self> {
         let path = path.as_ref();
         let opened = c_path(path).and_then(|path| sys::open_pinned(&path, A::FLAGS));
-        let pinned = || format!("pinned at `{}`", path.display());
+        let pinned = || format!("map pinned at `{}`", path.display());
         Self::from_fd(opened.map_err(|err| not_opened(pinned(), err))?, check)
     }
 
@@ -32,7 +32,7 @@ impl<T: Kind, A: Access> Map<T, A> {
     /// [`from_fd`](Self::from_fd).
     pub fn open_id(id: u32, check: Check) -> Result<Self> {
         let opened = sys::open_id(id, A::FLAGS);
-        let with_id = || format!("with the id {id}");
+        let with_id = || format!("map with the id {id}");
         Self::from_fd(opened.map_err(|err| not_opened(with_id(), err))?, check)
     }
 
@@ -45,7 +45,7 @@ impl<T: Kind, A: Access> Map<T, A> {
     /// than one, and those of [`from_fd`](Self::from_fd).
     pub fn open_name(name: &str, check: Check) -> Result<Self> {
         let kept = &name.as_bytes()[..name.len().min(NAME_LEN)];
-        let named = || format!("with the name `{name}`");
+        let named = || format!("map with the name `{name}`");
         let mut found = Vec::new();
         let mut id = 0;
         loop {
@@ -81,7 +81,7 @@ pub(super) fn c_path(path: &Path) -> io::Result<CString> {
     Ok(CString::new(path.as_os_str().as_bytes())?)
 }
 
-fn not_opened(what: String, source: io::Error) -> Error {
+pub(super) fn not_opened(what: String, source: io::Error) -> Error {
     if is(&source, libc::ENOENT) {
         Error::NotFound { what }
     } else {

@@ -123,6 +123,11 @@ pub(super) fn open_id(id: u32, flags: u32) -> io::Result<OwnedFd> {
     owned(unsafe { libbpf_sys::bpf_map_get_fd_by_id_opts(id, &options) })
 }
 
+pub(super) fn open_program_id(id: u32) -> io::Result<OwnedFd> {
+    // SAFETY: takes a number.
+    owned(unsafe { libbpf_sys::bpf_prog_get_fd_by_id(id) })
+}
+
 /// The smallest id of a map that is greater than `id`.
 pub(super) fn next_id(id: u32) -> io::Result<u32> {
     let mut next = 0;

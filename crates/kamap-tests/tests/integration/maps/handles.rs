@@ -252,7 +252,7 @@ fn a_map_is_found_by_its_name() {
 fn a_map_tells_what_it_is() {
     let map = Map::<Array<[u8; 6]>>::create("told", 3).expect("it can be created");
     let info = map.info().expect("it is there");
-    assert_eq!((info.name.as_str(), info.kind), ("told", 2));
+    assert_eq!((info.name.as_str(), info.kind.0), ("told", 2));
     assert_eq!(
         (info.key_size, info.value_size, info.max_entries),
         (4, 6, 3)

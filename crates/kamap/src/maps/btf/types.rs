@@ -12,6 +12,26 @@ pub struct Type {
     pub shape: Shape,
 }
 
+impl Type {
+    /// A type of which nothing is known but its size.
+    pub fn unknown(size: usize) -> Self {
+        Self {
+            name: String::new(),
+            size,
+            shape: Shape::Unknown,
+        }
+    }
+
+    /// An unsigned integer of 4 bytes, which is what indices and IDs are.
+    pub(in crate::maps) fn u32() -> Self {
+        Self {
+            name: "unsigned int".to_owned(),
+            size: 4,
+            shape: Shape::Integer { signed: false },
+        }
+    }
+}
+
 /// What a type consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -52,6 +72,8 @@ pub enum Shape {
         /// The members.
         members: Vec<Member>,
     },
+    /// Nothing is known of it but its size.
+    Unknown,
     /// Members in one place.
     Union {
         /// The members.

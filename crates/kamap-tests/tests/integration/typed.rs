@@ -1,0 +1,194 @@
+//! Maps with BTF and programs, made without the library.
+
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
+
+use kamap::maps::AnyMap;
+use libbpf_rs::libbpf_sys as sys;
+
+/// A hash map from `__u32` to
+///
+/// ```c
+/// struct process {
+///     __u32 pid;
+///     char name[8];
+///     enum { IDLE, RUNNING, DEAD = 7 } state;
+///     unsigned short ports[2];
+///     struct { _Bool alive : 1; __u32 nice : 5; };   // unless `locked`
+///     struct bpf_spin_lock lock;                     // if `locked`
+/// };
+/// ```
+#[track_caller]
+pub(crate) fn processes(kind: &str, locked: bool) -> AnyMap {
+    let mut btf = Btf::new();
+    let int = btf.int("unsigned int", 4, 0);
+    let short = btf.int("unsigned short", 2, 0);
+    let char = btf.int("char", 1, sys::BTF_INT_SIGNED);
+    let bool = btf.int("_Bool", 1, sys::BTF_INT_BOOL);
+    let name = btf.array(char, 8, int);
+    let ports = btf.array(short, 2, int);
+    let state = btf.enumeration("state", &[("IDLE", 0), ("RUNNING", 1), ("DEAD", 7)]);
+    let mut members = vec![
+        ("pid", int, 0, 0),
+        ("name", name, 32, 0),
+        ("state", state, 96, 0),
+        ("ports", ports, 128, 0),
+    ];
+    // The kernel allows of these but one in a struct.
+    let last = if locked {
+        (
+            "lock",
+            btf.structure("bpf_spin_lock", 4, &[("val", int, 0, 0)]),
+        )
+    } else {
+        let bits = [("alive", bool, 0, 1), ("nice", int, 1, 5)];
+        ("", btf.structure("", 4, &bits))
+    };
+    members.push((last.0, last.1, 160, 0));
+    let size = 24;
+    let process = btf.structure("process", size, &members);
+    btf.map(kind, 4, int, size, process)
+}
+
+struct Btf(*mut sys::btf);
+
+impl Btf {
+    fn new() -> Self {
+        // SAFETY: here and in all of this module, pointers are of BTF that lives and of C
+        // strings, and numbers are types that have been added before.
+        Self(unsafe { sys::btf__new_empty() })
+    }
+
+    /// Returns the ID of what is added. `add` is given the BTF and `name`.
+    #[track_caller]
+    fn add(
+        &mut self,
+        name: &str,
+        add: impl FnOnce(*mut sys::btf, *const libc::c_char) -> i32,
+    ) -> i32 {
+        let name = CString::new(name).expect("it has no zero");
+        let id = add(self.0, name.as_ptr());
+        assert!(id >= 0, "it is valid: {id}");
+        id
+    }
+
+    #[track_caller]
+    fn int(&mut self, name: &str, size: u64, encoding: u32) -> i32 {
+        // SAFETY: see `new`.
+        self.add(name, |btf, name| unsafe {
+            sys::btf__add_int(btf, name, size, encoding as i32)
+        })
+    }
+
+    #[track_caller]
+    fn array(&mut self, of: i32, len: u32, index: i32) -> i32 {
+        // SAFETY: see `new`.
+        self.add("", |btf, _| unsafe {
+            sys::btf__add_array(btf, index, of, len)
+        })
+    }
+
+    #[track_caller]
+    fn enumeration(&mut self, name: &str, names: &[(&str, i64)]) -> i32 {
+        // SAFETY: see `new`.
+        let id = self.add(name, |btf, name| unsafe {
+            sys::btf__add_enum(btf, name, 4)
+        });
+        for (name, value) in names {
+            // SAFETY: see `new`.
+            self.add(name, |btf, name| unsafe {
+                sys::btf__add_enum_value(btf, name, *value)
+            });
+        }
+        id
+    }
+
+    #[track_caller]
+    fn structure(&mut self, name: &str, size: u32, members: &[(&str, i32, u32, u32)]) -> i32 {
+        // SAFETY: see `new`.
+        let id = self.add(name, |btf, name| unsafe {
+            sys::btf__add_struct(btf, name, size)
+        });
+        for (name, ty, offset, bits) in members {
+            // SAFETY: see `new`.
+            self.add(name, |btf, name| unsafe {
+                sys::btf__add_field(btf, name, *ty, *offset, *bits)
+            });
+        }
+        id
+    }
+
+    #[track_caller]
+    fn map(self, kind: &str, key_size: u32, key: i32, value_size: u32, value: i32) -> AnyMap {
+        let kind = kamap::maps::MapType::from_name(kind).expect("there is such a type");
+        // SAFETY: see `new`; the options have their size.
+        let fd = unsafe {
+            assert_eq!(sys::btf__load_into_kernel(self.0), 0, "the kernel takes it");
+            let opts = sys::bpf_map_create_opts {
+                sz: size_of::<sys::bpf_map_create_opts>() as sys::size_t,
+                btf_fd: sys::btf__fd(self.0).cast_unsigned(),
+                btf_key_type_id: key.cast_unsigned(),
+                btf_value_type_id: value.cast_unsigned(),
+                ..Default::default()
+            };
+            let name = c"typed".as_ptr();
+            sys::bpf_map_create(kind.0, name, key_size, value_size, 16, &opts)
+        };
+        assert!(fd >= 0, "it can be made: {fd}");
+        // SAFETY: it has just been made, and nobody else has it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        AnyMap::from_fd(fd).expect("it is a map")
+    }
+}
+
+impl Drop for Btf {
+    fn drop(&mut self) {
+        // SAFETY: see `new`; it is not used any more.
+        unsafe { sys::btf__free(self.0) };
+    }
+}
+
+/// A program that does nothing.
+pub(crate) struct Program {
+    fd: OwnedFd,
+    pub(crate) id: u32,
+}
+
+#[track_caller]
+pub(crate) fn program() -> Program {
+    let instruction = |code| sys::bpf_insn {
+        code,
+        ..Default::default()
+    };
+    // r0 = 0; exit
+    let instructions = [instruction(0xb7), instruction(0x95)];
+    let mut info = sys::bpf_prog_info::default();
+    let mut len = size_of_val(&info) as u32;
+    // SAFETY: C strings, two instructions, and information of its size.
+    let fd = unsafe {
+        let fd = sys::bpf_prog_load(
+            sys::BPF_PROG_TYPE_SOCKET_FILTER,
+            c"nothing".as_ptr(),
+            c"GPL".as_ptr(),
+            instructions.as_ptr(),
+            2,
+            std::ptr::null_mut(),
+        );
+        assert!(fd >= 0, "it can be loaded: {fd}");
+        let told = sys::bpf_prog_get_info_by_fd(fd, &mut info, &mut len);
+        assert_eq!(told, 0, "the kernel tells its ID");
+        OwnedFd::from_raw_fd(fd)
+    };
+    Program { fd, id: info.id }
+}
+
+impl Program {
+    #[track_caller]
+    pub(crate) fn pin(&self, path: &Path) {
+        let path = CString::new(path.as_os_str().as_encoded_bytes()).expect("it has no zero");
+        // SAFETY: a C string.
+        let pinned = unsafe { sys::bpf_obj_pin(self.fd.as_raw_fd(), path.as_ptr()) };
+        assert_eq!(pinned, 0, "it can be pinned");
+    }
+}

@@ -1,0 +1,129 @@
+//! What the bytes of any map mean.
+
+use super::super::btf::{Member, Shape, Type, Types};
+use super::super::{Error, Result};
+use super::{AnyMap, Refers, cpus};
+
+/// The types of a map's keys and values: those of its BTF, or what is known without.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EntryTypes {
+    /// Type of the keys, without size if there are none. What an index is, is known without
+    /// BTF.
+    pub key: Type,
+    /// Type of the values. That of a per-CPU map is a struct with a member for each CPU:
+    /// `{cpu0: …, cpu1: …}`. What refers to something is read as its ID.
+    pub value: Type,
+    /// Where the types are from.
+    pub source: TypeSource,
+    /// Of a per-CPU map, the type of one CPU's value.
+    one: Option<Type>,
+}
+
+/// Where types are from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TypeSource {
+    /// From the map's BTF.
+    Btf,
+    /// The map has no BTF: keys and values are plain bytes.
+    NoBtf,
+    /// The map has BTF, but it takes `CAP_SYS_ADMIN` to read it.
+    NotPermitted,
+}
+
+impl EntryTypes {
+    pub(super) fn of(map: &AnyMap) -> Result<Self> {
+        match Types::of(map)? {
+            Types::Known { key, value } => Self::new(map, key, value, TypeSource::Btf),
+            Types::None => Self::without_btf(map),
+            Types::NotPermitted => Self::new(map, None, None, TypeSource::NotPermitted),
+        }
+    }
+
+    pub(super) fn without_btf(map: &AnyMap) -> Result<Self> {
+        Self::new(map, None, None, TypeSource::NoBtf)
+    }
+
+    fn new(
+        map: &AnyMap,
+        key: Option<Type>,
+        value: Option<Type>,
+        source: TypeSource,
+    ) -> Result<Self> {
+        let info = map.info();
+        let key = match key {
+            Some(key) => key,
+            None if info.kind.is_array() => Type::u32(),
+            None => Type::unknown(info.key_size as usize),
+        };
+        let one = match (value, info.kind.refers()) {
+            (_, Some(Refers::Maps | Refers::Programs)) => Type::u32(),
+            (Some(value), _) => value,
+            (None, _) => Type::unknown(info.value_size as usize),
+        };
+        let (value, one) = if info.kind.is_per_cpu() {
+            let cpus = cpus::possible().map_err(|source| Error::Kernel {
+                map: info.name.clone(),
+                operation: "list the CPUs",
+                source,
+            })?;
+            (of_cpus(&one, &cpus), Some(one))
+        } else {
+            (one, None)
+        };
+        Ok(Self {
+            key,
+            value,
+            source,
+            one,
+        })
+    }
+
+    /// Reads a literal as a key: see [`Type::parse`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadLiteral`].
+    pub fn parse_key(&self, literal: &str) -> Result<Vec<u8>> {
+        self.key.parse("key", literal)
+    }
+
+    /// Reads a literal as a value. For a per-CPU map it is either one value, which all CPUs
+    /// get, or `{cpu0: …, cpu1: …}`, which may end with `..`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadLiteral`].
+    pub fn parse_value(&self, literal: &str) -> Result<Vec<u8>> {
+        let Some(one) = self.one.as_ref().filter(|_| !names_cpus(literal)) else {
+            return self.value.parse("value", literal);
+        };
+        let mut bytes = one.parse("value", literal)?;
+        bytes.resize(cpus::stride(one.size), 0);
+        Ok(bytes.repeat(self.value.size / cpus::stride(one.size)))
+    }
+}
+
+/// Whether a literal has a member for each CPU.
+fn names_cpus(literal: &str) -> bool {
+    let name = literal.trim_start().strip_prefix('{');
+    let number = name.and_then(|name| name.trim_start().strip_prefix("cpu"));
+    number.is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn of_cpus(one: &Type, cpus: &[u32]) -> Type {
+    let stride = cpus::stride(one.size);
+    let members = cpus.iter().enumerate().map(|(i, cpu)| Member {
+        name: format!("cpu{cpu}"),
+        bit_offset: 8 * stride * i,
+        bits: None,
+        ty: one.clone(),
+    });
+    let members = members.collect();
+    Type {
+        name: String::new(),
+        size: stride * cpus.len(),
+        shape: Shape::Struct { members },
+    }
+}

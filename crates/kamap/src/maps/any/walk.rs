@@ -1,0 +1,212 @@
+//! Reading all entries of any map.
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use super::super::batch::{Step, step};
+use super::super::lpm::compare;
+use super::super::{Error, Result, sys};
+use super::AnyMap;
+
+/// Bytes of keys and values that are asked for at a time.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// How often the kernel may ask to try again.
+const RETRIES: u64 = 1000;
+
+/// How often a walk by keys may begin anew.
+const RESTARTS: u64 = 100;
+
+impl AnyMap {
+    /// Hands all entries to `each`, until it breaks. Takes memory for a batch of entries and
+    /// not for all of them, but for the rare types below.
+    ///
+    /// While others write to the map:
+    /// - of a hash map (of any kind, or of maps), a key that is there all the time comes
+    ///   exactly once, no key comes twice, and no value is torn by whole updates;
+    /// - an array's values come in the order of their indices, each once; one that refers to
+    ///   nothing is left out, and one that is being written can be torn;
+    /// - of an LPM trie, a key that is there all the time comes exactly once, no key comes
+    ///   twice, longer prefixes before the ones that they begin with;
+    /// - of all other types that can be walked the same is true, at the cost of remembering
+    ///   the keys; their values are read one by one, and can be torn.
+    ///
+    /// It is not a snapshot of one moment: of keys that come or go meanwhile, some are seen and
+    /// some are not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotOfKind`] where the type cannot be walked, such as a queue, or its values
+    /// cannot be read; [`Error::Unstable`] where the end was not reached because entries
+    /// go all the time; [`Error::Denied`], [`Error::Kernel`].
+    pub fn walk<B>(
+        &self,
+        mut each: impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B>> {
+        let each: Each<'_, B> = &mut each;
+        const OPERATION: &str = "walk";
+        self.check_keys(OPERATION)?;
+        let kind = self.info().kind;
+        if kind.is_hash() {
+            match self.by_batch(each)? {
+                Some(flow) => Ok(flow),
+                // A map of maps has no batches before Linux 5.19.
+                None => self.by_key(each),
+            }
+        } else if kind.is_array() {
+            self.by_index(each)
+        } else if kind.0 == libbpf_sys::BPF_MAP_TYPE_LPM_TRIE {
+            self.by_prefix(each)
+        } else {
+            self.by_key(each)
+        }
+    }
+
+    /// By batches; none, if the map has none.
+    fn by_batch<B>(&self, each: Each<'_, B>) -> Result<Option<ControlFlow<B>>> {
+        const OPERATION: &str = "read a batch";
+        let (key_len, value_len) = (self.key_len(), self.value_len());
+        let max_entries = (self.info().max_entries as usize).max(1);
+        let mut room = (BATCH_BYTES / (key_len + value_len)).clamp(1, max_entries);
+        let mut keys = vec![0; room * key_len];
+        let mut values = vec![0; room * value_len];
+        let mut cursor = None;
+        // A step reads at least one bucket, or doubles the buffer, or is one of the retries.
+        let buckets = u64::from(self.info().max_entries).next_power_of_two();
+        for _ in 0..buckets + u64::from(u32::BITS) + RETRIES {
+            let mut to = 0;
+            let (count, answer) = self
+                .raw
+                .lookup_batch(cursor, &mut to, &mut keys, &mut values);
+            let step = step(answer.as_ref().err());
+            let count = match step {
+                Step::More | Step::End => count,
+                _ => 0,
+            };
+            let entries = keys
+                .chunks_exact(key_len)
+                .zip(values.chunks_exact(value_len));
+            for (key, value) in entries.take(count) {
+                if let ControlFlow::Break(broken) = each(key, value) {
+                    return Ok(Some(ControlFlow::Break(broken)));
+                }
+            }
+            match (step, answer) {
+                // A short batch is not the end: the next bucket did not fit.
+                (Step::More, _) => cursor = Some(to),
+                (Step::End, _) => return Ok(Some(ControlFlow::Continue(()))),
+                // One bucket has more entries than fit; no bucket has more than the map.
+                (Step::Grow, _) => {
+                    room = (room * 2).min(max_entries);
+                    keys.resize(room * key_len, 0);
+                    values.resize(room * value_len, 0);
+                }
+                (Step::Again, _) => {}
+                (_, Err(source)) => {
+                    let unsupported = matches!(
+                        source.raw_os_error(),
+                        Some(libc::EOPNOTSUPP | sys::ENOTSUPP)
+                    );
+                    if unsupported && cursor.is_none() {
+                        return Ok(None);
+                    }
+                    return Err(self.error(OPERATION, source));
+                }
+                (_, Ok(())) => break,
+            }
+        }
+        Err(self.unstable())
+    }
+
+    fn by_index<B>(&self, each: Each<'_, B>) -> Result<ControlFlow<B>> {
+        let mut value = vec![0; self.value_len()];
+        for index in 0..self.info().max_entries {
+            let key = index.to_ne_bytes();
+            if let ControlFlow::Break(broken) = self.hand_out(&key, &mut value, each)? {
+                return Ok(ControlFlow::Break(broken));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Where the key has gone the kernel begins anew, in the same order.
+    fn by_prefix<B>(&self, each: Each<'_, B>) -> Result<ControlFlow<B>> {
+        let mut value = vec![0; self.value_len()];
+        let mut handed_out: Option<Vec<u8>> = None;
+        let mut at: Option<Vec<u8>> = None;
+        for _ in 0..self.most_steps() {
+            let Some(key) = self.next_key(at.as_deref())? else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            let is_new = handed_out
+                .as_ref()
+                .is_none_or(|last| compare(prefix(last), prefix(&key)) == Ordering::Less);
+            if is_new {
+                if let ControlFlow::Break(broken) = self.hand_out(&key, &mut value, each)? {
+                    return Ok(ControlFlow::Break(broken));
+                }
+                handed_out = Some(key.clone());
+            }
+            at = Some(key);
+        }
+        Err(self.unstable())
+    }
+
+    /// Where the key has gone the kernel begins anew; what has come before is passed over.
+    fn by_key<B>(&self, each: Each<'_, B>) -> Result<ControlFlow<B>> {
+        let mut value = vec![0; self.value_len()];
+        let mut handed_out = HashSet::new();
+        let mut at: Option<Vec<u8>> = None;
+        for _ in 0..self.most_steps() {
+            let Some(key) = self.next_key(at.as_deref())? else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            if handed_out.insert(key.clone())
+                && let ControlFlow::Break(broken) = self.hand_out(&key, &mut value, each)?
+            {
+                return Ok(ControlFlow::Break(broken));
+            }
+            at = Some(key);
+        }
+        Err(self.unstable())
+    }
+
+    /// Reads a value and hands it out, if it is still there.
+    fn hand_out<B>(
+        &self,
+        key: &[u8],
+        value: &mut [u8],
+        each: Each<'_, B>,
+    ) -> Result<ControlFlow<B>> {
+        const OPERATION: &str = "read values";
+        let answer = self.raw.lookup(key, value, 0);
+        Ok(if self.found(OPERATION, answer)? {
+            each(key, value)
+        } else {
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Steps after which a walk by keys that finds no end is given up.
+    fn most_steps(&self) -> u64 {
+        RESTARTS * (u64::from(self.info().max_entries) + 1)
+    }
+
+    fn unstable(&self) -> Error {
+        Error::Unstable {
+            map: self.info().name.clone(),
+        }
+    }
+}
+
+/// What is called with each key and value.
+type Each<'a, B> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<B>;
+
+/// The length and the bytes of a key's prefix.
+fn prefix(key: &[u8]) -> (u32, &[u8]) {
+    match key.split_first_chunk::<4>() {
+        Some((len, bytes)) => (u32::from_ne_bytes(*len), bytes),
+        None => (0, &[]),
+    }
+}

@@ -1,0 +1,524 @@
+//! From a literal to bytes, as its type says.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::fmt::Write;
+
+use super::bits::{self, Composed};
+use super::{Member, Shape, Type};
+use crate::maps::{Error, Result};
+
+impl Type {
+    /// Reads a literal of this type, as [`Value`](super::Value) is shown:
+    ///
+    /// - numbers: `-7`, `0x1f`, `1_000`, and of floating point `2.5e-3`;
+    /// - `true` and `false`; the names of an enum, or their numbers;
+    /// - text for an array of bytes: `"a\n\x00\u{e4}"`, filled up with zeros;
+    /// - `[1, 2, 3]` for an array, `{pid: 7, name: "x"}` for a struct, in any order. All
+    ///   is to be given, unless `..` at the end says that the rest is zero. Of a union one
+    ///   member is enough; several must agree;
+    /// - `hex: 01 02 ff` for anything, with as many bytes as it has.
+    ///
+    /// Where nothing is known of the type it is `hex:`, or a number if there are 1, 2, 4, 8 or
+    /// 16 bytes. What no literal can reach, such as padding, is zero.
+    ///
+    /// `what` is what errors call the whole, such as `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadLiteral`], which names the place in the type.
+    pub fn parse(&self, what: &str, literal: &str) -> Result<Vec<u8>> {
+        let mut parser = Parser {
+            rest: literal,
+            out: Composed::new(self.size),
+            path: what.to_owned(),
+        };
+        parser.value(self, 0, None)?;
+        parser.skip_space();
+        if !parser.rest.is_empty() {
+            return Err(parser.expected("nothing more"));
+        }
+        Ok(parser.out.bytes)
+    }
+}
+
+/// A place in a text, and in the value that is put together from it.
+struct Parser<'text> {
+    rest: &'text str,
+    out: Composed,
+    /// Name of the place in the value.
+    path: String,
+}
+
+impl<'text> Parser<'text> {
+    /// Reads a value of this type to bit `at`; of a bitfield only so many bits.
+    fn value(&mut self, ty: &Type, at: usize, field: Option<u32>) -> Result<()> {
+        let bits = field.map_or(8 * ty.size, |bits| bits as usize);
+        self.skip_space();
+        if field.is_none() && self.takes_hex() {
+            return self.hex(ty.size, at);
+        }
+        match &ty.shape {
+            Shape::Struct { members } => self.members(ty, members, at),
+            Shape::Union { members } => self.members(ty, members, at),
+            Shape::Array { element, len } => {
+                let of_bytes = element.size == 1
+                    && matches!(element.shape, Shape::Char { .. } | Shape::Integer { .. });
+                if of_bytes && self.rest.starts_with('"') {
+                    self.text(*len, at)
+                } else {
+                    self.list(element, *len, at)
+                }
+            }
+            Shape::Float => self.float(ty, at),
+            Shape::Bool => self.number(ty, at, bits, false, |word| match word {
+                "false" => Some(0),
+                "true" => Some(1),
+                _ => None,
+            }),
+            Shape::Enum { signed, names } => self.number(ty, at, bits, *signed, |word| {
+                let named = names.iter().find(|name| name.name == word);
+                named.map(|name| name.value)
+            }),
+            Shape::Integer { signed } | Shape::Char { signed } => {
+                self.number(ty, at, bits, *signed, |_| None)
+            }
+            Shape::Pointer => self.number(ty, at, bits, false, |_| None),
+            Shape::Unknown if [1, 2, 4, 8, 16].contains(&ty.size) => {
+                let signed = self.rest.starts_with('-');
+                self.number(ty, at, bits, signed, |_| None)
+            }
+            Shape::Unknown => Err(self.expected(&describe(ty, bits))),
+        }
+    }
+
+    /// A number in the range of so many bits, or a name of one.
+    fn number(
+        &mut self,
+        ty: &Type,
+        at: usize,
+        bits: usize,
+        signed: bool,
+        named: impl Fn(&str) -> Option<i128>,
+    ) -> Result<()> {
+        let word = self.peek_word();
+        let number = match named(word) {
+            Some(value) => Some(value.cast_unsigned()),
+            None => number(word, bits, signed),
+        };
+        let Some(number) = number.filter(|_| bits <= bits::WIDEST) else {
+            return Err(self.expected(&describe(ty, bits)));
+        };
+        self.write(at, bits, number)?;
+        self.rest = &self.rest[word.len()..];
+        Ok(())
+    }
+
+    fn float(&mut self, ty: &Type, at: usize) -> Result<()> {
+        let word = self.peek_word();
+        let number = match (word.parse::<f64>(), ty.size) {
+            (Ok(number), 4) => Some(u128::from((number as f32).to_bits())),
+            (Ok(number), 8) => Some(u128::from(number.to_bits())),
+            _ => None,
+        };
+        let Some(number) = number else {
+            return Err(self.expected(&describe(ty, 8 * ty.size)));
+        };
+        self.write(at, 8 * ty.size, number)?;
+        self.rest = &self.rest[word.len()..];
+        Ok(())
+    }
+
+    fn list(&mut self, element: &Type, len: usize, at: usize) -> Result<()> {
+        let expected = || match len {
+            1 => "a list of 1 element, in [ ]".to_owned(),
+            _ => format!("a list of {len} elements, in [ ]"),
+        };
+        if !self.take("[") {
+            return Err(self.expected(&expected()));
+        }
+        let mut count = 0;
+        // Elements without size need no room; there is nothing to be told of them.
+        let len = if element.size == 0 { 0 } else { len };
+        while !self.take("]") {
+            if self.take("..") {
+                return self.close("]");
+            }
+            if count == len {
+                return Err(self.bad(expected(), "more".to_owned()));
+            }
+            let path = self.enter(format_args!("[{count}]"));
+            self.value(element, at + 8 * element.size * count, None)?;
+            self.path.truncate(path);
+            count += 1;
+            if !self.take(",") {
+                self.close("]")?;
+                break;
+            }
+        }
+        if count < len {
+            return Err(self.bad(
+                expected() + " (or `..` at its end, for zeros)",
+                count.to_string(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn members(&mut self, ty: &Type, members: &[Member], at: usize) -> Result<()> {
+        if !self.take("{") {
+            return Err(self.expected(&describe(ty, 8 * ty.size)));
+        }
+        let mut given = HashSet::new();
+        while !self.take("}") {
+            if self.take("..") {
+                return self.close("}");
+            }
+            let name = self.peek_word();
+            let Some((offset, member)) = find(members, name) else {
+                return Err(self.expected(&one_of(members)));
+            };
+            if !given.insert(name) {
+                return Err(self.expected(&format!("each member once, `{name}` is there")));
+            }
+            self.rest = &self.rest[name.len()..];
+            if !self.take(":") {
+                return Err(self.expected(&format!("`:` after `{name}`")));
+            }
+            let path = self.enter(format_args!(".{name}"));
+            self.value(&member.ty, at + offset, member.bits)?;
+            self.path.truncate(path);
+            if !self.take(",") {
+                self.close("}")?;
+                break;
+            }
+        }
+        match missing(ty, &given) {
+            None => Ok(()),
+            Some(missing) => Err(self.bad(
+                format!("{missing} too (or `..` at the end, for zeros)"),
+                "no more".to_owned(),
+            )),
+        }
+    }
+
+    fn text(&mut self, len: usize, at: usize) -> Result<()> {
+        let start = self.rest;
+        let Some((text, rest)) = unquote(start) else {
+            return Err(self.bad(
+                "text that ends with `\"`, in which `\\` is followed by n, r, t, 0, \\, \", xHH \
+                 or u{H}"
+                    .to_owned(),
+                quote(start),
+            ));
+        };
+        if text.len() > len {
+            return Err(self.bad(
+                format!("text of at most {len} bytes"),
+                format!("{} bytes", text.len()),
+            ));
+        }
+        for i in 0..len {
+            let byte = text.get(i).copied().unwrap_or(0);
+            self.write(at + 8 * i, 8, byte.into())?;
+        }
+        self.rest = rest;
+        Ok(())
+    }
+
+    /// Takes `hex:` if it is next.
+    fn takes_hex(&mut self) -> bool {
+        let Some(after) = self.rest.strip_prefix("hex") else {
+            return false;
+        };
+        let Some(after) = after.trim_start().strip_prefix(':') else {
+            return false;
+        };
+        self.rest = after;
+        true
+    }
+
+    fn hex(&mut self, size: usize, at: usize) -> Result<()> {
+        let mut count = 0;
+        loop {
+            self.skip_space();
+            let Some(byte) = self.rest.get(..2).and_then(hex_byte) else {
+                break;
+            };
+            if count < size {
+                self.write(at + 8 * count, 8, byte.into())?;
+            }
+            count += 1;
+            self.rest = &self.rest[2..];
+        }
+        let end = self.rest.starts_with([',', ']', '}']) || self.rest.is_empty();
+        if !end {
+            return Err(self.expected("pairs of hexadecimal digits"));
+        }
+        if count != size {
+            return Err(self.bad(format!("{size} bytes"), count.to_string()));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, at: usize, bits: usize, number: u128) -> Result<()> {
+        if self.out.write(at, bits, number) {
+            Ok(())
+        } else {
+            Err(self.expected("what another member of the union says"))
+        }
+    }
+
+    /// Goes on to a part of the value. Returns what the path is to be cut to afterwards.
+    fn enter(&mut self, part: std::fmt::Arguments<'_>) -> usize {
+        let len = self.path.len();
+        // Writing to a string does not fail.
+        let _ = self.path.write_fmt(part);
+        len
+    }
+
+    fn skip_space(&mut self) {
+        self.rest = self.rest.trim_start();
+    }
+
+    /// Takes `token`, if it is next.
+    fn take(&mut self, token: &str) -> bool {
+        self.skip_space();
+        let Some(rest) = self.rest.strip_prefix(token) else {
+            return false;
+        };
+        self.rest = rest;
+        self.skip_space();
+        true
+    }
+
+    fn close(&mut self, bracket: &str) -> Result<()> {
+        if self.take(bracket) {
+            return Ok(());
+        }
+        Err(self.expected(&format!("`,` or `{bracket}`")))
+    }
+
+    /// The number or name that is next; empty if there is none.
+    fn peek_word(&self) -> &'text str {
+        let end = self
+            .rest
+            .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '+' | '$')));
+        &self.rest[..end.unwrap_or(self.rest.len())]
+    }
+
+    fn expected(&self, expected: &str) -> Error {
+        let next = match self.peek_word() {
+            "" => self.rest.split_inclusive(|_| true).next().unwrap_or(""),
+            word => word,
+        };
+        let found = if self.rest.starts_with('"') {
+            quote(self.rest)
+        } else if next.is_empty() {
+            "the end".to_owned()
+        } else {
+            quote(next)
+        };
+        self.bad(expected.to_owned(), found)
+    }
+
+    fn bad(&self, expected: String, found: String) -> Error {
+        Error::BadLiteral {
+            path: self.path.clone(),
+            expected,
+            found,
+        }
+    }
+}
+
+/// `text` in quotes for a message, its begin if it is long.
+fn quote(text: &str) -> String {
+    let begin: String = text.chars().take(40).collect();
+    let dots = if begin.len() < text.len() { "…" } else { "" };
+    format!("`{begin}{dots}`")
+}
+
+/// The range of numbers of so many bits, 128 at most.
+fn range(bits: usize, signed: bool) -> (i128, u128) {
+    let all = u128::MAX
+        .checked_shr((bits::WIDEST - bits) as u32)
+        .unwrap_or(0);
+    if signed {
+        let highest = all >> 1;
+        (-highest.cast_signed() - 1, highest)
+    } else {
+        (0, all)
+    }
+}
+
+/// A number in decimal or hexadecimal digits, if it is in the range of so many bits.
+fn number(word: &str, bits: usize, signed: bool) -> Option<u128> {
+    let (lowest, highest) = range(bits.min(bits::WIDEST), signed);
+    let (negative, digits) = match word.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, word),
+    };
+    let (radix, digits) = match digits.strip_prefix("0x") {
+        Some(digits) => (16, digits),
+        None => (10, digits),
+    };
+    let digits = digits.replace('_', "");
+    // The parser of the standard library takes a sign.
+    if !digits.starts_with(|c: char| c.is_ascii_hexdigit()) {
+        return None;
+    }
+    let magnitude = u128::from_str_radix(&digits, radix).ok()?;
+    let most = if negative {
+        lowest.unsigned_abs()
+    } else {
+        highest
+    };
+    let number = if negative {
+        magnitude.wrapping_neg()
+    } else {
+        magnitude
+    };
+    (magnitude <= most).then_some(number)
+}
+
+/// What can be written for a number or name.
+fn describe(ty: &Type, bits: usize) -> String {
+    let whole = |signed| {
+        let (lowest, highest) = range(bits.min(bits::WIDEST), signed);
+        format!("a whole number from {lowest} to {highest}")
+    };
+    match &ty.shape {
+        Shape::Bool => "`true` or `false`".to_owned(),
+        Shape::Integer { signed } | Shape::Char { signed } => whole(*signed),
+        Shape::Pointer => whole(false),
+        Shape::Enum { signed, names } => {
+            let names: Vec<_> = names.iter().map(|name| name.name.as_str()).collect();
+            format!("{} or {}", listed(&names), whole(*signed))
+        }
+        Shape::Float if ty.size == 4 || ty.size == 8 => "a number".to_owned(),
+        Shape::Unknown if [1, 2, 4, 8, 16].contains(&ty.size) => {
+            format!("`hex:` and {} bytes, or {}", ty.size, whole(false))
+        }
+        Shape::Float | Shape::Unknown => format!("`hex:` and {} bytes", ty.size),
+        Shape::Array { len, .. } => format!("a list of {len} elements, in [ ]"),
+        Shape::Struct { members } | Shape::Union { members } => {
+            format!("{} in {{ }}", one_of(members))
+        }
+    }
+}
+
+fn one_of(members: &[Member]) -> String {
+    let mut names = Vec::new();
+    collect_names(members, &mut names);
+    match listed(&names) {
+        none if names.is_empty() => format!("no member{none}"),
+        listed => format!("a member ({listed})"),
+    }
+}
+
+/// Some names, for a message.
+fn listed(names: &[&str]) -> String {
+    const MOST: usize = 8;
+    let shown: Vec<_> = names
+        .iter()
+        .take(MOST)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let mut list = shown.join(", ");
+    if names.len() > MOST {
+        // Writing to a string does not fail.
+        let _ = write!(list, " and {} more", names.len() - MOST);
+    }
+    list
+}
+
+fn collect_names<'ty>(members: &'ty [Member], names: &mut Vec<&'ty str>) {
+    for member in members {
+        match member.inner() {
+            Some(members) => collect_names(members, names),
+            None => names.push(&member.name),
+        }
+    }
+}
+
+/// The member of this name, and its bit offset.
+fn find<'ty>(members: &'ty [Member], name: &str) -> Option<(usize, &'ty Member)> {
+    members.iter().find_map(|member| match member.inner() {
+        Some(inner) => {
+            let (offset, found) = find(inner, name)?;
+            Some((member.bit_offset + offset, found))
+        }
+        None => (member.name == name).then_some((member.bit_offset, member)),
+    })
+}
+
+/// What has not been given of this type, of which the members' names that have been are
+/// known.
+fn missing(ty: &Type, given: &HashSet<&str>) -> Option<String> {
+    let is_given = |member: &Member| {
+        let mut names = Vec::new();
+        collect_names(std::slice::from_ref(member), &mut names);
+        names.iter().any(|name| given.contains(name))
+    };
+    let lacks = |member: &Member| match member.inner() {
+        Some(_) => missing(&member.ty, given),
+        None => (!given.contains(member.name.as_str())).then(|| format!("`{}`", member.name)),
+    };
+    match &ty.shape {
+        Shape::Struct { members } => members.iter().find_map(lacks),
+        Shape::Union { members } => {
+            let chosen: Vec<_> = members.iter().filter(|member| is_given(member)).collect();
+            if chosen.is_empty() && !members.is_empty() {
+                return Some(one_of(members));
+            }
+            chosen.into_iter().find_map(lacks)
+        }
+        _ => None,
+    }
+}
+
+/// Two hexadecimal digits.
+fn hex_byte(digits: &str) -> Option<u8> {
+    let are_digits = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    are_digits.then(|| u8::from_str_radix(digits, 16).ok())?
+}
+
+/// The bytes between the quotes that `text` begins with, and what follows them.
+fn unquote(text: &str) -> Option<(Vec<u8>, &str)> {
+    let mut bytes = Vec::new();
+    let mut rest = text.strip_prefix('"')?;
+    loop {
+        let mut chars = rest.chars();
+        let c = chars.next()?;
+        rest = chars.as_str();
+        if c == '"' {
+            return Some((bytes, rest));
+        }
+        if c != '\\' {
+            bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            continue;
+        }
+        let escaped = chars.next()?;
+        rest = chars.as_str();
+        match escaped {
+            'n' => bytes.push(b'\n'),
+            'r' => bytes.push(b'\r'),
+            't' => bytes.push(b'\t'),
+            '0' => bytes.push(0),
+            '\\' | '"' | '\'' => bytes.push(escaped as u8),
+            'x' => {
+                bytes.push(hex_byte(rest.get(..2)?)?);
+                rest = &rest[2..];
+            }
+            'u' => {
+                let (digits, after) = rest.strip_prefix('{')?.split_once('}')?;
+                let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
+                bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                rest = after;
+            }
+            _ => return None,
+        }
+    }
+}

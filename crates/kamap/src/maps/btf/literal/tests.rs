@@ -1,0 +1,331 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::super::Enumerator;
+use super::*;
+
+fn scalar(name: &str, size: usize, shape: Shape) -> Type {
+    Type {
+        name: name.to_owned(),
+        size,
+        shape,
+    }
+}
+
+fn unsigned(size: usize) -> Type {
+    scalar("unsigned", size, Shape::Integer { signed: false })
+}
+
+fn text(len: usize) -> Type {
+    array(scalar("char", 1, Shape::Char { signed: true }), len)
+}
+
+fn array(element: Type, len: usize) -> Type {
+    let size = element.size * len;
+    let element = Box::new(element);
+    scalar("", size, Shape::Array { element, len })
+}
+
+fn state() -> Type {
+    let name = |name: &str, value| Enumerator {
+        name: name.to_owned(),
+        value,
+    };
+    let names = vec![name("IDLE", 0), name("RUNNING", 1), name("DEAD", -1)];
+    let signed = true;
+    scalar("state", 4, Shape::Enum { signed, names })
+}
+
+/// A struct of these members, one after the other with a byte of padding between them.
+fn structure(parts: Vec<(&str, Type)>) -> Type {
+    let mut size = 0;
+    let mut members = Vec::new();
+    for (name, ty) in parts {
+        members.push(member(name, 8 * size, None, &ty));
+        size += ty.size + 1;
+    }
+    scalar("", size, Shape::Struct { members })
+}
+
+fn union(parts: Vec<(&str, Type)>) -> Type {
+    let size = parts.iter().map(|(_, ty)| ty.size).max().unwrap_or(0);
+    let members = parts.iter().map(|(name, ty)| member(name, 0, None, ty));
+    let members = members.collect();
+    scalar("", size, Shape::Union { members })
+}
+
+fn member(name: &str, bit_offset: usize, bits: Option<u32>, ty: &Type) -> Member {
+    Member {
+        name: name.to_owned(),
+        bit_offset,
+        bits,
+        ty: ty.clone(),
+    }
+}
+
+/// `{ u32 pid; char comm[16]; enum state state; u16 ports[2]; union { u32 v4; u64 wide; } }`
+fn process() -> Type {
+    structure(vec![
+        ("pid", unsigned(4)),
+        ("comm", text(16)),
+        ("state", state()),
+        ("ports", array(unsigned(2), 2)),
+        ("", union(vec![("v4", unsigned(4)), ("wide", unsigned(8))])),
+    ])
+}
+
+fn any_leaf() -> impl Strategy<Value = Type> {
+    let size = || prop_oneof![Just(1_usize), Just(2), Just(4), Just(8), Just(16)];
+    prop_oneof![
+        (size(), any::<bool>()).prop_map(|(size, signed)| scalar(
+            "int",
+            size,
+            Shape::Integer { signed }
+        )),
+        Just(scalar("_Bool", 1, Shape::Bool)),
+        Just(scalar("float", 4, Shape::Float)),
+        Just(scalar("double", 8, Shape::Float)),
+        Just(scalar("", 8, Shape::Pointer)),
+        Just(state()),
+        Just(Type::unknown(3)),
+        (0..9_usize).prop_map(text),
+    ]
+}
+
+/// A struct that begins with a bitfield of three bits.
+fn with_bitfield(mut ty: Type, signed: bool) -> Type {
+    if let Shape::Struct { members } = &mut ty.shape {
+        for member in &mut *members {
+            member.bit_offset += 16;
+        }
+        let of = scalar("int", 2, Shape::Integer { signed });
+        members.insert(0, member("bits", 3, Some(7), &of));
+        ty.size += 2;
+    }
+    ty
+}
+
+/// Any type, whose members all have names of their own.
+fn any_type() -> impl Strategy<Value = Type> {
+    let ty = any_leaf().prop_recursive(4, 32, 4, |inner| {
+        let parts = || vec((any::<bool>(), inner.clone()), 0..5);
+        let named = |parts: Vec<(bool, Type)>| -> Vec<(&str, Type)> {
+            let name = |named| if named { "x" } else { "" };
+            let parts = parts.into_iter();
+            parts.map(|(named, ty)| (name(named), ty)).collect()
+        };
+        prop_oneof![
+            (inner.clone(), 0..4_usize).prop_map(|(ty, len)| array(ty, len)),
+            parts().prop_map(move |parts| structure(named(parts))),
+            parts().prop_map(move |parts| union(named(parts))),
+            (parts(), any::<bool>())
+                .prop_map(move |(parts, signed)| with_bitfield(structure(named(parts)), signed)),
+        ]
+    });
+    ty.prop_map(|mut ty| {
+        rename(&mut ty, &mut 0);
+        ty
+    })
+}
+
+/// Only a struct or union can do without a name.
+fn rename(ty: &mut Type, count: &mut u32) {
+    match &mut ty.shape {
+        Shape::Array { element, .. } => rename(element, count),
+        Shape::Struct { members } | Shape::Union { members } => {
+            for member in members {
+                *count += 1;
+                if member.inner().is_none() {
+                    member.name = format!("m{count}");
+                }
+                rename(&mut member.ty, count);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A type and bytes for it, many of them zero.
+fn any_bytes() -> impl Strategy<Value = (Type, Vec<u8>)> {
+    any_type().prop_flat_map(|ty| {
+        let byte = prop_oneof![Just(0), Just(1), Just(b'a'), any::<u8>()];
+        let bytes = vec(byte, ty.size);
+        (Just(ty), bytes)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_shown_is_read_again((ty, bytes) in any_bytes()) {
+        let parse = |bytes: &[u8]| {
+            let shown = ty.read(bytes).to_string();
+            ty.parse("value", &shown).map_err(|err| format!("{err} in {shown}"))
+        };
+        // All bits that mean something.
+        let meaning = parse(&vec![0xff; ty.size]).map_err(TestCaseError::fail)?;
+        let read = parse(&bytes).map_err(TestCaseError::fail)?;
+        let expected: Vec<_> = bytes.iter().zip(&meaning).map(|(byte, mask)| byte & mask).collect();
+        prop_assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn no_text_is_too_strange((ty, bytes) in any_bytes(), cut in any::<prop::sample::Index>(),
+                              with in "[\\PC\\n\"\\\\{}:,.x0-9]{0,4}") {
+        let mut shown = ty.read(&bytes).to_string();
+        let chars: Vec<_> = shown.char_indices().map(|(at, _)| at).collect();
+        if !chars.is_empty() {
+            shown.insert_str(*cut.get(&chars), &with);
+        }
+        if let Ok(read) = ty.parse("value", &shown) {
+            prop_assert_eq!(read.len(), ty.size);
+        }
+    }
+}
+
+#[test]
+fn a_value_is_shown_as_its_type_says() {
+    let ty = process();
+    let literal =
+        r#"{ports: [80, 0x1bb], wide: 7, state: RUNNING, comm: "a\"\x00\u{202e}\xff", pid: 7}"#;
+    let bytes = ty.parse("value", literal).expect("it is a literal");
+    assert_eq!(
+        ty.read(&bytes).to_string(),
+        r#"{pid: 7, comm: "a\"\0\u{202e}\xff", state: RUNNING, ports: [80, 443], v4: 7, wide: 7}"#
+    );
+    assert_eq!(ty.read(&bytes[1..]).to_string()[..4], *"hex:");
+    let rest = ty
+        .parse("value", "{state: DEAD, ..}")
+        .expect("the rest is zero");
+    assert_eq!(
+        ty.read(&rest).to_string(),
+        r#"{pid: 0, comm: "", state: DEAD, ports: [0, 0], v4: 0, wide: 0}"#
+    );
+}
+
+#[track_caller]
+fn refused(ty: &Type, literal: &str, reason: &str) {
+    let error = ty.parse("value", literal).expect_err("it is refused");
+    assert_eq!(error.to_string(), reason, "{literal}");
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    let ty = process();
+    let refused = |literal: &str, reason: &str| refused(&ty, literal, reason);
+    refused(
+        "{pid: -1, ..}",
+        "value.pid: expected a whole number from 0 to 4294967295, found `-1`",
+    );
+    refused(
+        "{ports: [1, 65536], ..}",
+        "value.ports[1]: expected a whole number from 0 to 65535, found `65536`",
+    );
+    refused(
+        "{ports: [1], ..}",
+        "value.ports: expected a list of 2 elements, in [ ] (or `..` at its end, for zeros), \
+         found 1",
+    );
+    refused(
+        "{ports: [1, 2, 3], ..}",
+        "value.ports: expected a list of 2 elements, in [ ], found more",
+    );
+    refused(
+        "{state: RUN, ..}",
+        "value.state: expected `IDLE`, `RUNNING`, `DEAD` or a whole number from -2147483648 to \
+         2147483647, found `RUN`",
+    );
+    refused(
+        "{comm: \"12345678901234567\", ..}",
+        "value.comm: expected text of at most 16 bytes, found 17 bytes",
+    );
+    refused(
+        "{prot: 1, ..}",
+        "value: expected a member (`pid`, `comm`, `state`, `ports`, `v4`, `wide`), found `prot`",
+    );
+    refused(
+        "{pid: 1, pid: 2, ..}",
+        "value: expected each member once, `pid` is there, found `pid`",
+    );
+    refused(
+        "{pid: 1}",
+        "value: expected `comm` too (or `..` at the end, for zeros), found no more",
+    );
+    refused(
+        "{pid: 1, comm: \"\", state: 0, ports: [..]}",
+        "value: expected a member (`v4`, `wide`) too (or `..` at the end, for zeros), found no \
+         more",
+    );
+    refused(
+        "{v4: 1, wide: 2, ..}",
+        "value.wide: expected what another member of the union says, found `2`",
+    );
+    refused("{pid 1, ..}", "value: expected `:` after `pid`, found `1`");
+    refused("{pid: 1", "value: expected `,` or `}`, found the end");
+    refused("{..} x", "value: expected nothing more, found `x`");
+    refused("hex: 01 02", "value: expected 41 bytes, found 2");
+    refused(
+        "hex: 01 0",
+        "value: expected pairs of hexadecimal digits, found `0`",
+    );
+    refused(
+        "7",
+        "value: expected a member (`pid`, `comm`, `state`, `ports`, `v4`, `wide`) in { }, found \
+         `7`",
+    );
+}
+
+#[test]
+fn numbers_have_the_range_of_their_bits() {
+    let number = |literal| unsigned(1).parse("key", literal).ok();
+    assert_eq!(number("255"), Some(vec![255]));
+    assert_eq!(number("0xfF"), Some(vec![255]));
+    assert_eq!(number(" 2_5_5 "), Some(vec![255]));
+    for bad in [
+        "256", "-1", "0x100", "+1", "1.0", "", "_", "0x", "-", "١", "1 2",
+    ] {
+        assert_eq!(number(bad), None, "{bad}");
+    }
+    let signed = scalar("int", 16, Shape::Integer { signed: true });
+    for literal in [i128::MIN, -1, 0, i128::MAX] {
+        let bytes = signed.parse("key", &literal.to_string());
+        assert_eq!(bytes.ok(), Some(literal.to_ne_bytes().to_vec()));
+    }
+    refused(
+        &signed,
+        "170141183460469231731687303715884105728",
+        "value: expected a whole number from -170141183460469231731687303715884105728 to \
+         170141183460469231731687303715884105727, found `170141183460469231731687303715884105728`",
+    );
+    let bits = with_bitfield(structure(vec![]), true);
+    refused(
+        &bits,
+        "{bits: 64}",
+        "value.bits: expected a whole number from -64 to 63, found `64`",
+    );
+    let bytes = bits.parse("value", "{bits: -64}").expect("it fits");
+    assert_eq!(bits.read(&bytes).to_string(), "{bits: -64}");
+}
+
+#[test]
+fn what_has_no_type_is_bytes_or_a_number() {
+    let four = Type::unknown(4);
+    let bytes = four.parse("key", "-2").expect("it fits");
+    assert_eq!(bytes, (-2_i32).to_ne_bytes());
+    assert_eq!(
+        four.parse("key", "hex: 0102 03ff").ok(),
+        Some(vec![1, 2, 3, 255])
+    );
+    assert_eq!(four.read(&[1, 2, 3, 255]).to_string(), "hex: 01 02 03 ff");
+    refused(
+        &four,
+        "01 02 03 04",
+        "value: expected nothing more, found `02`",
+    );
+    refused(
+        &Type::unknown(3),
+        "1",
+        "value: expected `hex:` and 3 bytes, found `1`",
+    );
+}
