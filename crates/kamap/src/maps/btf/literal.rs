@@ -470,7 +470,10 @@ fn missing(ty: &Type, given: &HashSet<&str>) -> Option<String> {
         Shape::Struct { members } => members.iter().find_map(lacks),
         Shape::Union { members } => {
             let chosen: Vec<_> = members.iter().filter(|member| is_given(member)).collect();
-            if chosen.is_empty() && !members.is_empty() {
+            let mut names = Vec::new();
+            collect_names(members, &mut names);
+            // There are unions of nothing.
+            if chosen.is_empty() && !names.is_empty() {
                 return Some(one_of(members));
             }
             chosen.into_iter().find_map(lacks)
