@@ -605,10 +605,6 @@ fn a_value_with_a_lock_can_be_written_holding_it() {
         refused(&["delete", path, "3"]),
         "map `typed` is of kind `array`, which cannot remove"
     );
-    assert_eq!(
-        refused(&["freeze", path]),
-        "map `typed` is of kind `array`, which cannot freeze values with a lock, a timer or the like"
-    );
 }
 
 #[test]

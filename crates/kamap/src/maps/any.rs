@@ -452,9 +452,14 @@ impl AnyMap {
     /// # Errors
     ///
     /// [`Error::NotOfKind`] where values have a lock, a timer or the like;
-    /// [`Error::Busy`] while it is mapped to be written; [`Error::Kernel`].
+    /// [`Error::Busy`] while it is mapped to be written, [`Error::Frozen`] if it is
+    /// frozen already; [`Error::Kernel`].
     pub fn freeze(&self) -> Result<()> {
         sys::freeze(self.as_fd()).map_err(|err| match err.raw_os_error() {
+            // Older kernels (seen on 6.1) say the same of a map that is frozen already.
+            Some(libc::EBUSY) if FdInfo::of(self.as_fd()).frozen() => Error::Frozen {
+                map: self.info.name.clone(),
+            },
             Some(libc::EBUSY) => Error::Busy {
                 map: self.info.name.clone(),
             },

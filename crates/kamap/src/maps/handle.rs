@@ -166,6 +166,10 @@ impl<T: Kind, A: Writable> Map<T, A> {
     /// [`Error::Frozen`] if it is already.
     pub fn freeze(&self) -> Result<()> {
         sys::freeze(self.as_fd()).map_err(|err| match err.raw_os_error() {
+            // Older kernels (seen on 6.1) say the same of a map that is frozen already.
+            Some(libc::EBUSY) if self.is_frozen() => Error::Frozen {
+                map: self.name().to_owned(),
+            },
             Some(libc::EBUSY) => Error::Busy {
                 map: self.name().to_owned(),
             },
