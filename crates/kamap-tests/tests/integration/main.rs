@@ -8,6 +8,7 @@ mod command_map;
 mod command_probe;
 mod command_run;
 mod errors;
+mod examples;
 mod fixtures;
 mod hostile;
 mod maps;

@@ -4,8 +4,6 @@
 use std::fs::{self, File};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -14,8 +12,6 @@ use std::time::Duration;
 use kamap::maps::{Error, PerfEventArray, RingBuf, Sample};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{ErrorKind, MapCore, OpenObject, ProgramInput, ProgramMut, libbpf_sys};
-
-use crate::programs::HELD;
 
 #[allow(
     clippy::allow_attributes_without_reason,
@@ -420,20 +416,4 @@ fn a_map_of_another_kind_and_a_buffer_of_another_size_are_refused() {
             )
         );
     }
-}
-
-#[test]
-fn the_example_of_a_perf_event_array_receives_what_is_sent() {
-    let example = Path::new(HELD).with_file_name("examples/perf_events");
-    let output = Command::new(example).output().expect("it is built");
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).expect("it is text");
-    let pids = |line: &str| line.strip_prefix("started ").map(str::to_owned);
-    let started: Vec<String> = text.lines().filter_map(pids).collect();
-    assert_eq!(started.len(), 5, "{text}");
-    for pid in started {
-        let told = format!(": pid {pid} has exec'd, cookie 0x12345678\n");
-        assert_eq!(text.matches(&told).count(), 1, "{text}");
-    }
-    assert!(text.ends_with("all 5 have been seen, 0 lost\n"), "{text}");
 }
