@@ -16,6 +16,7 @@
 //!      ▼
 //!  Tracker ── table().snapshot() ──▶ Snapshot of Process     (as often as you like)
 //!      │   ── take_events() ───────▶ Events: fork, exec and exit, in order
+//!      │      (of a command alone: Builder::follow)
 //!      │   ── losses(), seen() ────▶ what could not be recorded, what was seen
 //!      │   ── verify() ────────────▶ where the table differs from the kernel's own list
 //!      ▼
