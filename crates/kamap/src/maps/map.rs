@@ -369,3 +369,55 @@ impl<T: Keyed, A: Access> Map<T, A> {
         Ok(self.found(Operation::REMOVE, answer)?.is_some())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::super::{Array, ArrayOfMaps};
+    use super::*;
+
+    /// A handle on nothing, to ask it what answers mean.
+    fn handle() -> Map<ArrayOfMaps<Array<u64>>> {
+        Map {
+            fd: File::open("/dev/null").expect("it is there").into(),
+            name: "nothing".to_owned(),
+            max_entries: 8,
+            cells: 1,
+            flags: 0,
+            checked: Checked::Sizes,
+            kind: PhantomData,
+        }
+    }
+
+    #[track_caller]
+    fn told(operation: Operation, errno: i32) -> Error {
+        handle().error(operation, io::Error::from_raw_os_error(errno))
+    }
+
+    #[test]
+    fn answers_of_the_kernel_are_told_by_what_they_mean() {
+        let denied = told(Operation::INSERT, libc::EPERM);
+        assert!(matches!(denied, Error::Denied { .. }), "{denied:?}");
+        assert_eq!(
+            denied.to_string(),
+            "not permitted to insert in map `nothing`: Operation not permitted (os error 1)"
+        );
+        for errno in [libc::EOPNOTSUPP, sys::ENOTSUPP] {
+            let unsupported = told(Operation::READ_MAPS, errno);
+            assert!(
+                matches!(unsupported, Error::Unsupported { .. }),
+                "{unsupported:?}"
+            );
+            assert_eq!(
+                unsupported.to_string(),
+                "this kernel cannot read a batch in map `nothing` of kind `array_of_maps`; Linux \
+                 5.19 can"
+            );
+            // Which version can is not known.
+            assert!(!told(Operation::POP, errno).to_string().contains("Linux"));
+        }
+        let other = told(Operation::POP, libc::EIO);
+        assert!(matches!(other, Error::Kernel { .. }), "{other:?}");
+    }
+}

@@ -73,6 +73,27 @@ fn reading_allocates_for_a_batch_and_nothing_for_an_entry() {
 }
 
 #[test]
+fn reading_a_million_entries_takes_the_memory_of_a_batch() {
+    const ENTRIES: u32 = 1_000_000;
+    let map = Map::<Hash<u32, u32>>::create("million", ENTRIES).expect("it can be created");
+    for first in (0..ENTRIES).step_by(10_000) {
+        map.insert_many((first..first + 10_000).map(|key| (key, !key)))
+            .expect("there is room");
+    }
+    let mut sum = 0;
+    let (count, bytes) = allocated(|| {
+        for entry in map.iter() {
+            let (key, value) = entry.expect("it can be read");
+            assert_eq!(value, !key);
+            sum += u64::from(key);
+        }
+    });
+    assert_eq!(sum, (0..u64::from(ENTRIES)).sum::<u64>());
+    assert!(count <= 4, "{count} allocations");
+    assert!(bytes <= 4 * 256 * (4 + 4), "{bytes} bytes");
+}
+
+#[test]
 fn reading_values_of_cpus_allocates_for_a_batch_unless_they_are_kept() {
     const ENTRIES: u32 = 4_000;
     let map = Map::<PerCpuHash<u32, u64>>::create("percpu", ENTRIES).expect("it can be created");

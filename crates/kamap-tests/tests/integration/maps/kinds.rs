@@ -241,6 +241,15 @@ fn a_queue_and_a_stack_keep_their_order() {
             .expect("there is room");
     }
     assert!(is_full(queue.push(&padded(3, 0))));
+    // What the kernel has been given is what a program would read.
+    let fd = queue
+        .as_fd()
+        .try_clone_to_owned()
+        .expect("it can be cloned");
+    let bytes = Map::<Queue<[u8; 8]>>::from_fd(fd, Check::Sizes).expect("it is a queue");
+    let first = bytes.peek().expect("it can be read");
+    assert_eq!(first, Some([1, 0, 0, 0, 0, 0, 0, 0]));
+
     queue.push_over(&padded(3, 0)).expect("the oldest goes");
     assert_eq!(queue.peek().expect("it can be read"), Some(padded(2, 0)));
     let words: Vec<_> = std::iter::from_fn(|| queue.pop().expect("it can be read")).collect();
