@@ -51,6 +51,14 @@ pub(crate) fn processes(kind: &str, locked: bool) -> AnyMap {
     btf.map(kind, 4, int, size, process)
 }
 
+/// A map from `int` to `int`.
+#[track_caller]
+pub(crate) fn of_ints(kind: &str) -> AnyMap {
+    let mut btf = Btf::new();
+    let int = btf.int("int", 4, sys::BTF_INT_SIGNED);
+    btf.map(kind, 4, int, 4, int)
+}
+
 struct Btf(*mut sys::btf);
 
 impl Btf {

@@ -68,10 +68,15 @@ pub(super) fn check<T: Kind>(info: &libbpf_sys::bpf_map_info, check: Check) -> R
     match Types::find(info)? {
         Types::Known { key, value } => {
             let mut differences = Vec::new();
+            // The kernel makes no array but of an index of 32 bits, and takes it for
+            // unsigned, whether BTF says so, or `int`, or nothing.
+            let is_array = matches!(
+                T::TYPE,
+                libbpf_sys::BPF_MAP_TYPE_ARRAY | libbpf_sys::BPF_MAP_TYPE_PERCPU_ARRAY
+            );
+            let key = key.filter(|_| !is_array);
             let parts = [("key", T::KEY, key), ("value", Some(T::VALUE), value)];
             for (part, rust, btf) in parts {
-                // Without a type for keys the kernel only makes arrays, whose keys
-                // it knows.
                 if let (Some(rust), Some(btf)) = (rust, btf) {
                     compare(part, rust, &btf, &mut differences);
                 }

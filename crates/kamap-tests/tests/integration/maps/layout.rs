@@ -12,6 +12,8 @@ use kamap::maps::{
 use kamap_tests::BpfFs;
 use libbpf_rs::libbpf_sys;
 
+use crate::typed;
+
 #[derive(Clone, Copy, MapData)]
 #[repr(C)]
 struct Flow {
@@ -106,6 +108,37 @@ fn a_new_map_has_the_names_of_its_fields() {
         !describes(Types::of(&map)),
         "the kernel keeps none for queues"
     );
+}
+
+#[test]
+fn the_index_of_an_array_can_have_a_sign_in_c() {
+    let fd = |kind| {
+        let map = typed::of_ints(kind);
+        map.as_fd()
+            .try_clone_to_owned()
+            .expect("it can be duplicated")
+    };
+    let array = Map::<Array<i32>>::from_fd(fd("array"), Check::Layout);
+    let array = array.expect("an index is an index");
+    array.set(7, &-7).expect("it is there");
+    assert_eq!(array.get(&7).expect("it can be read"), Some(-7));
+    let per_cpu = Map::<PerCpuArray<i32>>::from_fd(fd("percpu_array"), Check::Layout);
+    assert_eq!(
+        per_cpu.expect("an index is an index").checked(),
+        Checked::Layout
+    );
+    // The values and the keys of others are compared.
+    let value = Map::<Array<u32>>::from_fd(fd("array"), Check::Layout);
+    let key = Map::<Hash<u32, i32>>::from_fd(fd("hash"), Check::Layout);
+    for (error, part) in [(value.map(drop), "value"), (key.map(drop), "key")] {
+        assert_eq!(
+            error.expect_err("it has a sign").to_string(),
+            format!(
+                "the layout of map `typed` is not that of the Rust types: \
+                 {part}: signed in BTF, unsigned in Rust"
+            )
+        );
+    }
 }
 
 /// A hash map from `u32` to `u64` without BTF.
