@@ -159,6 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "calls libbpf")]
     fn each_type_has_a_name_of_its_own() {
         assert!(ProgramType::all().count() > 30);
         for program in ProgramType::all() {

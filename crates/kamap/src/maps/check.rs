@@ -326,6 +326,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "calls libbpf")]
     fn what_lies_alike_is_alike_whatever_its_types_are_called() {
         assert_eq!(differences::<Flow>(|c| flow(c, |_, _| ())), [""; 0]);
         let lock = |c: &mut Built| {
@@ -339,6 +340,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "calls libbpf")]
     fn members_without_a_name_are_the_outer_ones() {
         let in_union = differences::<Flow>(|c| {
             flow(c, |c, members| {
@@ -357,6 +359,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "calls libbpf")]
     fn each_difference_is_told_by_its_field() {
         let swapped = differences::<Peer>(|c| {
             let (int, long) = (c.int("int", 4, SIGNED), c.int("long", 8, 0));

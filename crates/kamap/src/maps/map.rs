@@ -396,6 +396,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "calls libbpf")]
     fn answers_of_the_kernel_are_told_by_what_they_mean() {
         let denied = told(Operation::INSERT, libc::EPERM);
         assert!(matches!(denied, Error::Denied { .. }), "{denied:?}");

@@ -36,6 +36,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "calls libbpf")]
     fn libbpf_counts_the_same() {
         // SAFETY: reads a file.
         let count = unsafe { libbpf_sys::libbpf_num_possible_cpus() };

@@ -111,6 +111,13 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig {
+            // Miri is some hundred times slower.
+            cases: if cfg!(miri) { 8 } else { 256 },
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
         #[test]
         fn what_is_written_is_read(at in 0..100_usize, bits in 1..=128_usize, number: u128) {
             let number = number >> (WIDEST - bits);

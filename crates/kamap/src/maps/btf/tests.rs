@@ -162,6 +162,7 @@ fn u32_type(name: &str) -> Type {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "calls libbpf")]
 fn typedefs_and_qualifiers_are_looked_through() {
     let mut btf = Built::new();
     let int = btf.int("unsigned int", 4, 0);
@@ -177,6 +178,7 @@ fn typedefs_and_qualifiers_are_looked_through() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "calls libbpf")]
 fn scalars_are_told_apart() {
     let mut btf = Built::new();
     let mut shape = |name: &str, size, encoding| {
@@ -201,6 +203,7 @@ fn scalars_are_told_apart() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "calls libbpf")]
 fn members_have_their_names_and_places() {
     let mut btf = Built::new();
     let int = btf.int("unsigned int", 4, 0);
@@ -236,6 +239,7 @@ fn members_have_their_names_and_places() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "calls libbpf")]
 fn enumerators_have_the_sign_of_their_enum() {
     let mut btf = Built::new();
     let unsigned = btf.enumeration(4, &[("A", 0), ("B", 0xffff_ffff)]);
@@ -256,6 +260,7 @@ fn enumerators_have_the_sign_of_their_enum() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "calls libbpf")]
 fn variables_are_the_members_of_their_section() {
     let mut btf = Built::new();
     let int = btf.int("unsigned int", 4, 0);
@@ -276,6 +281,7 @@ fn variables_are_the_members_of_their_section() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "calls libbpf")]
 fn what_makes_no_sense_is_refused() {
     let mut btf = Built::new();
     let int = btf.int("unsigned int", 4, 0);
@@ -293,6 +299,7 @@ fn what_makes_no_sense_is_refused() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "calls libbpf")]
 fn what_contains_itself_or_too_much_has_an_end() {
     let mut btf = Built::new();
     // A typedef of the typedef after it, which is of the one before.

@@ -155,7 +155,12 @@ fn any_bytes() -> impl Strategy<Value = (Type, Vec<u8>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        // Miri is some hundred times slower.
+        cases: if cfg!(miri) { 8 } else { 256 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn what_is_shown_is_read_again((ty, bytes) in any_bytes()) {
