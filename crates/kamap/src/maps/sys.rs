@@ -66,7 +66,8 @@ fn must_be_a_map(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Name of the map, as the kernel has it.
 pub(super) fn name(info: &libbpf_sys::bpf_map_info) -> String {
-    let name = info.name.map(i8::cast_unsigned);
+    // A `char` of C has a sign or has none, as the machine likes.
+    let name = info.name.map(|char| char.to_ne_bytes()[0]);
     let len = name.iter().position(|&byte| byte == 0);
     String::from_utf8_lossy(&name[..len.unwrap_or(name.len())]).into_owned()
 }
