@@ -92,35 +92,47 @@ impl<T: Nested> Map<T> {
     }
 }
 
+/// How many maps in a row can have been replaced between finding their ids and opening
+/// them. It takes somebody who does nothing else to have it once; in an emulated guest that
+/// was seen to happen a hundred times.
+const REPLACED: u32 = 10_000;
+
 /// Operations of [maps of maps](Nested).
 impl<T: Nested, A: Access> Map<T, A> {
-    /// The map at `key`, opened as by [`Map::open_id`], which needs `CAP_SYS_ADMIN`.
+    /// The map at `key`, opened as by [`Map::open_id`], which needs `CAP_SYS_ADMIN`;
+    /// `None` only if there is none at `key`.
     ///
     /// # Errors
     ///
-    /// Those of [`Map::open_id`], and [`Error::Kernel`].
+    /// Those of [`Map::open_id`], and [`Error::Kernel`]. [`Error::NotFound`] is the last
+    /// of many maps each of which was replaced before it could be opened.
     pub fn get_map(&self, key: &T::Key, check: Check) -> Result<Option<Map<T::Inner, ReadWrite>>>
     where
         A: Readable,
     {
-        let Some(id) = self.look_up(key)? else {
-            return Ok(None);
-        };
-        match Map::open_id(id, check) {
-            // It has been replaced, and was held by nobody else.
-            Err(Error::NotFound { .. }) => Ok(None),
-            opened => opened.map(Some),
+        let mut gone = 0;
+        loop {
+            let Some(id) = self.look_up(key)? else {
+                return Ok(None);
+            };
+            match Map::open_id(id, check) {
+                // It has been replaced or removed, and was held by nobody else: `key`
+                // tells which.
+                Err(Error::NotFound { .. }) if gone < REPLACED => gone += 1,
+                opened => return opened.map(Some),
+            }
         }
     }
 
-    /// Puts `inner` at `key`, and tells whether it did: see [`Put`]. An array has
-    /// each of its keys from the beginning.
+    /// Puts `inner` at `key`, and tells whether it did: see [`Put`]. Into an array,
+    /// whose keys are all there from the beginning, the kernel only puts
+    /// [whatever was there](Put::Any).
     ///
     /// # Errors
     ///
     /// [`Error::WrongInner`] if it is not like the map that this one was made for,
-    /// [`Error::Full`], [`Error::IndexOutOfRange`], [`Error::Frozen`] or
-    /// [`Error::Kernel`].
+    /// [`Error::NotOfKind`] for another [`Put`] into an array, [`Error::Full`],
+    /// [`Error::IndexOutOfRange`], [`Error::Frozen`] or [`Error::Kernel`].
     pub fn insert_map<B: Access>(
         &self,
         key: &T::Key,
@@ -133,9 +145,19 @@ impl<T: Nested, A: Access> Map<T, A> {
         let fd = inner.as_fd().as_raw_fd().cast_unsigned();
         match self.put(key, &fd, put) {
             Err(Error::Kernel { map, source, .. }) if is(&source, libc::EINVAL) => {
-                Err(Error::WrongInner {
-                    map,
-                    inner: inner.name().to_owned(),
+                // The kernel looks at this first.
+                let is_array = T::TYPE == libbpf_sys::BPF_MAP_TYPE_ARRAY_OF_MAPS;
+                Err(if is_array && put != Put::Any {
+                    Error::NotOfKind {
+                        map,
+                        operation: "insert on a condition",
+                        kind: T::TYPE,
+                    }
+                } else {
+                    Error::WrongInner {
+                        map,
+                        inner: inner.name().to_owned(),
+                    }
                 })
             }
             answer => answer,

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use super::churn::while_written;
 use kamap::maps::{
     Array, ArrayOfMaps, BloomFilter, Check, Error, Hash, HashOfMaps, Hashed, LpmTrie, LruHash,
     LruPerCpuHash, Map, MapData, PerCpu, PerCpuArray, PerCpuHash, Put, Queue, Spec, Stack,
@@ -426,4 +427,43 @@ fn maps_can_lie_in_maps() {
         unlike.to_string(),
         "map `sparse` is not like the maps that map `outer` was made for"
     );
+}
+
+#[test]
+fn a_map_is_put_into_an_array_of_maps_whatever_was_there() {
+    let inner = Map::<Array<u64>>::create("inner", 4).expect("it can be created");
+    let outer =
+        Map::<ArrayOfMaps<Array<u64>>>::create_of(&inner, "outer", 2).expect("it can be created");
+    for put in [Put::IfAbsent, Put::IfPresent] {
+        for _ in 0..2 {
+            let error = outer.insert_map(&0, &inner, put);
+            assert_eq!(
+                error
+                    .expect_err("the kernel knows no condition")
+                    .to_string(),
+                "map `outer` is of kind `array_of_maps`, which cannot insert on a condition"
+            );
+            outer.insert_map(&0, &inner, Put::Any).expect("it fits");
+        }
+        outer.remove_map(&0).expect("it may be written");
+    }
+}
+
+#[test]
+fn a_map_that_is_replaced_is_there_all_the_time() {
+    let inner = || Map::<Array<u64>>::create("inner", 1).expect("it can be created");
+    let outer =
+        Map::<ArrayOfMaps<Array<u64>>>::create_of(&inner(), "outer", 1).expect("it can be created");
+    // Nobody but the outer one holds them.
+    let replace = |_| {
+        outer.insert_map(&0, &inner(), Put::Any).expect("it fits");
+    };
+    replace(0);
+    while_written(20, replace, || {
+        let found = outer.get_map(&0, Check::Sizes).expect("it can be opened");
+        assert_eq!(found.expect("there always is one").name(), "inner");
+    });
+    outer.remove_map(&0).expect("it may be written");
+    let none = outer.get_map(&0, Check::Sizes).expect("it can be read");
+    assert!(none.is_none());
 }
