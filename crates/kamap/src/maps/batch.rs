@@ -286,6 +286,8 @@ pub(super) struct Walk {
     /// Whether what is read is removed as well.
     delete: bool,
     done: bool,
+    /// What is to be told after the last batch.
+    failed: Option<Error>,
 }
 
 impl Walk {
@@ -298,6 +300,7 @@ impl Walk {
             steps_left: buckets + u64::from(u32::BITS) + u64::from(RETRIES),
             delete: false,
             done: false,
+            failed: None,
         }
     }
 
@@ -315,7 +318,50 @@ impl Walk {
         map: &Map<T, A>,
         buf: &mut BatchBuf<T::Key, T::Value>,
     ) -> Result<bool> {
+        let read = |walk: &Self, to: &mut u64, buf: &mut BatchBuf<_, _>, room| {
+            let mut from = walk.cursor;
+            // SAFETY: `Map::from_fd` has compared the sizes of key and value, and
+            // there are as many cells as the kernel writes. A cursor is a u32, the
+            // hash family's as well as an array's index, for which there is room.
+            unsafe {
+                sys::lookup_batch(
+                    map.as_fd(),
+                    walk.delete,
+                    from.as_mut().map_or(ptr::null_mut(), ptr::from_mut).cast(),
+                    ptr::from_mut(to).cast(),
+                    buf.keys.as_mut_ptr().cast(),
+                    buf.values.as_mut_ptr().cast(),
+                    room,
+                    map.flags(),
+                )
+            }
+        };
+        // SAFETY: that is what the kernel does.
+        unsafe { self.fill_by(map, buf, read) }
+    }
+
+    /// As [`fill`](Self::fill); `read` reads from the walk's place on, as much as there
+    /// is room for, and tells up to where.
+    ///
+    /// # Safety
+    ///
+    /// What `read` returns is to be what the kernel's system call does: it has written
+    /// as many keys and values, unless it failed early.
+    unsafe fn fill_by<T: Iterable, A: Access>(
+        &mut self,
+        map: &Map<T, A>,
+        buf: &mut BatchBuf<T::Key, T::Value>,
+        mut read: impl FnMut(
+            &Self,
+            &mut u64,
+            &mut BatchBuf<T::Key, T::Value>,
+            u32,
+        ) -> (u32, io::Result<()>),
+    ) -> Result<bool> {
         buf.prepare(map.cells(), map.max_entries());
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         while buf.filled == 0 && !self.done {
             if self.steps_left == 0 {
                 self.done = true;
@@ -325,23 +371,9 @@ impl Walk {
             }
             self.steps_left -= 1;
 
-            let mut from = self.cursor;
             let mut to = 0_u64;
-            // SAFETY: `Map::from_fd` has compared the sizes of key and value, and
-            // there are as many cells as the kernel writes. A cursor is a u32, the
-            // hash family's as well as an array's index, for which there is room.
-            let (count, result) = unsafe {
-                sys::lookup_batch(
-                    map.as_fd(),
-                    self.delete,
-                    from.as_mut().map_or(ptr::null_mut(), ptr::from_mut).cast(),
-                    ptr::from_mut(&mut to).cast(),
-                    buf.keys.as_mut_ptr().cast(),
-                    buf.values.as_mut_ptr().cast(),
-                    u32::try_from(buf.capacity()).unwrap_or(u32::MAX),
-                    map.flags(),
-                )
-            };
+            let room = u32::try_from(buf.capacity()).unwrap_or(u32::MAX);
+            let (count, result) = read(self, &mut to, buf, room);
             match step(result.as_ref().err()) {
                 // A short batch is not the end: the next bucket did not fit.
                 // SAFETY: these have been written.
@@ -362,7 +394,15 @@ impl Walk {
                 Step::Fail => {
                     self.done = true;
                     if let Err(source) = result {
-                        return Err(map.error(self.operation::<T>(), source));
+                        let count = before(&source, count, room);
+                        let error = map.error(self.operation::<T>(), source);
+                        if count == 0 {
+                            return Err(error);
+                        }
+                        // They may have been removed: here is all that is left of them.
+                        // SAFETY: these have been written.
+                        unsafe { buf.fill(count) };
+                        self.failed = Some(error);
                     }
                 }
             }
@@ -401,9 +441,126 @@ pub(super) fn step(error: Option<&io::Error>) -> Step {
     }
 }
 
+/// How many entries the kernel wrote before it failed; `count` is what it said.
+///
+/// Before it begins it leaves that as it was, which is the room. Later the room can
+/// be full, but then it does nothing more that can fail (out of memory it is for a
+/// bucket that fits). After `EFAULT` the count means nothing.
+fn before(error: &io::Error, count: u32, room: u32) -> u32 {
+    if error.raw_os_error() == Some(libc::EFAULT) || count >= room {
+        0
+    } else {
+        count
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::Hash;
     use super::*;
+
+    type Buf = BatchBuf<u32, u32>;
+
+    /// An answer of the kernel: the keys that it has written, the count that it tells,
+    /// and the errno, or 0.
+    type Answer = (&'static [u32], u32, i32);
+
+    /// What comes of a walk over a hash map of eight, four at a time, when the kernel
+    /// gives these `answers`, and the last of them again and again.
+    fn walked(mut walk: Walk, answers: &[Answer]) -> Vec<Result<Vec<u32>>> {
+        let map = map();
+        let mut buf = Buf::with_room(4);
+        let mut left = answers;
+        let mut read = |walk: &Walk, to: &mut u64, buf: &mut Buf, room| {
+            assert_eq!(room, 4);
+            let (keys, count, errno) = left[0];
+            left = if left.len() > 1 { &left[1..] } else { left };
+            for (i, key) in keys.iter().enumerate() {
+                buf.keys[i].write(*key);
+                buf.values[i].write(!*key);
+            }
+            *to = walk.cursor.unwrap_or(0) + 1;
+            let answer = match errno {
+                0 => Ok(()),
+                errno => Err(io::Error::from_raw_os_error(errno)),
+            };
+            (count, answer)
+        };
+        let mut step = || {
+            // SAFETY: the keys and values are written, as many as are told.
+            match unsafe { walk.fill_by(&map, &mut buf, &mut read) } {
+                Ok(false) => None,
+                Ok(true) => Some(Ok(buf.batch().map(|(key, _)| key).collect())),
+                Err(err) => Some(Err(err)),
+            }
+        };
+        let walked = std::iter::from_fn(&mut step).collect();
+        assert!(step().is_none(), "it has ended");
+        walked
+    }
+
+    fn map() -> Map<Hash<u32, u32>> {
+        Map::of_nothing()
+    }
+
+    #[test]
+    fn what_was_read_before_an_error_comes_before_it() {
+        for walk in [Walk::draining(&map()), Walk::reading(&map())] {
+            let failing = [(&[1, 2][..], 2, 0), (&[3, 4, 5], 3, libc::ENOMEM)];
+            let walked = walked(walk, &failing);
+            let [Ok(first), Ok(second), Err(Error::Kernel { source, .. })] = &walked[..] else {
+                panic!("{walked:?}");
+            };
+            assert_eq!((&first[..], &second[..]), (&[1, 2][..], &[3, 4, 5][..]));
+            assert_eq!(source.raw_os_error(), Some(libc::ENOMEM));
+        }
+    }
+
+    #[test]
+    fn what_fails_early_has_read_nothing() {
+        // The count is as it was; or it cannot be told.
+        for (count, errno) in [(4, libc::EINVAL), (0, libc::ENOMEM), (2, libc::EFAULT)] {
+            let walked = walked(Walk::draining(&map()), &[(&[], count, errno)]);
+            assert!(
+                matches!(walked[..], [Err(Error::Kernel { .. })]),
+                "{walked:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_comes_with_the_end_or_a_busy_bucket_counts() {
+        for errno in [0, libc::EBUSY] {
+            let answers = [
+                (&[1, 2, 3, 4][..], 4, errno),
+                (&[5, 6, 7, 8], 4, libc::ENOENT),
+            ];
+            let walked = walked(Walk::draining(&map()), &answers);
+            let [Ok(first), Ok(second)] = &walked[..] else {
+                panic!("{walked:?}");
+            };
+            assert_eq!([&first[..], second].concat(), [1, 2, 3, 4, 5, 6, 7, 8]);
+        }
+    }
+
+    #[test]
+    fn a_walk_that_does_not_end_is_given_up() {
+        // Each is a step without end: to try again, a bucket that stays locked, one that
+        // never fits, and entries where there are no more buckets.
+        for answer in [
+            (&[][..], 0, libc::EINTR),
+            (&[], 0, libc::EBUSY),
+            (&[7], 1, 0),
+        ] {
+            let walked = walked(Walk::reading(&map()), &[answer]);
+            let (last, before) = walked.split_last().expect("an error comes");
+            assert!(matches!(last, Err(Error::Unstable { map }) if map == "nothing"));
+            let most = 8 + u32::BITS + RETRIES;
+            let expected = if answer.1 == 0 { 0 } else { most as usize };
+            assert_eq!(before.len(), expected);
+            assert!(before.iter().all(Result::is_ok));
+        }
+    }
 
     #[test]
     fn each_answer_of_the_kernel_has_its_meaning() {

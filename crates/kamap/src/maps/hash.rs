@@ -128,8 +128,9 @@ impl<T: Hashed, A: Readable + Writable> Map<T, A> {
     ///
     /// # Errors
     ///
-    /// [`Error::Frozen`](super::Error::Frozen) or [`Error::Kernel`](super::Error::Kernel);
-    /// what was handed over before is removed.
+    /// [`Error::Frozen`](super::Error::Frozen), [`Error::Unstable`](super::Error::Unstable)
+    /// or [`Error::Kernel`](super::Error::Kernel); what was handed over before is removed,
+    /// and nothing else.
     pub fn drain(&self, mut take: impl FnMut(T::Key, T::Value)) -> Result<u64> {
         let mut buf = BatchBuf::new();
         let mut walk = Walk::draining(self);

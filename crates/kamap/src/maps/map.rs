@@ -371,16 +371,13 @@ impl<T: Keyed, A: Access> Map<T, A> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs::File;
-
-    use super::super::{Array, ArrayOfMaps};
-    use super::*;
-
+impl<T: Kind> Map<T> {
     /// A handle on nothing, to ask it what answers mean.
-    fn handle() -> Map<ArrayOfMaps<Array<u64>>> {
-        Map {
-            fd: File::open("/dev/null").expect("it is there").into(),
+    pub(super) fn of_nothing() -> Self {
+        Self {
+            fd: std::fs::File::open("/dev/null")
+                .expect("it is there")
+                .into(),
             name: "nothing".to_owned(),
             max_entries: 8,
             cells: 1,
@@ -389,10 +386,17 @@ mod tests {
             kind: PhantomData,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Array, ArrayOfMaps};
+    use super::*;
 
     #[track_caller]
     fn told(operation: Operation, errno: i32) -> Error {
-        handle().error(operation, io::Error::from_raw_os_error(errno))
+        let map = Map::<ArrayOfMaps<Array<u64>>>::of_nothing();
+        map.error(operation, io::Error::from_raw_os_error(errno))
     }
 
     #[test]

@@ -237,8 +237,8 @@ fn batch_options(flags: u64) -> libbpf_sys::bpf_map_batch_opts {
 }
 
 /// One step of a batch walk, from `from` (null: the beginning) to `to`; deletes
-/// what it reads if `delete`. Returns how many entries the kernel wrote, whatever
-/// it said otherwise.
+/// what it reads if `delete`. Returns how many entries the kernel says that it wrote,
+/// which can be some also where it failed; if it failed before it began, it says `room`.
 ///
 /// # Safety
 ///
