@@ -15,8 +15,15 @@ use super::{
     Access, Entries, Error, Iter, Keys, Map, MapData, Readable, Result, Value, Values, sys,
 };
 
-/// Entries asked for at a time. More is not faster from here on.
-pub(super) const BATCH: usize = 256;
+/// Entries asked for at a time, as long as they have no more bytes than this. More is
+/// not faster from here on.
+const BATCH: usize = 256;
+const BATCH_BYTES: usize = 64 << 10;
+
+/// How many entries of so many bytes are asked for at a time.
+pub(super) fn room_for(entry_len: usize) -> usize {
+    (BATCH_BYTES / entry_len.max(1)).clamp(1, BATCH)
+}
 
 /// How often in a row the kernel may ask to try again (a signal, a bucket that
 /// is being written).
@@ -98,27 +105,32 @@ pub struct BatchBuf<K: MapData, V: Value> {
     keys: Vec<MaybeUninit<K>>,
     values: Vec<MaybeUninit<V::Cell>>,
     decoded: V::Decoded,
-    /// How many entries can lie in it, and how many do.
-    room: usize,
+    /// How many entries are to lie in it, unless their size decides, and how many do.
+    room: Option<usize>,
     filled: usize,
     /// Cells of each value.
     cells: usize,
 }
 
 impl<K: MapData, V: Value> BatchBuf<K, V> {
-    /// Memory for 256 entries, which it gets when it is used.
+    /// Memory for 256 entries, or for fewer that have 64 KiB in all, which it gets when
+    /// it is used. It grows if a bucket of a hash map has more.
     pub fn new() -> Self {
-        Self::with_room(BATCH)
+        Self::with(None)
     }
 
     /// Memory for `entries` entries (at least one), which it gets when it is used.
     /// It grows if a bucket of a hash map has more.
     pub fn with_room(entries: usize) -> Self {
+        Self::with(Some(entries.max(1)))
+    }
+
+    fn with(room: Option<usize>) -> Self {
         Self {
             keys: Vec::new(),
             values: Vec::new(),
             decoded: V::Decoded::default(),
-            room: entries.max(1),
+            room,
             filled: 0,
             cells: 1,
         }
@@ -129,11 +141,17 @@ impl<K: MapData, V: Value> BatchBuf<K, V> {
     pub(super) fn prepare(&mut self, cells: usize, max_entries: u32) {
         self.filled = 0;
         self.cells = cells;
-        let room = self.room.min(max_entries.max(1) as usize);
-        if self.keys.len() < room || self.values.len() < room * cells {
-            self.keys.resize(room, MaybeUninit::uninit());
-            self.values.resize(room * cells, MaybeUninit::uninit());
+        let entry_len = size_of::<K>() + cells * size_of::<V::Cell>();
+        let room = self.room.unwrap_or_else(|| room_for(entry_len));
+        let room = room.min(max_entries.max(1) as usize);
+        if self.capacity() < room {
+            self.reserve(room);
         }
+    }
+
+    fn reserve(&mut self, room: usize) {
+        self.keys.resize(room, MaybeUninit::uninit());
+        self.values.resize(room * self.cells, MaybeUninit::uninit());
     }
 
     /// Entries for which there is memory.
@@ -142,8 +160,8 @@ impl<K: MapData, V: Value> BatchBuf<K, V> {
     }
 
     fn grow(&mut self, max_entries: u32) {
-        self.room = (self.capacity() * 2).min(max_entries as usize);
-        self.prepare(self.cells, max_entries);
+        let room = self.capacity() * 2;
+        self.reserve(room.min(max_entries as usize).max(self.capacity()));
     }
 
     /// # Safety

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 
-use super::batch::{BATCH, BatchBuf};
+use super::batch::{BatchBuf, room_for};
 use super::map::is;
 use super::operation::Operation;
 use super::{Error, Hashed, Iterable, Map, Result, Writable, encode, sys};
@@ -86,14 +86,15 @@ impl<T: Hashed, A: Writable> Map<T, A> {
     ///
     /// [`Partial`], with [`Error::Frozen`] or [`Error::Kernel`].
     pub fn remove_many(&self, keys: impl IntoIterator<Item = T::Key>) -> Result<u64, Partial> {
-        let mut buf = Vec::with_capacity(BATCH);
+        let room = room_for(size_of::<T::Key>());
+        let mut buf = Vec::with_capacity(room);
         let mut done = 0;
         for key in keys {
             buf.push(MaybeUninit::uninit());
             if let Some(last) = buf.last_mut() {
                 encode::write(&key, last);
             }
-            if buf.len() == BATCH {
+            if buf.len() == room {
                 done += self.remove_batch(&buf, done)?;
                 buf.clear();
             }

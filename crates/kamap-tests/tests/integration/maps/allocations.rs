@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use kamap::maps::{BatchBuf, Hash, Map, PerCpu, PerCpuHash};
+use kamap::maps::{Array, BatchBuf, Hash, Map, PerCpu, PerCpuHash};
 
 /// Counts what each thread allocates.
 struct Counting;
@@ -91,6 +91,31 @@ fn reading_a_million_entries_takes_the_memory_of_a_batch() {
     assert_eq!(sum, (0..u64::from(ENTRIES)).sum::<u64>());
     assert!(count <= 4, "{count} allocations");
     assert!(bytes <= 4 * 256 * (4 + 4), "{bytes} bytes");
+}
+
+#[test]
+fn a_batch_of_large_values_has_as_many_bytes_as_others() {
+    const ENTRIES: u32 = 64;
+    const LEN: usize = 20_000;
+    let map = Map::<Array<[u8; LEN]>>::create("large", ENTRIES).expect("it can be created");
+    let (_, bytes) = allocated(|| {
+        let values = (0..ENTRIES).map(|index| (index, [index as u8; LEN]));
+        assert_eq!(map.insert_many(values).expect("they are there"), 64);
+    });
+    assert!(bytes <= 64 << 10, "{bytes} bytes");
+    let (_, bytes) = allocated(|| {
+        for (index, entry) in (0..).zip(&map) {
+            let (key, value) = entry.expect("it can be read");
+            assert!(key == index && value[0] == key as u8 && value[LEN - 1] == key as u8);
+        }
+        assert_eq!(map.iter().count(), 64);
+    });
+    assert!(bytes <= 2 * (64 << 10), "{bytes} bytes for two walks");
+
+    // One that is larger than a batch comes by itself.
+    let map = Map::<Array<[u8; 5 * LEN]>>::create("larger", 3).expect("it can be created");
+    let (_, bytes) = allocated(|| assert_eq!(map.iter().count(), 3));
+    assert!(bytes < 6 * LEN, "{bytes} bytes");
 }
 
 #[test]
