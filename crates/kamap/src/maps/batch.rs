@@ -257,7 +257,7 @@ impl<T: Iterable, A: Access> fmt::Debug for Batches<'_, T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batches")
             .field("map", &self.map.name())
-            .field("done", &self.walk.done)
+            .field("walk", &self.walk)
             .finish_non_exhaustive()
     }
 }

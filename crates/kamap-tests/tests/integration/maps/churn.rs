@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use super::kinds::Net;
-use kamap::maps::{Creatable, Hash, Hashed, LpmTrie, LruHash, Map, PerCpu, PerCpuHash, Put};
+use kamap::maps::{
+    BatchBuf, Creatable, Hash, Hashed, LpmTrie, LruHash, Map, PerCpu, PerCpuHash, Put,
+};
 
-const ROUNDS: u32 = 2_000;
-/// Keys below are there all the time.
+const ROUNDS: u32 = 200;
+/// Keys below are there all the time: few, or more than a small batch has.
 const STABLE: u32 = 40;
+const MANY: u32 = 300;
 
 /// Lets `read` and `write` run at the same time until each has run so often.
 pub(super) fn while_written(
@@ -47,8 +50,9 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// Inserts, replaces and removes: each round a key above `STABLE` comes, one goes, and
-/// a stable one is replaced.
+/// Inserts, replaces and removes: each round a key above `MANY` comes, one goes, and
+/// a stable one is replaced. It is read with little room and with much: so that most
+/// batches end amid the map, some for want of room, or all is in one.
 #[track_caller]
 fn churns<T>(name: &str, max_entries: u32, value: impl Fn(u32) -> T::Value + Sync)
 where
@@ -56,36 +60,68 @@ where
     T::Value: Debug + PartialEq,
 {
     let map = Map::<T>::create(name, max_entries).expect("it can be created");
-    for key in 0..STABLE {
+    for key in 0..MANY {
         map.insert(&key, &value(key), Put::Any)
             .expect("there is room");
     }
     let write = |round: u32| {
-        let key = STABLE + round % 997;
+        let key = MANY + round % 997;
         map.insert(&key, &value(key), Put::Any)
             .expect("there is room");
-        let stable = round % STABLE;
+        let stable = round % MANY;
         map.insert(&stable, &value(stable), Put::Any)
             .expect("it is there");
         map.remove(&key).expect("it can be removed");
     };
+    let rooms = [1, 8, 64, 1_024];
+    let (mut round, mut grew) = (0, false);
     let read = || {
-        let mut seen = BTreeSet::new();
-        for entry in &map {
-            let (key, found) = entry.expect("it can be read");
-            assert_eq!(found, value(key), "the value of {key} is another's");
-            assert!(seen.insert(key), "{key} came twice");
+        let room = rooms[round % rooms.len()];
+        round += 1;
+        let mut buf = BatchBuf::with_room(room);
+        let mut batches = map.batches(&mut buf);
+        let steps_at_first = steps_left(&batches);
+        let mut seen = vec![false; (MANY + 997) as usize];
+        let mut count = 0;
+        while let Some(batch) = batches.next_batch().expect("it can be read") {
+            count += 1;
+            grew |= batch.len() > room;
+            for (key, found) in batch {
+                assert_eq!(found, value(key), "the value of {key} is another's");
+                let twice = std::mem::replace(&mut seen[key as usize], true);
+                assert!(!twice, "{key} came twice");
+            }
         }
-        for key in 0..STABLE {
-            assert!(seen.contains(&key), "{key} did not come");
+        for key in 0..MANY {
+            assert!(seen[key as usize], "{key} did not come");
         }
+        assert!(count > 1 || room > MANY as usize, "all in one of {room}");
+        // A system call for each batch, which has a bucket at least, to have twice the
+        // room, and to see the end.
+        let steps = steps_at_first - steps_left(&batches);
+        let growing = max_entries.ilog2();
+        assert!(steps <= count + u64::from(growing) + 1, "{steps} steps");
+        assert!(steps <= u64::from(max_entries.next_power_of_two() + growing));
     };
     while_written(ROUNDS, write, read);
+    // With so few buckets some have more than one key.
+    assert!(grew || max_entries > 2 * MANY, "there was room enough");
+}
+
+/// How many more steps a walk would take before it is given up.
+#[track_caller]
+fn steps_left(walk: &impl Debug) -> u64 {
+    let shown = format!("{walk:?}");
+    let (_, left) = shown.split_once("steps_left: ").expect("it is shown");
+    let digits = left.split(|c: char| !c.is_ascii_digit()).next();
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .expect("it is a number")
 }
 
 #[test]
 fn what_stays_in_a_hash_map_comes_exactly_once() {
-    churns::<Hash<u32, [u32; 16]>>("churned", 64, |key| [key; 16]);
+    churns::<Hash<u32, [u32; 16]>>("churned", 512, |key| [key; 16]);
 }
 
 #[test]
@@ -96,7 +132,7 @@ fn what_stays_in_an_lru_hash_map_comes_exactly_once() {
 
 #[test]
 fn what_stays_in_a_per_cpu_hash_map_comes_exactly_once() {
-    churns::<PerCpuHash<u32, u64>>("churned", 64, |key| {
+    churns::<PerCpuHash<u32, u64>>("churned", 512, |key| {
         PerCpu::same(u64::from(key)).expect("CPUs are known")
     });
 }
@@ -109,7 +145,7 @@ fn values_that_two_write_as_a_whole_are_never_torn() {
             .expect("there is room");
     };
     put(0);
-    while_written(ROUNDS, put, || {
+    while_written(2_000, put, || {
         for entry in &map {
             let (_, value) = entry.expect("it can be read");
             assert!(value == [value[0]; 512], "{value:?}");
@@ -159,7 +195,7 @@ fn what_stays_in_a_trie_comes_exactly_once() {
         map.remove(&net(i, 0)).expect("it can be removed");
         map.remove(&net(i, 7)).expect("it can be removed");
     };
-    while_written(ROUNDS / 4, write, || {
+    while_written(500, write, || {
         let mut seen = BTreeSet::new();
         for entry in &map {
             let (key, _) = entry.expect("it can be read");
