@@ -129,9 +129,10 @@ pub(super) enum MapCommand {
     ///
     /// While others write to the map: of a hash map of any kind, a key that is there all the time
     /// comes exactly once, no key comes twice, and no value is torn by whole updates. An array comes in
-    /// order, each index once, but a value can be torn. Of an LPM trie and the other types a key that is
-    /// there all the time comes exactly once and none twice; their values can be torn. It is never a
-    /// picture of one moment: of keys that come and go meanwhile, some are seen and some are not.
+    /// order, each index once, but a value can be torn. Of an LPM trie and the other types no key comes
+    /// twice, but one that is replaced meanwhile can be missed (of a trie this is too rare to have been
+    /// seen); their values can be torn. It is never a picture of one moment: of keys that come and go
+    /// meanwhile, some are seen and some are not.
     ///
     /// If so many keys go that the end cannot be reached, that is an error.
     Dump {

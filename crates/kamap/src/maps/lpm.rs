@@ -168,7 +168,8 @@ impl<K: MapData, V: MapData, A: Access> Map<LpmTrie<K, V>, A> {
 /// How often a walk may start over in a map that is full.
 const STEPS: u64 = 64;
 
-/// Iterator over the entries of a trie; see [`Map::iter`].
+/// Iterator over the entries of a trie; see [`Map::iter`], of a trie: none comes twice.
+/// One that stays could be missed, which has not been seen since each step asks twice.
 pub struct LpmIter<'map, K: MapData, V: MapData, A: Readable> {
     map: &'map Map<LpmTrie<K, V>, A>,
     last: Option<K>,

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::ops::ControlFlow;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use super::kinds::Net;
 use kamap::maps::{
-    BatchBuf, Creatable, Hash, Hashed, LpmTrie, LruHash, Map, PerCpu, PerCpuHash, Put,
+    AnyMap, BatchBuf, Creatable, Error, Hash, Hashed, LpmTrie, LruHash, Map, PerCpu, PerCpuHash,
+    Put,
 };
 
 const ROUNDS: u32 = 200;
@@ -195,14 +198,59 @@ fn what_stays_in_a_trie_comes_exactly_once() {
         map.remove(&net(i, 0)).expect("it can be removed");
         map.remove(&net(i, 7)).expect("it can be removed");
     };
+    let fd = map.as_fd().try_clone_to_owned();
+    let untyped = AnyMap::from_fd(fd.expect("it can be duplicated")).expect("it is a map");
+    let mut typed = false;
     while_written(500, write, || {
         let mut seen = BTreeSet::new();
-        for entry in &map {
-            let (key, _) = entry.expect("it can be read");
-            assert!(seen.insert(key), "{key:?} came twice");
+        let mut see = |address| assert!(seen.insert(address), "{address:?} came twice");
+        typed = !typed;
+        if typed {
+            for entry in &map {
+                let (key, _) = entry.expect("it can be read");
+                see(key.address);
+            }
+        } else {
+            let end = untyped.walk(|key, _| -> ControlFlow<()> {
+                see(*key.last_chunk().expect("it has an address"));
+                ControlFlow::Continue(())
+            });
+            assert!(end.expect("it can be read").is_continue());
         }
         for i in 0..STABLE {
-            assert!(seen.contains(&net(i, 1)), "{i} did not come");
+            let stable = net(i, 1).address;
+            assert!(seen.contains(&stable), "{i} did not come, typed: {typed}");
         }
     });
+}
+
+#[test]
+fn a_walk_over_a_trie_that_never_comes_to_an_end_is_given_up() {
+    let map = Map::<LpmTrie<Net, u32>>::create("endless", 1).expect("it can be created");
+    let net = |i: u32| Net {
+        prefix_len: 32,
+        address: i.to_be_bytes(),
+    };
+    map.insert(&net(0), &0, Put::Any).expect("there is room");
+    let mut walk = map.iter();
+    let mut found = 0;
+    let error = loop {
+        match walk.next().expect("there is always another one") {
+            Ok((key, value)) => {
+                assert_eq!((key, value), (net(found), found));
+                found += 1;
+                assert!(map.remove(&key).expect("it can be removed"));
+                // It lies behind the one before.
+                let put = map.insert(&net(found), &found, Put::Any);
+                assert!(put.expect("there is room for one"));
+            }
+            Err(err) => break err,
+        }
+    };
+    assert!(
+        matches!(&error, Error::Unstable { map } if map == "endless"),
+        "{error}"
+    );
+    assert!((1_000..10_000).contains(&found), "{found}");
+    assert!(walk.next().is_none(), "an error ends the walk");
 }

@@ -24,13 +24,18 @@ impl AnyMap {
     ///
     /// While others write to the map:
     /// - of a hash map (of any kind, or of maps), a key that is there all the time comes
-    ///   exactly once, no key comes twice, and no value is torn by whole updates;
+    ///   exactly once, no key comes twice, and no value is torn by whole updates (but by
+    ///   those under its `bpf_spin_lock`);
     /// - an array's values come in the order of their indices, each once; one that refers to
     ///   nothing is left out, and one that is being written can be torn;
-    /// - of an LPM trie, a key that is there all the time comes exactly once, no key comes
-    ///   twice, longer prefixes before the ones that they begin with;
-    /// - of all other types that can be walked the same is true, at the cost of remembering
-    ///   the keys; their values are read one by one, and can be torn.
+    /// - of an LPM trie, no key comes twice, longer prefixes before the ones that they begin
+    ///   with; a key that is there all the time comes as in [`LpmIter`](super::super::LpmIter);
+    /// - of all other types that can be walked (and of hash maps of maps before Linux 5.19)
+    ///   no key comes twice, at the cost of remembering the keys; one that is replaced
+    ///   meanwhile can be missed.
+    ///
+    /// Values of the last two are read one by one, and can be torn; of a prefix that is removed
+    /// meanwhile, the value can be that of a shorter one.
     ///
     /// It is not a snapshot of one moment: of keys that come or go meanwhile, some are seen and
     /// some are not.
@@ -136,7 +141,7 @@ impl AnyMap {
         let mut handed_out: Option<Vec<u8>> = None;
         let mut at: Option<Vec<u8>> = None;
         for _ in 0..self.most_steps() {
-            let Some(key) = self.next_key(at.as_deref())? else {
+            let Some(key) = self.next_prefix(at.as_deref())? else {
                 return Ok(ControlFlow::Continue(()));
             };
             let is_new = handed_out
@@ -151,6 +156,18 @@ impl AnyMap {
             at = Some(key);
         }
         Err(self.unstable())
+    }
+
+    /// The prefix after `key`, or one before it where the kernel begins anew. Its search can
+    /// leave something out if it meets a change; hardly that of a second search as well.
+    fn next_prefix(&self, key: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
+        let (first, second) = (self.next_key(key)?, self.next_key(key)?);
+        Ok(match (first, second) {
+            (Some(first), Some(second)) if compare(prefix(&second), prefix(&first)).is_lt() => {
+                Some(second)
+            }
+            (first, second) => first.or(second),
+        })
     }
 
     /// Where the key has gone the kernel begins anew; what has come before is passed over.
