@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::btf::{self, Member, Type, Types};
-use super::{Error, Kind, Layout, Result, Shape, sys};
+use super::{Error, Field, Kind, Layout, Result, Shape, sys};
 
 /// What is to be known of an existing map before it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +12,8 @@ pub enum Check {
     /// field has its name, its place and its type.
     ///
     /// The names of types are not compared. An integer also stands for an enum, a
-    /// pointer or a character, and an array of `u8` for anything of its size.
+    /// pointer or a character, and an array of `u8` for anything of its size. Of a union
+    /// without a name those members are enough that have all its bytes.
     Layout,
     /// The same where the map has BTF and it may be read (which takes
     /// `CAP_SYS_ADMIN`), else its kind and the sizes alone. [`Map::checked`] tells.
@@ -215,21 +216,88 @@ fn find<'a>(
     }
 }
 
+/// The fields of a struct that are no padding. libbpf-cargo makes a field of a member
+/// without a name, and calls it `__anon_` and a number: then its fields are the outer
+/// ones, as they are in BTF.
+fn find_fields(layout: &Layout, offset: usize, found: &[Found<'_>], fields: &mut Vec<Field>) {
+    let Shape::Struct { fields: all } = layout.shape else {
+        return;
+    };
+    for field in all.iter().filter(|field| !field.is_padding()) {
+        let offset = offset + field.offset;
+        let has_no_name = field.name.starts_with("__anon_")
+            && !found.iter().any(|found| found.member.name == field.name);
+        if has_no_name && matches!(field.layout.shape, Shape::Struct { .. }) {
+            find_fields(field.layout, offset, found, fields);
+        } else {
+            fields.push(Field { offset, ..*field });
+        }
+    }
+}
+
+/// Which bytes of a Rust type are no padding.
+fn known_bytes(layout: &Layout) -> Vec<bool> {
+    fn mark(layout: &Layout, bytes: &mut [bool]) {
+        match layout.shape {
+            _ if layout.is_dense() => bytes.fill(true),
+            Shape::Array { element, .. } => {
+                for bytes in bytes.chunks_exact_mut(element.size.max(1)) {
+                    mark(element, bytes);
+                }
+            }
+            Shape::Struct { fields } => {
+                for field in fields.iter().filter(|field| !field.is_padding()) {
+                    mark(
+                        field.layout,
+                        &mut bytes[field.offset..][..field.layout.size],
+                    );
+                }
+            }
+            Shape::Integer { .. } => {}
+        }
+    }
+    let mut bytes = vec![false; layout.size];
+    mark(layout, &mut bytes);
+    bytes
+}
+
+/// Whether all bytes of a member that are no padding are known.
+fn is_known(btf: &Type, (bit_offset, bits): (usize, Option<u32>), known: &[bool]) -> bool {
+    match &btf.shape {
+        btf::Shape::Struct { members } | btf::Shape::Union { members } => {
+            members.iter().all(|member| {
+                let place = (bit_offset + member.bit_offset, member.bits);
+                is_known(&member.ty, place, known)
+            })
+        }
+        btf::Shape::Array { element, len } if element.size > 0 => (0..*len).all(|i| {
+            let place = (bit_offset + 8 * element.size * i, None);
+            is_known(element, place, known)
+        }),
+        _ => {
+            let bits = bits.map_or(8 * btf.size, |bits| bits as usize);
+            let bytes = bit_offset / 8..(bit_offset + bits).div_ceil(8);
+            known
+                .get(bytes)
+                .is_some_and(|bytes| bytes.iter().all(|known| *known))
+        }
+    }
+}
+
 fn compare_fields(
     path: &str,
     rust: &Layout,
     members: &[Member],
     differences: &mut Vec<Difference>,
 ) {
-    let Shape::Struct { fields } = rust.shape else {
-        return;
-    };
     let mut found = Vec::new();
     find(members, (0, None), &mut found);
+    let mut fields = Vec::new();
+    find_fields(rust, 0, &found, &mut fields);
 
     let place = |offset: usize| format!("at byte {offset}");
     let absent = || "absent".to_owned();
-    for field in fields.iter().filter(|field| !field.is_padding()) {
+    for field in &fields {
         let path = format!("{path}.{}", field.name);
         let of_name = found.iter().find(|found| found.member.name == field.name);
         let mut differ = |btf, rust| {
@@ -254,12 +322,20 @@ fn compare_fields(
     }
 
     let in_rust = |found: &Found<'_>| fields.iter().any(|field| field.name == found.member.name);
+    let mut known = None;
     for found_one in &found {
-        // Rust may know a union by one of its members.
-        let known = |other: &Found<'_>| {
-            in_rust(other) && found_one.union.is_some() && other.union == found_one.union
+        // Rust may know a union by some of its members, if nothing of the others is lost.
+        let mut is_known = || {
+            let of_same = |other: &Found<'_>| in_rust(other) && other.union == found_one.union;
+            found_one.union.is_some()
+                && found.iter().any(of_same)
+                && is_known(
+                    &found_one.member.ty,
+                    (found_one.bit_offset, found_one.member.bits),
+                    known.get_or_insert_with(|| known_bytes(rust)),
+                )
         };
-        if !in_rust(found_one) && !found.iter().any(known) {
+        if !in_rust(found_one) && !is_known() {
             differences.push(Difference {
                 path: format!("{path}.{}", found_one.member.name),
                 btf: place(found_one.bit_offset / 8),
@@ -356,6 +432,146 @@ mod tests {
             })
         });
         assert_eq!(in_union, [""; 0]);
+    }
+
+    /// `union { struct { u32 a; u32 b; }; u64 c; struct { u8 d; u32 e; } f; }; u64 last;`
+    fn with_union(c: &mut Built) -> u32 {
+        let (byte, int, long) = (c.int("u8", 1, 0), c.int("u32", 4, 0), c.int("u64", 8, 0));
+        let halves = c.structure("", 8, &[("a", int, 0, 0), ("b", int, 32, 0)]);
+        let padded = c.structure("f", 8, &[("d", byte, 0, 0), ("e", int, 32, 0)]);
+        let parts = [("", halves, 0, 0), ("c", long, 0, 0), ("f", padded, 0, 0)];
+        let union = c.union("", 8, &parts);
+        c.structure("outer", 16, &[("", union, 0, 0), ("last", long, 64, 0)])
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "calls libbpf")]
+    fn of_a_union_some_members_are_enough_if_they_have_its_bytes() {
+        #[derive(Clone, Copy, MapData)]
+        #[repr(C)]
+        struct Whole {
+            c: u64,
+            last: u64,
+        }
+        #[derive(Clone, Copy, MapData)]
+        #[repr(C)]
+        struct Halves {
+            a: u32,
+            b: u32,
+            last: u64,
+        }
+        #[derive(Clone, Copy, MapData)]
+        #[repr(C)]
+        struct Half {
+            a: u32,
+            last: u64,
+        }
+        #[derive(Clone, Copy, MapData)]
+        #[repr(C)]
+        struct Padded {
+            f: F,
+            last: u64,
+        }
+        #[derive(Clone, Copy, MapData)]
+        #[repr(C)]
+        struct F {
+            d: u8,
+            e: u32,
+        }
+        assert_eq!(differences::<Whole>(with_union), [""; 0]);
+        assert_eq!(differences::<Halves>(with_union), [""; 0]);
+        // `b` would be lost, and with it the end of the others.
+        assert_eq!(
+            differences::<Half>(with_union),
+            [
+                "value.b: at byte 4 in BTF, absent in Rust",
+                "value.c: at byte 0 in BTF, absent in Rust",
+                "value.f: at byte 0 in BTF, absent in Rust",
+            ]
+        );
+        // Three bytes are padding in `f` alone.
+        assert_eq!(
+            differences::<Padded>(with_union),
+            [
+                "value.a: at byte 0 in BTF, absent in Rust",
+                "value.c: at byte 0 in BTF, absent in Rust",
+            ]
+        );
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "calls libbpf")]
+    fn padding_and_bits_of_a_union_are_of_no_account() {
+        #[derive(Clone, Copy, MapData)]
+        #[repr(C)]
+        struct Known {
+            pairs: [Pair; 2],
+        }
+        #[derive(Clone, Copy, MapData)]
+        #[repr(C)]
+        struct Pair {
+            byte: u8,
+            int: u32,
+        }
+        let with = |other: fn(&mut Built) -> (u32, u32)| {
+            differences::<Known>(|c| {
+                let (byte, int) = (c.int("u8", 1, 0), c.int("u32", 4, 0));
+                let pair = c.structure("pair", 8, &[("byte", byte, 0, 0), ("int", int, 32, 0)]);
+                let pairs = c.array(pair, 2);
+                let (other, bits) = other(c);
+                let flags = c.structure("", 8, &[("flags", other, 0, bits)]);
+                let union = c.union("", 16, &[("pairs", pairs, 0, 0), ("", flags, 0, 0)]);
+                c.structure("known", 16, &[("", union, 0, 0)])
+            })
+        };
+        assert_eq!(with(|c| (c.int("u32", 4, 0), 8)), [""; 0]);
+        let lost = ["value.flags: at byte 0 in BTF, absent in Rust"];
+        assert_eq!(with(|c| (c.int("u32", 4, 0), 9)), lost);
+        assert_eq!(with(|c| (c.int("u16", 2, 0), 0)), lost);
+        let twin = |c: &mut Built| {
+            let (byte, int) = (c.int("u8", 1, 0), c.int("u32", 4, 0));
+            let twin = c.structure("twin", 8, &[("a", byte, 0, 0), ("b", int, 32, 0)]);
+            (c.array(twin, 1), 0)
+        };
+        assert_eq!(with(twin), [""; 0]);
+        let empty = |c: &mut Built| {
+            let empty = c.structure("empty", 0, &[]);
+            (c.array(empty, u32::MAX), 0)
+        };
+        assert_eq!(with(empty), [""; 0]);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "calls libbpf")]
+    fn members_without_a_name_can_have_that_of_a_skeleton() {
+        #[derive(Clone, Copy, MapData)]
+        #[repr(C)]
+        struct __anon_1 {
+            a: u32,
+            b: u32,
+        }
+        #[derive(Clone, Copy, MapData)]
+        #[repr(C)]
+        struct Skeletons<T> {
+            __anon_1: T,
+            last: u64,
+        }
+        assert_eq!(differences::<Skeletons<__anon_1>>(with_union), [""; 0]);
+        // A name is a name if it is one in C.
+        let named = |c: &mut Built| {
+            let (int, long) = (c.int("u32", 4, 0), c.int("u64", 8, 0));
+            let halves = c.structure("halves", 8, &[("a", int, 0, 0), ("b", int, 32, 0)]);
+            c.structure(
+                "named",
+                16,
+                &[("__anon_1", halves, 0, 0), ("last", long, 64, 0)],
+            )
+        };
+        assert_eq!(differences::<Skeletons<__anon_1>>(named), [""; 0]);
+        assert_eq!(
+            differences::<Skeletons<u64>>(with_union)[0],
+            "value.__anon_1: absent in BTF, at byte 0 in Rust"
+        );
     }
 
     #[test]

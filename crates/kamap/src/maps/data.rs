@@ -161,6 +161,14 @@ unsafe impl MapData for SpinLock {
 /// }
 /// ```
 ///
+/// It has no fields at all for `static` variables, which are no padding: where there are some,
+/// the layout differs, since whoever wrote the struct would set them to zero. Other
+/// variables of a program do not need to be `static`.
+///
+/// A member without a name has one in libbpf-cargo's struct, `__anon_` and a number; it is
+/// listed like others if it is a struct. For a struct with a union there is only a struct
+/// of one's own, with those members of the union that have all its bytes.
+///
 /// A field that is not listed:
 ///
 /// ```compile_fail
