@@ -5,7 +5,7 @@ use super::map::private::Sealed;
 /// What a handle of a [`Map`](super::Map) may do. The kernel holds a handle to
 /// how it was opened; what it would deny does not compile:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// use kamap::maps::{Array, Map, ReadOnly};
 /// fn reset(map: &Map<Array<u64>, ReadOnly>) {
 ///     map.set(0, &0).unwrap();

@@ -20,7 +20,7 @@ pub struct PerCpuArray<V>(PhantomData<fn() -> V>);
 
 /// [`Array`] and [`PerCpuArray`]. They begin as zeros; nothing can be removed:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// fn clear(map: &kamap::maps::Map<kamap::maps::Array<u64>>) {
 ///     map.remove(&0).unwrap();
 /// }

@@ -28,7 +28,7 @@ use super::{Field, Layout, Shape};
 ///
 /// A type whose bytes can be invalid is none:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// use kamap::maps::MapData;
 ///
 /// #[derive(Clone, Copy, MapData)]

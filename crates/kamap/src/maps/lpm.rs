@@ -35,7 +35,7 @@ use super::{
 ///
 /// A key that does not begin so does not compile:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0080
 /// use kamap::maps::{Kind, Layout, LpmTrie};
 ///
 /// const KEY: Option<&Layout> = <LpmTrie<[u8; 8], u32> as Kind>::KEY;

@@ -67,6 +67,8 @@ mod pages;
 mod perf;
 mod queue;
 mod record;
+#[cfg(doctest)]
+mod refused;
 mod ring;
 mod sys;
 mod value;

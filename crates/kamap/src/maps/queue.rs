@@ -21,7 +21,7 @@ pub struct Stack<V>(PhantomData<fn() -> V>);
 
 /// [`Queue`] and [`Stack`]. They have no keys, and cannot be walked:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// fn count(map: &kamap::maps::Map<kamap::maps::Queue<u64>>) -> usize {
 ///     map.iter().count()
 /// }
