@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::{Deref, Range};
+use std::slice;
 use std::sync::Arc;
 
 use super::map::private::Stored;
@@ -50,8 +51,9 @@ impl<V: MapData> Stored for V {
 /// The values that a per-CPU map has for a key: one for each CPU that there can
 /// be, by number. It can be more than there are CPUs online.
 ///
-/// Those of a [batch](super::Map::iter) share their memory; collect
-/// [`to_vec`](slice::to_vec) to keep few of many.
+/// Memory is allocated for them, but not where the key is not there and they would have
+/// at most 1,024 bytes (8 for each CPU at least). Those of a [batch](super::Map::iter)
+/// share it; collect [`to_vec`](slice::to_vec) to keep few of many.
 #[derive(Clone)]
 pub struct PerCpu<V> {
     values: Arc<Vec<V>>,
@@ -126,6 +128,11 @@ impl<V: Eq> Eq for PerCpu<V> {}
 #[repr(C, align(8))]
 pub struct Cell<V>(V);
 
+/// Room for the values that most maps have for a key, so that nothing is allocated for
+/// one that is not there.
+#[repr(C, align(16))]
+struct Few(MaybeUninit<[u8; 1024]>);
+
 impl<V: MapData> Value for PerCpu<V> {}
 
 impl<V: MapData> Stored for PerCpu<V> {
@@ -138,7 +145,17 @@ impl<V: MapData> Stored for PerCpu<V> {
         cells: usize,
         fill: impl FnOnce(*mut c_void) -> io::Result<()>,
     ) -> io::Result<Self> {
-        let mut filled = vec![MaybeUninit::<Cell<V>>::uninit(); cells];
+        let mut few = Few(MaybeUninit::uninit());
+        let mut many = Vec::new();
+        let fits = cells * size_of::<Cell<V>>() <= size_of::<Few>()
+            && align_of::<Cell<V>>() <= align_of::<Few>();
+        let filled = if fits {
+            // SAFETY: there is room for so many, aligned, which can be anything.
+            unsafe { slice::from_raw_parts_mut(few.0.as_mut_ptr().cast(), cells) }
+        } else {
+            many.resize(cells, MaybeUninit::<Cell<V>>::uninit());
+            &mut many[..]
+        };
         fill(filled.as_mut_ptr().cast())?;
         // SAFETY: the caller vouches that they are filled.
         let values = filled.iter().map(|cell| unsafe { value(cell) });
@@ -219,6 +236,40 @@ mod tests {
             })
         };
         assert_eq!(read.expect("it is filled"), values);
+    }
+
+    #[test]
+    fn values_of_few_and_of_many_cpus_are_read() {
+        #[derive(Clone, Copy, Debug, PartialEq, MapData)]
+        #[repr(C, align(32))]
+        struct Wide {
+            words: [u64; 4],
+        }
+
+        #[track_caller]
+        fn is_read<V: MapData + fmt::Debug + PartialEq>(cpus: usize, value: impl Fn(u64) -> V) {
+            let values: Vec<_> = (0..cpus as u64).map(value).collect();
+            // SAFETY: it fills all cells, each of which begins with a value.
+            let read = unsafe {
+                PerCpu::<V>::read(cpus, |to| {
+                    let cells = to.cast::<Cell<V>>();
+                    assert!(cells.is_aligned());
+                    for (i, value) in values.iter().enumerate() {
+                        cells.add(i).cast::<V>().write(*value);
+                    }
+                    Ok(())
+                })
+            };
+            assert_eq!(&*read.expect("it is filled"), values);
+        }
+
+        for cpus in [1, 127, 128, 129, 1_000] {
+            is_read(cpus, |cpu| cpu);
+            is_read(cpus, |cpu| [cpu as u8; 3]);
+            is_read(cpus, u128::from);
+        }
+        is_read(2, |cpu| Wide { words: [cpu; 4] });
+        is_read(2, |cpu| [cpu; 1_000]);
     }
 
     #[test]

@@ -133,4 +133,8 @@ fn reading_values_of_cpus_allocates_for_a_batch_unless_they_are_kept() {
     };
     let (count, _) = allocated(read);
     assert!(count <= 8, "{count} allocations");
+
+    let (count, _) = allocated(|| assert_eq!(map.get(&ENTRIES).expect("it can be read"), None));
+    // Of more CPUs they have no room on the stack.
+    assert!(count == 0 || value.len() > 128, "{count} allocations");
 }
