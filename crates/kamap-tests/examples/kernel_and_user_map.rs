@@ -27,7 +27,8 @@ mod skel {
 }
 
 /// As the programs write it: `struct process` of `bpf/kernel_and_user_map.bpf.c`. Opening
-/// the map compares both, field by field.
+/// the map compares both, field by field; without `CAP_SYS_ADMIN`, which reading its BTF
+/// takes, by their size alone.
 #[derive(Clone, Copy, Debug, MapData)]
 #[repr(C)]
 struct Process {

@@ -452,7 +452,7 @@ impl AnyMap {
     /// # Errors
     ///
     /// [`Error::NotOfKind`] where values have a lock, a timer or the like;
-    /// [`Error::Busy`] while it is mapped to be written, [`Error::Frozen`] if it is
+    /// [`Error::Busy`] while somebody writes it or has it mapped to be written, [`Error::Frozen`] if it is
     /// frozen already; [`Error::Kernel`].
     pub fn freeze(&self) -> Result<()> {
         sys::freeze(self.as_fd()).map_err(|err| match err.raw_os_error() {

@@ -50,8 +50,9 @@ impl<T: Iterable, A: Readable> Map<T, A> {
     /// The kernel copies it without a lock: if it is written meanwhile, it can be
     /// torn. (Of 768 bytes that two writers replaced all the time, 5 of 9.6 million
     /// readings were, in a hash map; in an array, which is written in place, it is
-    /// some in a hundred.) [`iter`](Self::iter) over a hash map does not tear, and
-    /// a [locked](Map::locked) map never does.
+    /// some in a hundred. A per-CPU hash map is written in place as well, and a hash map by
+    /// those who do it under the lock of the value.) [`iter`](Self::iter) over a hash map
+    /// does not tear, but for those last ones, and a [locked](Map::locked) map never does.
     ///
     /// # Errors
     ///
@@ -67,14 +68,15 @@ impl<T: Iterable, A: Readable> Map<T, A> {
     /// While others write to the map:
     /// - a key that is there all the time comes exactly once;
     /// - no key comes twice;
-    /// - no value of a hash map is torn, if it is written by whole updates;
+    /// - no value of a hash map is torn, if it is written by whole updates, and not under
+    ///   the lock of the value: that a [locked](Map::locked) map has to take as well;
     /// - the end is reached in a bounded number of steps.
     ///
     /// It is not a snapshot of one moment: of keys that come or go meanwhile,
     /// some are seen and some are not. An error comes once and ends the walk.
     ///
-    /// It needs memory for a batch, not for the map, and allocates nothing for an
-    /// entry.
+    /// It needs memory for a batch (256 entries or 64 KiB, or what is in one bucket), not
+    /// for the map, and allocates nothing for an entry.
     pub fn iter(&self) -> Iter<'_, T, A> {
         Iter::new(self)
     }

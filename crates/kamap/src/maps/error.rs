@@ -167,8 +167,8 @@ pub enum Error {
         /// Name of the map.
         map: String,
     },
-    /// The memory of the map is mapped for writing.
-    #[error("map `{map}` cannot be frozen while its memory is mapped for writing")]
+    /// Somebody writes the map just now, or its memory is mapped for writing.
+    #[error("map `{map}` cannot be frozen while it is written or its memory is mapped for writing")]
     Busy {
         /// Name of the map.
         map: String,

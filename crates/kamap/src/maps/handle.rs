@@ -162,8 +162,10 @@ impl<T: Kind, A: Writable> Map<T, A> {
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] while a mapping of the map's memory is writable,
-    /// [`Error::Frozen`] if it is already.
+    /// [`Error::Busy`] while somebody writes the map or a mapping of its memory is
+    /// writable, [`Error::Frozen`] if it is already, [`Error::Unsupported`] if its
+    /// values have a [`SpinLock`](super::SpinLock) or anything else that only the kernel
+    /// writes (newer kernels freeze no such map).
     pub fn freeze(&self) -> Result<()> {
         sys::freeze(self.as_fd()).map_err(|err| match err.raw_os_error() {
             // Older kernels (seen on 6.1) say the same of a map that is frozen already.

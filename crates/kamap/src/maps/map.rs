@@ -128,9 +128,14 @@ impl<T: Kind, A: Access> Map<T, A> {
         Self::accept(fd, |info| check::check::<T>(info, check))
     }
 
-    /// Duplicates the handle that a libbpf skeleton has of a map whose types are the
-    /// skeleton's own. Where its BTF may not be read, the sizes are enough, for these
-    /// types were made from it.
+    /// Duplicates the handle that a libbpf skeleton has of a map, whose layout is
+    /// compared with the Rust types.
+    ///
+    /// Where the map has no BTF, or it may not be read (which takes `CAP_SYS_ADMIN`, while a
+    /// skeleton is loaded with less), the sizes alone are compared: enough for types that
+    /// libbpf-cargo made from the same BTF, but in others two fields that have changed
+    /// places pass unseen. [`checked`](Self::checked) tells;
+    /// [`from_fd`](Self::from_fd) with [`Check::Layout`] insists.
     ///
     /// # Errors
     ///

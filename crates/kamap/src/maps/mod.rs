@@ -37,8 +37,9 @@
 //! A map whose types are known at run time only is an [`AnyMap`]: its keys and values
 //! are bytes, which [`btf`] reads and writes as text.
 //!
-//! Needs `CAP_BPF` (or root) to create maps, `CAP_SYS_ADMIN` to open them by id or
-//! name and to read their BTF, and Linux 5.6 to iterate.
+//! Needs `CAP_BPF` (or root) to create maps, and `CAP_SYS_ADMIN` to open them by id or
+//! name and to read their BTF. Needs Linux 5.6 for everything: that something is a map
+//! at all is seen by a system call which is as old. What is younger says so.
 
 mod access;
 mod any;

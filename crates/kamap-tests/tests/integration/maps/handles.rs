@@ -185,7 +185,7 @@ fn a_map_whose_memory_is_mapped_for_writing_is_not_frozen() {
     let busy = map.freeze().expect_err("it is mapped");
     assert_eq!(
         busy.to_string(),
-        "map `mapped` cannot be frozen while its memory is mapped for writing"
+        "map `mapped` cannot be frozen while it is written or its memory is mapped for writing"
     );
     // SAFETY: nobody uses the memory.
     unsafe { libc::munmap(memory, 8) };
