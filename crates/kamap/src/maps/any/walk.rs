@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::io;
 use std::ops::ControlFlow;
 
 use super::super::batch::{Step, step};
@@ -54,7 +55,10 @@ impl AnyMap {
         self.check_keys(OPERATION)?;
         let kind = self.info().kind;
         if kind.is_hash() {
-            match self.by_batch(each)? {
+            let read = |from, to: &mut u32, keys: &mut [u8], values: &mut [u8]| {
+                self.raw.lookup_batch(from, to, keys, values)
+            };
+            match self.by_batch(read, each)? {
                 Some(flow) => Ok(flow),
                 // A map of maps has no batches before Linux 5.19.
                 None => self.by_key(each),
@@ -68,8 +72,13 @@ impl AnyMap {
         }
     }
 
-    /// By batches; none, if the map has none.
-    fn by_batch<B>(&self, each: Each<'_, B>) -> Result<Option<ControlFlow<B>>> {
+    /// By batches, which `read` reads as [`Raw::lookup_batch`](super::raw::Raw::lookup_batch)
+    /// does; none, if the map has none.
+    fn by_batch<B>(
+        &self,
+        mut read: impl FnMut(Option<u32>, &mut u32, &mut [u8], &mut [u8]) -> (usize, io::Result<()>),
+        each: Each<'_, B>,
+    ) -> Result<Option<ControlFlow<B>>> {
         const OPERATION: &str = "read a batch";
         let (key_len, value_len) = (self.key_len(), self.value_len());
         let max_entries = (self.info().max_entries as usize).max(1);
@@ -81,9 +90,7 @@ impl AnyMap {
         let buckets = u64::from(self.info().max_entries).next_power_of_two();
         for _ in 0..buckets + u64::from(u32::BITS) + RETRIES {
             let mut to = 0;
-            let (count, answer) = self
-                .raw
-                .lookup_batch(cursor, &mut to, &mut keys, &mut values);
+            let (count, answer) = read(cursor, &mut to, &mut keys, &mut values);
             let step = step(answer.as_ref().err());
             let count = match step {
                 Step::More | Step::End => count,
@@ -225,5 +232,68 @@ fn prefix(key: &[u8]) -> (u32, &[u8]) {
     match key.split_first_chunk::<4>() {
         Some((len, bytes)) => (u32::from_ne_bytes(*len), bytes),
         None => (0, &[]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::super::raw::{Raw, Sizes};
+    use super::super::{Info, MapType};
+    use super::*;
+
+    /// A hash map of eight entries, of which nothing is known to the kernel.
+    fn map() -> AnyMap {
+        let fd = File::open("/dev/null").expect("it is there").into();
+        // SAFETY: it is no map, of which the kernel reads and writes nothing.
+        let raw = unsafe { Raw::new(fd, Sizes { key: 4, value: 4 }) };
+        let info = Info {
+            id: 1,
+            name: "nothing".to_owned(),
+            kind: MapType(libbpf_sys::BPF_MAP_TYPE_HASH),
+            key_size: 4,
+            value_size: 4,
+            max_entries: 8,
+            flags: 0,
+            extra: 0,
+            btf_id: None,
+            frozen: false,
+            memory: None,
+        };
+        AnyMap { raw, info }
+    }
+
+    /// How often the kernel is asked, and how many entries are handed out, before a walk is
+    /// given up because its answer is `count` entries and `errno` every time.
+    fn given_up(count: usize, errno: i32) -> (u64, usize) {
+        let (mut calls, mut found) = (0, 0);
+        let read = |from: Option<u32>, to: &mut u32, _: &mut [u8], _: &mut [u8]| {
+            *to = from.unwrap_or(0);
+            calls += 1;
+            match errno {
+                0 => (count, Ok(())),
+                errno => (count, Err(io::Error::from_raw_os_error(errno))),
+            }
+        };
+        let walked = map().by_batch(read, &mut |_, _| -> ControlFlow<()> {
+            found += 1;
+            ControlFlow::Continue(())
+        });
+        let error = walked.expect_err("it does not end");
+        assert!(
+            matches!(&error, Error::Unstable { map } if map == "nothing"),
+            "{error}"
+        );
+        (calls, found)
+    }
+
+    #[test]
+    fn a_walk_by_batches_that_does_not_end_is_given_up() {
+        let most = 8 + u64::from(u32::BITS) + RETRIES;
+        for errno in [libc::EINTR, libc::EBUSY, libc::ENOSPC] {
+            assert_eq!(given_up(0, errno), (most, 0));
+        }
+        assert_eq!(given_up(2, 0), (most, 2 * most as usize));
     }
 }
