@@ -166,8 +166,8 @@ unsafe impl MapData for SpinLock {
 /// variables of a program do not need to be `static`.
 ///
 /// A member without a name has one in libbpf-cargo's struct, `__anon_` and a number; it is
-/// listed like others if it is a struct. For a struct with a union there is only a struct
-/// of one's own, with those members of the union that have all its bytes.
+/// listed like others if it is a struct. In the place of a struct with a union it takes one
+/// of your own, by `#[derive(MapData)]`, with members of the union that have all its bytes.
 ///
 /// A field that is not listed:
 ///
