@@ -23,7 +23,10 @@ const volatile u32 max_args = 4096;
 /* How many ancestors an event has. Set before loading. */
 const volatile u32 max_ancestors = 0;
 
-/* The reader is woken when this many bytes wait. Set before loading. */
+/*
+ * The reader is woken when this many bytes wait, and when as many more do: a power of
+ * two. Set before loading.
+ */
 const volatile u32 wake_at = 0;
 
 /* Of this thread the next child is followed, and all that descends from it. */
@@ -156,33 +159,20 @@ static __noinline void event_number(struct kamap_event *event)
 
 /*
  * Hands over a record of `size` bytes. Waking the reader costs more than all else
- * here, so it is done only when the bytes that wait pass wake_at, or it is `urgent`;
- * now and then the reader looks by itself.
+ * here, so it is done only when the bytes that wait pass a multiple of wake_at, or it is
+ * `urgent`; now and then the reader looks by itself. Of two CPUs that reserve at once
+ * neither may see that they have passed one: the next multiple is seen then.
  */
 static __always_inline void event_submit(struct kamap_event *event, u32 size, int urgent)
 {
 	u64 waiting = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+	u64 before = waiting - ((size + BPF_RINGBUF_HDR_SZ + 7) & -8);
 	u64 flags = BPF_RB_NO_WAKEUP;
 
-	if (urgent || (waiting >= wake_at && waiting - size < wake_at))
+	if (urgent || (waiting ^ before) >= wake_at)
 		flags = BPF_RB_FORCE_WAKEUP;
 	event_number(event);
 	bpf_ringbuf_submit(event, flags);
-}
-
-/* Tells of a process without its text. */
-static __always_inline void event_tell_facts(enum kamap_event_kind kind, u64 time,
-					     const struct kamap_facts *facts,
-					     const struct task_struct *task)
-{
-	struct kamap_event *event = event_reserve(0);
-
-	if (!event) {
-		event_count_lost();
-		return;
-	}
-	event_fill(event, kind, time, facts, task);
-	event_submit(event, event_size(0), 0);
 }
 
 /* Tells of a process as its row has it. */

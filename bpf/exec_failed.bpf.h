@@ -156,6 +156,8 @@ static __always_inline void count_asked_args(struct kamap_facts *facts, u32 room
 		kept = room;
 	facts->args_kept = kept;
 	facts->args_len += more;
+	if (kept < facts->args_len)
+		count(event_args_cut);
 }
 
 /* Tells of a call with more arguments than fit into a draft, which has all the rest. */

@@ -93,6 +93,8 @@ static __always_inline void event_tell_args(struct draft *draft, struct task_str
 	event->facts.args_kept = len;
 	if (bpf_probe_read_user(text + used, len, (void *)task->mm->arg_start))
 		event->facts.args_kept = 0;
+	if (event->facts.args_kept < facts->args_len)
+		count(event_args_cut);
 	event_submit(event, event_size(2 * KAMAP_PATH_LEN + room), 0);
 }
 
@@ -136,8 +138,8 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	if (err)
 		count_refusal(pid, err, 1);
 	if (event_wanted(KAMAP_EVENT_FORK, &draft->row.facts))
-		event_tell_facts(KAMAP_EVENT_FORK, draft->row.facts.start_time, &draft->row.facts,
-				 child);
+		event_tell_row(KAMAP_EVENT_FORK, draft->row.facts.start_time, 0, &draft->row,
+			       child);
 	draft_give_back(draft);
 	return 0;
 }
@@ -174,10 +176,14 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	if (err)
 		count_refusal(pid, err, 0);
 	if (event_wanted(KAMAP_EVENT_EXEC, &draft->row.facts)) {
-		if (draft->row.facts.args_kept < draft->row.facts.args_len)
+		if (draft->row.facts.args_kept < draft->row.facts.args_len) {
 			event_tell_args(draft, task, now);
-		else
+		} else {
+			/* User space shortens what is in a row. */
+			if (draft->row.facts.args_len > max_args)
+				count(event_args_cut);
 			event_tell_row(KAMAP_EVENT_EXEC, now, 0, &draft->row, task);
+		}
 	}
 	draft_give_back(draft);
 	return 0;
@@ -193,6 +199,55 @@ static __always_inline u32 status_of(const struct task_struct *task)
 	return task->group_leader->exit_code;
 }
 
+/* The most threads that are looked at one by one. */
+#define MAX_THREADS 4096
+
+/* A walk through the threads of a process, and the time that those so far have run. */
+struct threads {
+	const struct list_head *at;
+	const struct list_head *end;
+	u64 time;
+};
+
+static long add_time_of_thread(u32 i, struct threads *threads)
+{
+	const struct task_struct *thread = container_of(threads->at, struct task_struct, thread_node);
+
+	if (threads->at == threads->end)
+		return 1;
+	threads->time += BPF_CORE_READ(thread, se.sum_exec_runtime);
+	threads->at = BPF_CORE_READ(thread, thread_node.next);
+	return 0;
+}
+
+/*
+ * The time that all threads of a process have run, whose last one, `task`, is leaving.
+ * What a thread has run is added up when it is released; others may be about to. Not
+ * inlined, so that its caller keeps all bounds in registers: the verifier of 6.1 forgets
+ * those of 32 bits that it has to put aside.
+ */
+static __noinline u64 cpu_time_of(const struct task_struct *task)
+{
+	const struct signal_struct *signal = task->signal;
+	u64 time = signal->sum_sched_runtime;
+
+	if (signal->nr_threads > 1 &&
+	    bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
+		struct threads threads = {
+			.at = signal->thread_head.next,
+			.end = &signal->thread_head,
+			.time = time,
+		};
+
+		bpf_loop(MAX_THREADS, add_time_of_thread, &threads, 0);
+		return threads.time;
+	}
+	/* The main thread may have left before, but is released last. */
+	if (task->group_leader != task)
+		time += task->group_leader->se.sum_exec_runtime;
+	return time + task->se.sum_exec_runtime;
+}
+
 /*
  * Removes the row of a process that has ended and tells of that, if the row was there:
  * nobody else does then. Returns what the removal did.
@@ -201,7 +256,6 @@ static __always_inline int end_told(struct task_struct *task, const struct kamap
 				    u32 pid, u64 time, u32 status)
 {
 	const struct signal_struct *signal = task->signal;
-	const struct task_struct *leader = task->group_leader;
 	u32 len = text_len(&row->facts);
 	struct kamap_event *event;
 	u32 room;
@@ -221,10 +275,7 @@ static __always_inline int end_told(struct task_struct *task, const struct kamap
 	bpf_probe_read_kernel(event_text(event), len, row->text);
 	event->status = status;
 	event->max_rss = signal->maxrss;
-	/* The main thread may have left before, but is released last. */
-	event->cpu_time = signal->sum_sched_runtime + task->se.sum_exec_runtime;
-	if (leader != task)
-		event->cpu_time += leader->se.sum_exec_runtime;
+	event->cpu_time = cpu_time_of(task);
 	err = bpf_map_delete_elem(&processes, &pid);
 	if (err)
 		bpf_ringbuf_discard(event, BPF_RB_NO_WAKEUP);

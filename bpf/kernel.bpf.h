@@ -39,6 +39,9 @@ enum {
 enum {
 	BPF_RB_AVAIL_DATA = 0,
 };
+enum {
+	BPF_RINGBUF_HDR_SZ = 8,
+};
 #define ENOENT 2
 #define E2BIG 7
 #define EEXIST 17
@@ -134,9 +137,14 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct signal_struct {
 	atomic_t live;		/* threads that have not begun to exit */
-	int nr_threads;		/* threads that have not been released */
+	int nr_threads;		/* threads that have not been released, and a list of these */
+	struct list_head thread_head;
 	unsigned int flags;
 	int group_exit_code;
 	/* Of threads that have been released: */
@@ -196,6 +204,7 @@ struct task_struct {
 	u64 self_exec_id;	/* 64 bits since 5.7 */
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	struct list_head thread_node;	/* in the list of its process */
 	struct sched_entity se;
 	const struct cred *cred;
 	struct mm_struct *mm;
@@ -223,6 +232,7 @@ struct bpf_iter__task {
  */
 enum bpf_func_id {
 	BPF_FUNC_copy_from_user_task = 191,	/* since 5.18 */
+	BPF_FUNC_loop = 181,			/* since 5.17 */
 };
 
 #endif

@@ -4,6 +4,7 @@
 //! All of them panic at the caller's place.
 
 mod bpffs;
+mod cgroups;
 mod cpu;
 mod held;
 mod loaded;
@@ -17,6 +18,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 pub use bpffs::BpfFs;
+pub use cgroups::Cgroups;
 pub use cpu::{run_first, run_on};
 pub use held::Held;
 pub use loaded::Loaded;

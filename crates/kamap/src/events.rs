@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::ops::BitOr;
 use std::time::Duration;
 
@@ -28,7 +28,8 @@ impl Kinds {
     pub const EXIT: Self = Self(kamap_event_kind::KAMAP_EVENT_EXIT.0);
     /// An exec has failed. As long as this is asked for, every system call of the machine
     /// takes a little longer, for their ends are looked at. Of the arguments 256 at most
-    /// are kept. On x86-64 alone.
+    /// are kept, or fewer where some are longer than 511 bytes: each such piece counts. On
+    /// x86-64 alone.
     pub const EXEC_FAILED: Self = Self(kamap_event_kind::KAMAP_EVENT_EXEC_FAILED.0);
     /// What makes up a life: fork, exec and exit.
     pub const LIFE: Self = Self(Self::FORK.0 | Self::EXEC.0 | Self::EXIT.0);
@@ -179,9 +180,14 @@ pub struct Event {
     pub seq: u64,
     /// When it happened: since boot, suspend included.
     pub time: Duration,
-    /// The process, as it was then: of a fork without executable and arguments, of
-    /// an exit as of the last exec. Of a failed exec it is the process as it goes on, but
-    /// for file and arguments, which are those that were asked for.
+    /// The process, as it was then; of an exit as of the last exec.
+    ///
+    /// Arguments that a row has no room for are whole (up to
+    /// [`Builder::max_args`](crate::Builder::max_args)) in an exec, and in the exit of a
+    /// process of which the stream has told that exec, unless something was lost since.
+    ///
+    /// Of a failed exec it is the process as it goes on, but for file and arguments, which
+    /// are those that were asked for.
     pub process: Process,
     /// The parent, its parent, and so on, when it happened: as many as
     /// [`Builder::ancestors`](crate::Builder::ancestors) asked for, or fewer if there
@@ -241,7 +247,9 @@ pub struct End {
     /// The status as `wait(2)` gives it.
     pub status: i32,
     /// The time that all of its threads have run, in user and in kernel mode, as far
-    /// as the scheduler had added it up: up to a clock tick can be missing.
+    /// as the scheduler had added it up: of each thread that runs on another CPU up to a
+    /// clock tick can be missing. Before Linux 5.17 that of threads which leave at the same
+    /// time is, but for the main one's.
     pub cpu_time: Duration,
     /// The most memory that it had at a time (resident set size), in bytes.
     pub max_rss: u64,
@@ -291,47 +299,95 @@ pub struct Events {
     globals: Map<Array<bss>>,
     /// How many ancestors a record has room for.
     ancestors: usize,
+    /// The most bytes of arguments in an event.
+    max_args: usize,
     order: Order,
+    long_args: LongArgs,
 }
 
 impl Events {
-    pub(crate) fn new(ring: RingBuf<[u8]>, globals: Map<Array<bss>>, ancestors: u32) -> Self {
+    pub(crate) fn new(
+        ring: RingBuf<[u8]>,
+        globals: Map<Array<bss>>,
+        ancestors: u32,
+        max_args: u32,
+    ) -> Self {
         Self {
             ring,
             globals,
             ancestors: ancestors as usize,
+            max_args: max_args as usize,
             order: Order::default(),
+            long_args: LongArgs::default(),
         }
     }
 
     /// The number of the event that is read next.
-    pub(crate) fn next_seq(&self) -> u64 {
+    pub fn next_seq(&self) -> u64 {
         self.order.next
     }
 
     /// Waits until there is something to read or `timeout` is over, and hands all that
-    /// is there to `read`. A signal ends the wait.
+    /// is there to `read`, but not what comes meanwhile. A signal ends the wait.
     ///
     /// # Errors
     ///
-    /// [`Error::Map`], and [`Error::Record`] if a record is not one of this version;
-    /// it is passed over.
+    /// [`Error::Map`], and [`Error::Record`] if a record is not one of this version: what
+    /// follows it cannot be told in order.
     pub fn read(&mut self, timeout: Duration, mut read: impl FnMut(Item)) -> Result<()> {
         self.ring.wait(timeout.min(NAP))?;
-        let mut wrong = None;
-        while let Some(record) = self.ring.read()? {
-            match decode(record, self.ancestors) {
-                Some((event, lost)) => self.order.put(event, lost, &mut read),
-                None => wrong = Some(record.len()),
-            }
+        let long_args = &mut self.long_args;
+        let mut read = |mut item| {
+            long_args.see(&mut item);
+            read(item);
+        };
+        let reserved = self.ring.reserved();
+        let mut all_read = self.ring.has_read(reserved);
+        while !all_read && let Some(record) = self.ring.read()? {
+            let len = record.len();
+            let (mut event, lost) = decode(record, self.ancestors).ok_or(Error::Record { len })?;
+            event.process.cut_args(self.max_args);
+            self.order.put(event, lost, &mut read);
+            all_read = self.ring.has_read(reserved);
         }
         // After the last event there may be none to tell of what was lost since.
         if let Some(globals) = self.globals.get(&0)? {
             self.order.lose(globals.events_lost, &mut read);
         }
-        match wrong {
-            None => Ok(()),
-            Some(len) => Err(Error::Record { len }),
+        Ok(())
+    }
+}
+
+/// The live processes that have more arguments than a row holds, by PID. An exit is told
+/// by its row, and gets them from here.
+#[derive(Debug, Default)]
+struct LongArgs(HashMap<u32, Process>);
+
+impl LongArgs {
+    /// Takes note of an exec, and completes an exit.
+    fn see(&mut self, item: &mut Item) {
+        let Item::Event(event) = item else {
+            // An exit may be among what was lost, and its process would stay for ever.
+            self.0.clear();
+            return;
+        };
+        let process = &mut event.process;
+        match event.kind {
+            EventKind::Exec if process.fits_row() => {
+                self.0.remove(&process.pid);
+            }
+            EventKind::Exec => {
+                self.0.insert(process.pid, process.clone());
+            }
+            EventKind::Exit(_) => {
+                if let Some(exec) = self.0.remove(&process.pid)
+                    && (exec.start_time, exec.last_exec_time)
+                        == (process.start_time, process.last_exec_time)
+                {
+                    *process = exec;
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -443,3 +499,95 @@ impl PartialEq for BySeq {
 }
 
 impl Eq for BySeq {}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+    use crate::skel::types::kamap_facts;
+
+    /// The record of an event of process 7, with these arguments.
+    fn record(seq: u64, lost: u64, kind: kamap_event_kind, args: &[u8]) -> Vec<u8> {
+        let event = kamap_event {
+            seq,
+            lost,
+            kind,
+            facts: kamap_facts {
+                pid: 7,
+                args_len: args.len() as u32,
+                args_kept: args.len() as u32,
+                ..kamap_facts::default()
+            },
+            ..kamap_event::default()
+        };
+        let len = size_of_val(&event);
+        // SAFETY: so many bytes, all of them fields: a test of the skeleton's types says that
+        // it has no padding.
+        let header = unsafe { std::slice::from_raw_parts((&raw const event).cast::<u8>(), len) };
+        [header, args].concat()
+    }
+
+    fn event(seq: u64, lost: u64) -> (Event, u64) {
+        let record = record(seq, lost, kamap_event_kind::KAMAP_EVENT_FORK, b"");
+        decode(&record, 0).expect("it is a record")
+    }
+
+    #[test]
+    fn events_come_in_the_order_of_their_numbers_and_losses_at_their_place() {
+        let mut order = Order::default();
+        let mut items = Vec::new();
+        let mut read = |item| {
+            items.push(match item {
+                Item::Event(event) => event.seq.to_string(),
+                Item::Lost(count) => format!("lost {count}"),
+            });
+        };
+        for (seq, lost) in [(0, 0), (2, 3), (1, 0), (4, 5), (5, 5), (3, 3)] {
+            let (event, lost) = event(seq, lost);
+            order.put(event, lost, &mut read);
+        }
+        // As many as the last event has told of, then one more.
+        order.lose(5, &mut read);
+        order.lose(6, &mut read);
+        assert_eq!(
+            items,
+            ["0", "1", "lost 3", "2", "3", "lost 2", "4", "5", "lost 1"]
+        );
+    }
+
+    #[test]
+    fn what_is_no_event_is_none() {
+        let fork = record(0, 0, kamap_event_kind::KAMAP_EVENT_FORK, b"");
+        assert!(decode(&fork[..fork.len() - 1], 0).is_none(), "too short");
+        assert!(decode(&fork, 1).is_none(), "no room for an ancestor");
+        assert!(decode(&record(0, 0, kamap_event_kind(1 << 9), b""), 0).is_none());
+    }
+
+    #[test]
+    fn an_exit_has_the_arguments_of_its_exec_unless_something_was_lost() {
+        let long = [b'x'; 1000];
+        let event = |kind, args: &[u8]| {
+            let (event, _) = decode(&record(0, 0, kind, args), 0).expect("it is a record");
+            Item::Event(event)
+        };
+        let told = |between: Option<Item>| {
+            let mut items = vec![event(kamap_event_kind::KAMAP_EVENT_EXEC, &long)];
+            items.extend(between);
+            items.push(event(kamap_event_kind::KAMAP_EVENT_EXIT, &long[..600]));
+            let mut long_args = LongArgs::default();
+            for item in &mut items {
+                long_args.see(item);
+            }
+            assert!(long_args.0.is_empty(), "nothing is kept of what has ended");
+            match items.pop() {
+                Some(Item::Event(exit)) => exit.process.args().map(OsStr::len).sum::<usize>(),
+                _ => panic!("it is an event"),
+            }
+        };
+        assert_eq!(told(None), 1000);
+        assert_eq!(told(Some(Item::Lost(1))), 600);
+        let next = event(kamap_event_kind::KAMAP_EVENT_EXEC, b"short");
+        assert_eq!(told(Some(next)), 600);
+    }
+}

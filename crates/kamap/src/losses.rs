@@ -2,14 +2,15 @@
 
 /// What kamap knows that it could not record, by cause.
 ///
-/// While all but `args_cut` and `ring_full` are 0, the table is exact; while all but
-/// `args_cut` are, the stream of events is complete too.
+/// While `table_full` and `missed_runs` are 0, the table is exact; while [`total`](Self::total)
+/// is, the stream of events is complete too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Losses {
     /// Processes that found no room in the table when they started or, alive
     /// before the tracker, when they were to be added. One that execs once
-    /// there is room is in the table again.
+    /// there is room is in the table again. As long as it has no row, no event tells of
+    /// its end.
     /// Cure: [`Builder::max_entries`](crate::Builder::max_entries).
     pub table_full: u64,
     /// PID of the first process counted by `table_full`.
@@ -25,6 +26,9 @@ pub struct Losses {
     /// Times that arguments were longer than what a row holds, or could not be
     /// read. The row itself is exact; see [`Process::args_cut`](crate::Process::args_cut).
     pub args_cut: u64,
+    /// Events of an exec, or of one that failed, whose arguments were longer than
+    /// [`Builder::max_args`](crate::Builder::max_args), or could not be read.
+    pub event_args_cut: u64,
 }
 
 impl Losses {

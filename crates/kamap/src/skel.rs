@@ -25,7 +25,7 @@ crate::maps::map_data! {
     types::kamap_process { facts, text }
     types::kamap_event { seq, lost, time, cpu_time, max_rss, status, kind, facts }
     types::kamap_task { start_time, exec_id, pid, life, kernel_thread, reserved, comm }
-    types::kamap_counters { forks, execs, exits, table_full, args_cut, skipped, refused }
+    types::kamap_counters { forks, execs, exits, table_full, args_cut, event_args_cut, skipped, refused }
     types::kamap_ancestor { pid, comm }
 }
 

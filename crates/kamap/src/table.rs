@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
+use std::mem::offset_of;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
@@ -13,6 +14,9 @@ use crate::{Clock, Result};
 /// Kernel memory for each entry: key, row, and what the kernel adds (its `struct
 /// htab_elem` before them and the bucket).
 pub(crate) const BYTES_PER_ENTRY: u64 = size_of::<kamap_process>() as u64 + 8 + 48 + 16;
+
+/// Bytes of text in a row.
+const TEXT_LEN: usize = size_of::<kamap_process>() - offset_of!(kamap_process, text);
 
 /// The live processes of the machine, read from the kernel's table.
 #[derive(Debug)]
@@ -181,6 +185,19 @@ impl Process {
         args.split(|&byte| byte == 0)
             .filter(move |_| !none)
             .map(OsStr::from_bytes)
+    }
+
+    /// Whether its text has room in a row.
+    pub(crate) fn fits_row(&self) -> bool {
+        self.exe.len() + self.file.len() + self.args.len() <= TEXT_LEN
+    }
+
+    /// Keeps at most so many bytes of the arguments.
+    pub(crate) fn cut_args(&mut self, most: usize) {
+        if self.args.len() > most {
+            self.args.truncate(most);
+            self.args_cut = true;
+        }
     }
 
     fn from_row(row: &kamap_process) -> Self {

@@ -73,7 +73,8 @@ impl Builder {
 
     /// The most bytes of arguments in an event, each with its NUL: 4,096 by default,
     /// and 131,072 at most, which is as long as a single argument can be. Longer
-    /// ones are cut; short ones take no more room than they need.
+    /// ones are cut and counted ([`Losses::event_args_cut`]); short ones take no more
+    /// room than they need. Rows do not depend on it.
     #[must_use]
     pub fn max_args(mut self, bytes: u32) -> Self {
         self.max_args = Some(bytes);
@@ -114,6 +115,10 @@ impl Builder {
         // SAFETY: takes nothing, returns a number.
         self.follow_child_of = unsafe { libc::gettid() }.cast_unsigned();
         Follow::new(self.start()?, command)
+    }
+
+    fn checked_max_args(&self) -> u32 {
+        self.max_args.unwrap_or(MAX_ARGS).min(LONGEST_ARGS)
     }
 
     fn checked_ring_size(&self) -> Result<u32> {
@@ -194,7 +199,8 @@ fn start(builder: &Builder, max_entries: u32) -> Result<Tracker, Failure> {
     } else {
         let ring = RingBuf::from_fd(duplicate(maps.events.as_fd())?).map_err(Error::from)?;
         let globals = Map::from_skeleton(&maps.bss)?;
-        Some(Events::new(ring, globals, builder.ancestors))
+        let max_args = builder.checked_max_args();
+        Some(Events::new(ring, globals, builder.ancestors, max_args))
     };
     let mut links = Vec::new();
     let mut programs = Vec::new();
@@ -244,7 +250,7 @@ fn configure(
     rodata.has_group_dead = exit_tells_group_dead(&kernel).into();
     rodata.wanted_events = wanted.0;
     rodata.filter = builder.events.encode()?;
-    rodata.max_args = builder.max_args.unwrap_or(MAX_ARGS).min(LONGEST_ARGS);
+    rodata.max_args = builder.checked_max_args();
     rodata.max_ancestors = builder.ancestors;
     rodata.follow_child_of = builder.follow_child_of;
     rodata.wake_at = ring_size / 4;
@@ -344,7 +350,6 @@ fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
 #[derive(Debug)]
 pub struct Tracker {
     /// What keeps the programs attached.
-    #[expect(dead_code, reason = "held for its drop")]
     links: Vec<Link>,
     programs: Vec<OwnedFd>,
     /// Adds the processes that the table lacks, each time it is run.
@@ -392,6 +397,12 @@ impl Tracker {
     /// [`Error::Map`], where the kernel does not tell.
     pub fn next_seq(&self) -> Result<u64> {
         Ok(self.globals.get(&0)?.map_or(0, |bss| bss.events_put))
+    }
+
+    /// Detaches the programs: from now on nothing is recorded, and nothing removed. What
+    /// waits in the ring of events can still be read, up to [`next_seq`](Self::next_seq).
+    pub fn detach(&mut self) {
+        self.links.clear();
     }
 
     /// Converts the times of this tracker to the time of day.
@@ -455,6 +466,7 @@ impl Tracker {
             ring_full: globals.map_or(0, |bss| bss.events_lost),
             missed_runs: counters.skipped + self.recursion_misses()?,
             args_cut: counters.args_cut,
+            event_args_cut: counters.event_args_cut,
         })
     }
 
@@ -489,6 +501,7 @@ impl Tracker {
             sum.exits += cpu.exits;
             sum.table_full += cpu.table_full;
             sum.args_cut += cpu.args_cut;
+            sum.event_args_cut += cpu.event_args_cut;
             sum.skipped += cpu.skipped;
             sum.refused += cpu.refused;
         }

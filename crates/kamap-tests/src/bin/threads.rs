@@ -8,6 +8,8 @@
 //! - `exec-without-leader`: the main thread has left already; then another execs the
 //!   second argument, once it is told so by a line.
 //! - `together`: nine threads leave at once.
+//! - `busy`: eight threads have taken 100 ms of a CPU each, and are at it still when the
+//!   main one ends the process. Each takes its time to leave.
 //! - `many-together`: as many children as the second argument says, one after the other,
 //!   have nine threads that leave at once. Of each the PID is printed; when it has
 //!   been told by a line to go, its status.
@@ -15,6 +17,7 @@
 use std::ffi::CString;
 use std::io::{self, Read};
 use std::sync::Barrier;
+use std::time::Duration;
 use std::{ptr, thread};
 
 /// Ends the calling thread alone, with a status of its own.
@@ -50,6 +53,29 @@ fn leave_together() -> ! {
     }
     barrier.wait();
     leave(8);
+}
+
+/// Gives this thread files of its own, so many that closing them takes long.
+fn leave_slowly() {
+    // SAFETY: takes numbers alone. It fails for none that matters: the test is then
+    // less likely to find threads that are on their way out.
+    unsafe {
+        libc::unshare(libc::CLONE_FILES);
+        for _ in 0..2_000 {
+            libc::eventfd(0, 0);
+        }
+    }
+}
+
+/// The time that this thread has run.
+fn cpu_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is valid for writing.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// Forks a child whose threads leave together once `input` is closed.
@@ -122,6 +148,22 @@ fn main() {
         "together" => {
             wait();
             leave_together();
+        }
+        "busy" => {
+            wait();
+            let barrier: &Barrier = Box::leak(Box::new(Barrier::new(9)));
+            for _ in 0..8 {
+                thread::spawn(|| {
+                    leave_slowly();
+                    while cpu_time() < Duration::from_millis(100) {}
+                    barrier.wait();
+                    loop {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            barrier.wait();
+            std::process::exit(0);
         }
         "many-together" => {
             let count = second.expect("it is told how many");

@@ -127,6 +127,21 @@ impl<E: Record + ?Sized> RingBuf<E> {
         }
     }
 
+    /// How far has been reserved, as a position of the stream.
+    #[cfg_attr(not(feature = "tracker"), expect(dead_code, reason = "the tracker's"))]
+    pub(crate) fn reserved(&self) -> usize {
+        self.ring
+            .pages
+            .number::<AtomicUsize>(0)
+            .load(Ordering::Relaxed)
+    }
+
+    /// Whether all up to `position` has been read.
+    #[cfg_attr(not(feature = "tracker"), expect(dead_code, reason = "the tracker's"))]
+    pub(crate) fn has_read(&self, position: usize) -> bool {
+        position.wrapping_sub(self.position).cast_signed() <= 0
+    }
+
     /// Copies the next record out of the ring; returns its length.
     fn take(&mut self) -> Result<Option<usize>> {
         loop {

@@ -7,7 +7,6 @@ use super::tests::row;
 use super::*;
 
 const SIZE: usize = size_of::<kamap_process>();
-const TEXT_LEN: usize = size_of::<kamap_process>() - std::mem::offset_of!(kamap_process, text);
 
 fn config() -> ProptestConfig {
     ProptestConfig {

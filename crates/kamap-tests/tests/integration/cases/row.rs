@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use kamap::{Clock, Origin};
-use kamap_tests::{Held, eventually, stat};
+use kamap_tests::{Cgroups, Held, eventually, stat};
 use rstest::rstest;
 
 use crate::fixtures::{as_stat, row, tracker};
@@ -114,20 +114,7 @@ fn the_threads_of_the_kernel_are_marked() {
 
 #[test]
 fn cgroup_ids_are_the_inode_numbers_of_their_folders() {
-    struct Mounted(tempfile::TempDir);
-    impl Drop for Mounted {
-        fn drop(&mut self) {
-            duct::cmd!("umount", self.0.path())
-                .run()
-                .expect("it can be unmounted");
-        }
-    }
-    let cgroups = tempfile::tempdir().expect("a folder can be made");
-    duct::cmd!("mount", "-t", "cgroup2", "none", cgroups.path())
-        .run()
-        .expect("it can be mounted");
-    let cgroups = Mounted(cgroups);
-
+    let cgroups = Cgroups::mount();
     let tracker = tracker();
     let child = Held::start(&mut held());
     let text = fs::read_to_string(format!("/proc/{}/cgroup", child.pid())).expect("it is alive");
@@ -135,7 +122,7 @@ fn cgroup_ids_are_the_inode_numbers_of_their_folders() {
         .lines()
         .find_map(|line| line.strip_prefix("0::/"))
         .expect("there is v2");
-    let folder = fs::metadata(cgroups.0.path().join(path)).expect("it is there");
+    let folder = fs::metadata(cgroups.root().join(path)).expect("it is there");
     let process = row(&tracker, child.pid()).expect("it has exec'd");
     assert_eq!(process.cgroup_id, folder.ino());
 }

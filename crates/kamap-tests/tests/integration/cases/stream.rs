@@ -26,7 +26,7 @@ pub(super) fn with(builder: kamap::Builder) -> (Tracker, Stream) {
 
 /// What has been read.
 pub(super) struct Stream {
-    events: Events,
+    pub(super) events: Events,
     pub(super) all: Vec<Event>,
     pub(super) lost: u64,
 }
