@@ -1,16 +1,22 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
-use kamap::{Builder, Filter, Kinds, Origin, Process, ProgramType, Tracker};
+use kamap::{Builder, Filter, Kinds, Losses, Origin, Process, ProgramType, Tracker};
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use regex::Regex;
 
 use crate::map::MapArgs;
+
+/// The exit code where something was lost, and that was not to be.
+const LOST: u8 = 3;
 
 /// Show the live processes of this machine, exactly, from inside the kernel
 #[derive(Debug, Parser)]
@@ -59,7 +65,8 @@ Exit status:
   1  failure; one line on standard error says what is wrong and what to do. Of `kamap verify` \
 also: the table was not exact
   2  wrong usage
-  `kamap run` exits as its command does.
+  3  with --strict: something was lost
+  `kamap run` exits as its command does; where that is 0, with 3 as the others do.
 
 Examples:
   kamap                             what starts from now on
@@ -123,6 +130,10 @@ pub(crate) struct Common {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_entries: Option<u32>,
 
+    /// Exit with 3 if anything was lost
+    #[arg(long)]
+    pub(crate) strict: bool,
+
     /// On failure, print the whole log of libbpf and of the kernel's verifier
     #[arg(short, long)]
     pub(crate) verbose: bool,
@@ -135,6 +146,14 @@ impl Common {
         match self.max_entries {
             Some(max_entries) => builder.max_entries(max_entries),
             None => builder,
+        }
+    }
+
+    /// The exit code of a command that has done what it was to do, with these losses.
+    pub(crate) fn exit_code(&self, losses: &Losses) -> ExitCode {
+        match self.strict && losses.total() > 0 {
+            true => ExitCode::from(LOST),
+            false => ExitCode::SUCCESS,
         }
     }
 }
@@ -209,7 +228,8 @@ impl Args {
 ///
 /// With --interval the same table is compared again and again, until Ctrl-C or --count.
 ///
-/// The exit status is 1 if anything was found, in any of the comparisons, and 0 if all was exact.
+/// The exit status is 1 if anything was found, in any of the comparisons, and 0 if all was exact (with
+/// --strict 3, if something was lost all the same).
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
@@ -242,10 +262,13 @@ impl VerifyArgs {
 /// Print what happens, in the kernel's order: each exec and each exit, or what --kind asks for
 ///
 /// One line for each event: an exit with the whole life of the process. What found no room in the
-/// ring, because the output was too slow, is told at its place; the table does not depend on it.
+/// ring, because the output was too slow, is told at its place; the table does not depend on it. So are
+/// processes that found no room in the table, as no end is told of them.
 ///
 /// The options that choose events add up. All but --comm are applied in the kernel, where an event
 /// that is not wanted costs nothing.
+///
+/// Ctrl-C or SIGTERM: prints what has happened until then, and a summary. A second one ends it at once.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Columns:
@@ -262,8 +285,10 @@ the first
 
 JSON:
   One object per line: \
-{\"v\":1,\"type\":\"fork\"|\"exec\"|\"exec_failed\"|\"exit\",\"seq\":…,\"time\":…,\"pid\":…,…}, {\"v\":1,\"type\":\"lost\",\"count\":…} where events were lost, and after Ctrl-C \
-{\"v\":1,\"type\":\"summary\",…}. `seq` grows by one with each event.
+{\"v\":1,\"type\":\"fork\"|\"exec\"|\"exec_failed\"|\"exit\",\"seq\":…,\"time\":…,\"pid\":…,…}, \
+{\"v\":1,\"type\":\"lost\",\"cause\":\"ring_full\"|\"table_full\"|\"missed_runs\",\"count\":…} where something was \
+lost, and last {\"v\":1,\"type\":\"summary\",…}. `seq` grows by one with each event; --comm leaves out \
+numbers. docs/json.md has all fields.
 
 Examples:
   kamap events --failed                   what fails
@@ -299,7 +324,8 @@ pub(crate) struct EventsArgs {
     #[arg(short = 'P', long, value_name = "PID", value_delimiter = ',')]
     ppid: Vec<u32>,
 
-    /// Print only events of processes in these cgroups: folders of the v2 hierarchy, or IDs
+    /// Print only events of processes in these cgroups: folders of the v2 hierarchy, or IDs. Those below
+    /// them do not count
     #[arg(long, value_name = "CGROUP", value_delimiter = ',', value_parser = cgroup)]
     cgroup: Vec<u64>,
 
@@ -339,7 +365,7 @@ pub(crate) struct StreamArgs {
     )]
     kind: Vec<Kind>,
 
-    /// Most bytes of arguments in an event
+    /// Most bytes of arguments in an event; longer ones are cut and counted
     #[arg(long, value_name = "BYTES", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(..=131_072))]
     max_args: u32,
 
@@ -378,15 +404,17 @@ impl StreamArgs {
 #[command(after_long_help = "\
 Columns of the tree:
   PID, DURATION, STATUS
-            as in `kamap events`; `running` where the process has not ended
+            as in `kamap events`; `running` where the process has not ended, `unknown` where it \
+has and its end was lost
   CPU       time that all of its threads ran, without its children's
   EXECS     how often it exec'd
   DESC      how many processes descend from it
   COMMAND   arguments of its last exec; a child that did not exec has its parent's
 
 JSON:
-  The lines of `kamap events --json`, then for each process {\"v\":1,\"type\":\"process\",\"depth\":…,…}, \
-in the order of the tree, and last {\"v\":1,\"type\":\"run\",…}.
+  The lines of `kamap events --json` (`seq` counts forks, execs and exits, also those that --kind \
+leaves out), then for each process {\"v\":1,\"type\":\"process\",\"depth\":…,…}, in the order of the tree, \
+and last {\"v\":1,\"type\":\"run\",…}. docs/json.md has all fields.
 
 Examples:
   kamap run -- make -j2
@@ -483,12 +511,16 @@ fn ring_size(text: &str) -> Result<u32, String> {
 
 /// A cgroup's ID is the inode number of its folder.
 fn cgroup(text: &str) -> Result<u64, String> {
-    match text.parse() {
-        Ok(id) => Ok(id),
-        Err(_) => std::fs::metadata(text)
-            .map(|folder| folder.ino())
-            .map_err(|err| format!("no such cgroup: {err}")),
+    if let Ok(id) = text.parse() {
+        return Ok(id);
     }
+    let no_cgroup = |err| format!("no such cgroup: {err}");
+    let folder = fs::metadata(text).map_err(no_cgroup)?;
+    let file_system = statfs(Path::new(text)).map_err(|err| no_cgroup(err.into()))?;
+    if file_system.filesystem_type() != CGROUP2_SUPER_MAGIC || !folder.is_dir() {
+        return Err("it is no folder of the cgroup v2 hierarchy".to_owned());
+    }
+    Ok(folder.ino())
 }
 
 fn interval(text: &str) -> Result<Duration, String> {

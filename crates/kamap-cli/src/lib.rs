@@ -20,6 +20,9 @@ use clap::Parser;
 
 use args::{Cli, Command};
 
+/// The exit code of wrong usage, as clap has it.
+const USAGE: u8 = 2;
+
 /// Runs the command with the arguments of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -37,7 +40,10 @@ pub fn main() -> ExitCode {
         Err(err) if output_closed(&err, on_terminal) => ExitCode::SUCCESS,
         Err(err) => {
             report(&err, verbose);
-            ExitCode::FAILURE
+            match err.downcast_ref() {
+                Some(kamap::Error::FilterTooLong { .. }) => ExitCode::from(USAGE),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         tables_left = tables_left.map(|left| left - 1);
         if tables_left == Some(0) {
             output.end(&view).map_err(OutputError)?;
-            return Ok(ExitCode::SUCCESS);
+            return Ok(args.common.exit_code(&view.losses));
         }
         // Where the output is slower than the interval, tables do not pile up.
         deadline = Instant::now().max(deadline + args.interval);
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 Event::Quit => {
                     let view = View::read(&tracker, |process| args.shows(process))?;
                     output.summary(&view).map_err(OutputError)?;
-                    return Ok(ExitCode::SUCCESS);
+                    return Ok(args.common.exit_code(&view.losses));
                 }
                 Event::Redraw => output.redraw(&view).map_err(OutputError)?,
                 Event::Stop => {

@@ -1,5 +1,6 @@
 //! `kamap run`: run a command, print what it starts, sum up.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -8,12 +9,13 @@ use std::process::{Command, ExitCode, ExitStatus};
 use std::time::Duration;
 
 use anyhow::Context;
-use kamap::{Clock, Error, Item, Kinds, Lives};
+use kamap::{Clock, Error, Item, Kinds, Lives, Process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::args::RunArgs;
-use crate::render::{Lines, Summary, write_trace};
+use crate::render::{Lines, Summary, TableLosses, write_trace};
+use crate::signals::is_ignored;
 
 /// How long to wait for events before looking for signals.
 const WAIT: Duration = Duration::from_millis(50);
@@ -26,16 +28,26 @@ const NOT_EXECUTABLE: u8 = 126;
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let mut report = Report::create(args.output.as_deref())?;
     let trace = args.trace.as_deref().map(create).transpose()?;
-    // The terminal sends its own to the command as well, which is to obey.
-    let mut signals =
-        Signals::new([SIGINT, SIGQUIT, SIGTERM, SIGHUP]).context("failed to handle signals")?;
+    // Those that are ignored, the command is to ignore as well, and inherits that.
+    let handled = [SIGINT, SIGQUIT, SIGTERM, SIGHUP].into_iter();
+    let handled = handled.filter(|&signal| !is_ignored(signal));
+    let mut signals = Signals::new(handled).context("failed to handle signals")?;
     let [program, arguments @ ..] = &args.command[..] else {
         anyhow::bail!("no command was given");
     };
     let mut follow = match args.tracker().follow(Command::new(program).args(arguments)) {
-        Err(err @ Error::Spawn { .. }) => return Ok(not_started(err)),
+        Err(err @ Error::Spawn { .. }) => {
+            if let Some(trace) = trace {
+                write_timeline(trace, &args.command, &Lives::default(), Duration::ZERO)?;
+            }
+            return Ok(not_started(err));
+        }
         follow => follow?,
     };
+    // Until here there was no command to obey them.
+    for signal in signals.pending() {
+        follow.signal(signal);
+    }
     let clock = *follow.tracker().clock();
     let lines = Lines::new(clock, args.common.json, false);
     let printed = if args.quiet {
@@ -47,9 +59,11 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         report.write(|out| lines.header(out));
     }
 
+    let mut table_losses = TableLosses::default();
     let mut lives = Lives::default();
     let status = loop {
         for signal in signals.pending() {
+            // The terminal sends its own to the command as well.
             if signal == SIGTERM || signal == SIGHUP {
                 follow.signal(signal);
             }
@@ -63,6 +77,8 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             }
             report.write(|out| lines.item(out, &item));
         })?;
+        let losses = follow.tracker().losses()?;
+        report.write(|out| table_losses.tell(&lines, out, &losses));
         report.write(Write::flush);
         if let Some(status) = status {
             break status;
@@ -71,10 +87,14 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
 
     let now = Clock::since_boot();
     let losses = follow.tracker().losses()?;
+    let table = follow.tracker().table().snapshot()?;
+    let alive = |process: Process| (process.pid, process.start_time);
     let summary = Summary {
         command: &args.command,
         status,
         lives: &lives,
+        alive: table.into_iter().map(alive).collect(),
+        has_failed_execs: args.stream.kinds().contains(Kinds::EXEC_FAILED),
         losses: &losses,
         clock: &clock,
         now,
@@ -86,13 +106,26 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         report.write(|out| summary.text(out, width));
     }
     report.write(Write::flush);
-    if let Some(mut trace) = trace {
-        write_trace(&mut trace, &args.command, &lives, now)
-            .and_then(|()| trace.flush())
-            .context("failed to write the timeline")?;
+    if let Some(trace) = trace {
+        write_timeline(trace, &args.command, &lives, now)?;
     }
     report.end()?;
-    Ok(exit_code(status))
+    Ok(if status.success() {
+        args.common.exit_code(&losses)
+    } else {
+        exit_code(status)
+    })
+}
+
+fn write_timeline(
+    mut file: BufWriter<File>,
+    command: &[OsString],
+    lives: &Lives,
+    now: Duration,
+) -> anyhow::Result<()> {
+    write_trace(&mut file, command, lives, now)
+        .and_then(|()| file.flush())
+        .context("failed to write the timeline")
 }
 
 fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {

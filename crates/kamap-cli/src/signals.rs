@@ -1,6 +1,9 @@
 //! Waiting for a time or a signal, whichever comes first.
 
+use std::collections::HashSet;
 use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Instant;
@@ -28,19 +31,32 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Handles signals from now on. `screen`: also those of a terminal's screen.
+    ///
+    /// The second time that the same one is to end the program it does so at once, where
+    /// there is no screen to clear up: whoever reads the output may have stopped.
     pub(crate) fn new(screen: bool) -> io::Result<Self> {
-        let mut signals = vec![SIGINT, SIGTERM, SIGHUP, SIGQUIT];
+        let mut signals = vec![SIGINT, SIGTERM, SIGQUIT];
+        if !is_ignored(SIGHUP) {
+            signals.push(SIGHUP);
+        }
         if screen {
             signals.extend([SIGTSTP, SIGCONT, SIGWINCH]);
         }
         let mut incoming = Incoming::new(signals)?;
         let (sender, events) = channel();
         thread::spawn(move || {
+            let mut came = HashSet::new();
             for signal in incoming.forever() {
                 let event = match signal {
                     SIGTSTP => Event::Stop,
                     SIGCONT | SIGWINCH => Event::Redraw,
-                    _ => Event::Quit,
+                    _ => {
+                        if !came.insert(signal) && !screen {
+                            // Fails for none of these.
+                            let _ = signal_hook::low_level::emulate_default_handler(signal);
+                        }
+                        Event::Quit
+                    }
                 };
                 if sender.send(event).is_err() {
                     return;
@@ -60,6 +76,16 @@ impl Signals {
             Err(RecvTimeoutError::Disconnected) => Event::Quit,
         }
     }
+}
+
+/// Whether this process was started with `signal` ignored, as under nohup(1): then it is to
+/// stay so.
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action it only writes the one in force, for which there is room.
+    let failed = unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) } != 0;
+    // SAFETY: it has not failed, so the action was written.
+    !failed && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 
 /// Stops this process as Ctrl-Z does; returns when it is continued.

@@ -16,14 +16,12 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let signals = Signals::new(false).context("failed to handle signals")?;
     let tracker = args.common.tracker().start()?;
     let mut stdout = io::stdout().lock();
-    let mut status = ExitCode::SUCCESS;
+    let mut exact = true;
     let mut times_left = args.times();
     let mut deadline = Instant::now();
     loop {
         let checked = Checked::read(&tracker)?;
-        if !checked.is_exact() {
-            status = ExitCode::FAILURE;
-        }
+        exact &= checked.is_exact();
         let line = if args.common.json {
             checked.json()
         } else {
@@ -31,12 +29,13 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         };
         writeln!(stdout, "{line}").map_err(OutputError)?;
         times_left = times_left.map(|left| left - 1);
-        if times_left == Some(0) {
-            return Ok(status);
-        }
         deadline = Instant::now().max(deadline + args.interval());
-        if signals.wait_until(deadline) == Event::Quit {
-            return Ok(status);
+        if times_left == Some(0) || signals.wait_until(deadline) == Event::Quit {
+            return Ok(if exact {
+                args.common.exit_code(&checked.losses)
+            } else {
+                ExitCode::FAILURE
+            });
         }
     }
 }

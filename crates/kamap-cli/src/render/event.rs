@@ -61,19 +61,34 @@ impl Lines {
         match item {
             Item::Event(event) if self.json => self.json_event(out, event),
             Item::Event(event) => self.text_event(out, event),
-            Item::Lost(count) if self.json => json_line(
-                out,
-                &LostLine {
-                    v: json::VERSION,
-                    r#type: "lost",
-                    count: *count,
-                },
-            ),
-            Item::Lost(count) => writeln!(
+            Item::Lost(count) => self.lost(out, Cause::RingFull, *count),
+            _ => Ok(()),
+        }
+    }
+
+    fn lost(&self, out: &mut impl Write, cause: Cause, count: u64) -> io::Result<()> {
+        if self.json {
+            let line = LostLine {
+                v: json::VERSION,
+                r#type: "lost",
+                cause,
+                count,
+            };
+            return json_line(out, &line);
+        }
+        match cause {
+            Cause::RingFull => writeln!(
                 out,
                 "(lost {count} events, which found no room: use a larger --ring-size)"
             ),
-            _ => Ok(()),
+            Cause::TableFull => writeln!(
+                out,
+                "(lost {count} processes, which found no room in the table, so that no end is told \
+                 of them: use a larger --max-entries)"
+            ),
+            Cause::MissedRuns => {
+                writeln!(out, "(lost {count} events: the kernel has skipped them)")
+            }
         }
     }
 
@@ -93,7 +108,7 @@ impl Lines {
             };
             return json_line(out, &line);
         }
-        writeln!(out, "\n{}", counted(seen, losses))
+        writeln!(out, "\n{}", counted(seen, losses, losses.event_args_cut))
     }
 
     fn system_time(&self, since_boot: Duration) -> SystemTime {
@@ -148,7 +163,6 @@ impl Lines {
             EventKind::Exit(end) => ("exit", Some(end), None),
             _ => return Ok(()),
         };
-        let program = (event.kind != EventKind::Fork).then(|| program(process));
         let end = end.map(|end| end_fields(process, event.time, end));
         let ancestors = event.ancestors.iter().map(|ancestor| AncestorObject {
             pid: ancestor.pid,
@@ -166,7 +180,7 @@ impl Lines {
             comm: process.comm().into_owned(),
             start_time: rfc3339(self.system_time(process.start_time)),
             cgroup_id: process.cgroup_id,
-            program,
+            program: program(process),
             errno: error,
             end,
             ancestors: self.ancestors.then(|| ancestors.collect()),
@@ -265,8 +279,12 @@ pub(super) fn status(end: &End) -> String {
 pub(super) fn signal(number: i32) -> String {
     match signal_name(number) {
         Some(name) => name.to_owned(),
-        // Real-time signals have none.
-        None => format!("SIG{number}"),
+        None => match number {
+            libc::SIGSTKFLT => "SIGSTKFLT".to_owned(),
+            libc::SIGPWR => "SIGPWR".to_owned(),
+            // Real-time signals have none.
+            _ => format!("SIG{number}"),
+        },
     }
 }
 
@@ -289,7 +307,7 @@ struct EventLine {
     start_time: String,
     cgroup_id: u64,
     #[serde(flatten)]
-    program: Option<ProgramFields>,
+    program: ProgramFields,
     #[serde(skip_serializing_if = "Option::is_none")]
     errno: Option<String>,
     #[serde(flatten)]
@@ -304,7 +322,7 @@ struct AncestorObject {
     comm: String,
 }
 
-/// Of an exec, and of an exit as of the last exec.
+/// What a process runs; of a failed exec, what was to be run.
 #[derive(Serialize)]
 pub(super) struct ProgramFields {
     file: Option<String>,
@@ -324,11 +342,49 @@ pub(super) struct EndFields {
     max_rss_bytes: u64,
 }
 
+/// What of the table's losses was told; those of the ring are told by the stream itself.
+#[derive(Default)]
+pub(crate) struct TableLosses {
+    table_full: u64,
+    missed_runs: u64,
+}
+
+impl TableLosses {
+    /// Tells what was lost since the last time.
+    pub(crate) fn tell(
+        &mut self,
+        lines: &Lines,
+        out: &mut impl Write,
+        losses: &Losses,
+    ) -> io::Result<()> {
+        for (cause, told, lost) in [
+            (Cause::TableFull, &mut self.table_full, losses.table_full),
+            (Cause::MissedRuns, &mut self.missed_runs, losses.missed_runs),
+        ] {
+            if lost > *told {
+                lines.lost(out, cause, lost - *told)?;
+                *told = lost;
+            }
+        }
+        Ok(())
+    }
+}
+
 #[derive(Serialize)]
 struct LostLine {
     v: u32,
     r#type: &'static str,
+    cause: Cause,
     count: u64,
+}
+
+/// Why something was lost, named as in the losses of all lines.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Cause {
+    RingFull,
+    TableFull,
+    MissedRuns,
 }
 
 #[derive(Serialize)]

@@ -86,6 +86,7 @@ pub(super) struct LossesObject {
     ring_full: u64,
     missed_runs: u64,
     args_cut: u64,
+    event_args_cut: u64,
 }
 
 #[derive(Serialize)]
@@ -127,6 +128,7 @@ pub(super) fn losses(losses: &Losses) -> LossesObject {
         ring_full: losses.ring_full,
         missed_runs: losses.missed_runs,
         args_cut: losses.args_cut,
+        event_args_cut: losses.event_args_cut,
     }
 }
 
@@ -200,6 +202,7 @@ mod tests {
                 processes,
                 losses: LossesObject {
                     table_full, first_refused_pid, ring_full, missed_runs, args_cut,
+                    event_args_cut: 0,
                 },
                 seen: SeenObject { fork: count, exec: count, exit: count },
             };

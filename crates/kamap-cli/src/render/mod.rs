@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use kamap::{Clock, Losses, Origin, Process, Seen, Tracker};
 
 pub(crate) use escape::escape;
-pub(crate) use event::Lines;
+pub(crate) use event::{Lines, TableLosses};
 pub(crate) use json::{Json, VERSION};
 pub(crate) use plain::Plain;
 pub(crate) use run::Summary;
@@ -37,7 +37,7 @@ pub(crate) struct View {
     live: usize,
     /// Those that exec'd since the start.
     captured: usize,
-    losses: Losses,
+    pub(crate) losses: Losses,
     seen: Seen,
     /// The first event that may not be in the table yet, if events follow it.
     pub(crate) next_seq: Option<u64>,

@@ -1,6 +1,7 @@
 //! What a command has started, once it has ended.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -25,6 +26,10 @@ pub(crate) struct Summary<'a> {
     pub(crate) command: &'a [OsString],
     pub(crate) status: ExitStatus,
     pub(crate) lives: &'a Lives,
+    /// The processes that are alive at the end, by PID and start time.
+    pub(crate) alive: HashSet<(u32, Duration)>,
+    /// Whether failed execs were told of.
+    pub(crate) has_failed_execs: bool,
     pub(crate) losses: &'a Losses,
     pub(crate) clock: &'a Clock,
     /// When the run ended: since boot.
@@ -79,7 +84,7 @@ impl Summary<'_> {
             failed.len(),
             self.running(),
             short(self.took()),
-            text::losses(self.losses)
+            text::losses(self.losses, self.losses.event_args_cut)
         ))
     }
 
@@ -103,8 +108,8 @@ impl Summary<'_> {
                     start_time: rfc3339(self.clock.system_time(process.start_time)),
                     cgroup_id: process.cgroup_id,
                     program: program(process),
-                    failed_execs: life.failed_execs,
-                    running: end.is_none(),
+                    failed_execs: self.has_failed_execs.then_some(life.failed_execs),
+                    running: self.is_running(life),
                     end: end.map(|(time, end)| end_fields(process, *time, end)),
                 },
             )?;
@@ -133,7 +138,8 @@ impl Summary<'_> {
     fn row(&self, life: &Life, below: &str, command: &str) -> String {
         let (cpu, status) = match &life.end {
             Some((_, end)) => (short(end.cpu_time), status(end)),
-            None => (String::new(), "running".to_owned()),
+            None if self.is_running(life) => (String::new(), "running".to_owned()),
+            None => (String::new(), "unknown".to_owned()),
         };
         columns([
             &life.process.pid.to_string(),
@@ -174,8 +180,14 @@ impl Summary<'_> {
     }
 
     fn running(&self) -> usize {
-        let running = self.lives.all().iter().filter(|life| life.end.is_none());
-        running.count()
+        let lives = self.lives.all().iter();
+        lives.filter(|life| self.is_running(life)).count()
+    }
+
+    /// Whether it has not ended; that of which no end was told may have.
+    fn is_running(&self, life: &Life) -> bool {
+        let process = &life.process;
+        life.end.is_none() && self.alive.contains(&(process.pid, process.start_time))
     }
 }
 
@@ -225,7 +237,7 @@ struct ProcessLine {
     cgroup_id: u64,
     #[serde(flatten)]
     program: ProgramFields,
-    failed_execs: u32,
+    failed_execs: Option<u32>,
     running: bool,
     #[serde(flatten)]
     end: Option<EndFields>,

@@ -127,19 +127,20 @@ fn one_line(cells: impl Into<Row>) -> Row {
 /// The line below the table.
 pub(super) fn footer(view: &View) -> String {
     let (live, captured) = (view.live, view.captured);
-    let counted = counted(&view.seen, &view.losses);
+    let counted = counted(&view.seen, &view.losses, view.losses.args_cut);
     format!("live {live} ({captured} exec'd)  {counted}")
 }
 
-/// What was seen and what was lost.
-pub(super) fn counted(seen: &Seen, lost: &Losses) -> String {
+/// What was seen and what was lost; of how many the arguments were cut.
+pub(super) fn counted(seen: &Seen, lost: &Losses, args_cut: u64) -> String {
     let (fork, exec, exit) = (seen.fork, seen.exec, seen.exit);
-    let lost = losses(lost);
+    let lost = losses(lost, args_cut);
     format!("seen {fork} forks, {exec} execs, {exit} exited  lost {lost}")
 }
 
-/// What was lost, by cause, with the cure where there is one.
-pub(super) fn losses(losses: &Losses) -> String {
+/// What was lost, by cause, with the cure where there is one, and of how many the
+/// arguments were cut.
+pub(super) fn losses(losses: &Losses, args_cut: u64) -> String {
     let mut causes = Vec::new();
     if losses.table_full > 0 {
         let mut cause = format!("{} found the table full", losses.table_full);
@@ -161,8 +162,8 @@ pub(super) fn losses(losses: &Losses) -> String {
     if !causes.is_empty() {
         text += &format!(": {}", causes.join(", "));
     }
-    if losses.args_cut > 0 {
-        text += &format!("  args cut {}", losses.args_cut);
+    if args_cut > 0 {
+        text += &format!("  args cut {args_cut}");
     }
     text
 }
@@ -261,14 +262,13 @@ mod tests {
     #[test]
     fn losses_name_their_cause() {
         let mut lost = Losses::default();
-        assert_eq!(losses(&lost), "0");
-        lost.args_cut = 3;
-        assert_eq!(losses(&lost), "0  args cut 3");
+        assert_eq!(losses(&lost, 0), "0");
+        assert_eq!(losses(&lost, 3), "0  args cut 3");
         lost.missed_runs = 2;
-        assert_eq!(losses(&lost), "2: 2 missed runs  args cut 3");
+        assert_eq!(losses(&lost, 3), "2: 2 missed runs  args cut 3");
         (lost.table_full, lost.first_refused_pid) = (84, Some(4711));
         assert_eq!(
-            losses(&lost),
+            losses(&lost, 3),
             "86: 84 found the table full, first PID 4711 (use a larger --max-entries), \
              2 missed runs  args cut 3"
         );

@@ -80,8 +80,11 @@ fn tracks(lives: &Lives, until: impl Fn(&Life) -> Duration) -> Vec<usize> {
     let all = lives.all();
     // Of each track, what has not ended, each within the one before.
     let mut open: Vec<Vec<usize>> = Vec::new();
-    let mut tracks: Vec<usize> = Vec::with_capacity(all.len());
-    for (at, life) in all.iter().enumerate() {
+    let mut tracks = vec![0; all.len()];
+    // What was told late, since its start was lost, comes where it started.
+    let mut by_start: Vec<_> = all.iter().enumerate().collect();
+    by_start.sort_by_key(|(_, life)| life.process.start_time);
+    for (at, life) in by_start {
         let start = life.process.start_time;
         for track in &mut open {
             while track.last().is_some_and(|&last| until(&all[last]) <= start) {
@@ -100,7 +103,7 @@ fn tracks(lives: &Lives, until: impl Fn(&Life) -> Duration) -> Vec<usize> {
                 open.len() - 1
             });
         open[track].push(at);
-        tracks.push(track);
+        tracks[at] = track;
     }
     tracks
 }

@@ -16,7 +16,7 @@ use super::text::counted;
 pub(crate) struct Checked {
     found: Verification,
     clock: Clock,
-    losses: Losses,
+    pub(crate) losses: Losses,
     seen: Seen,
 }
 
@@ -50,7 +50,7 @@ impl Checked {
             "{} processes checked: {missing} missing, {stale} stale, {} mismatched  {}",
             found.checked,
             found.mismatched.len(),
-            counted(&self.seen, &self.losses)
+            counted(&self.seen, &self.losses, self.losses.args_cut)
         );
         if found.is_exact() {
             return sum;

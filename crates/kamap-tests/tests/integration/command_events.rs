@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-use kamap_tests::{Held, Loaded, eventually};
+use kamap_tests::{Cgroups, Held, Loaded, eventually};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -62,11 +65,17 @@ impl Running {
 
     /// Interrupts it; returns what it has printed that was not read.
     #[track_caller]
-    fn end(mut self) -> String {
+    fn end(self) -> String {
+        self.end_with(0)
+    }
+
+    /// Interrupts it, upon which it exits with `code`.
+    #[track_caller]
+    fn end_with(mut self, code: i32) -> String {
         self.signal(libc::SIGINT);
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).expect("it is UTF-8");
-        assert_eq!(self.child.wait().expect("it ends").code(), Some(0));
+        assert_eq!(self.child.wait().expect("it ends").code(), Some(code));
         rest
     }
 }
@@ -102,10 +111,8 @@ fn json_says_what_happened() {
     }
     assert!(fork["seq"].as_u64() < exec["seq"].as_u64());
     assert!(exec["seq"].as_u64() < exit["seq"].as_u64());
-    assert_eq!(
-        (&fork["args"], &fork["exit_code"]),
-        (&Value::Null, &Value::Null)
-    );
+    assert_eq!(fork["execs"], 0);
+    assert_eq!(fork["exit_code"], Value::Null);
     let exe = std::fs::canonicalize(HELD).expect("it is there");
     for event in [&exec, &exit] {
         assert_eq!(event["comm"], "held");
@@ -208,6 +215,38 @@ fn events_can_be_chosen(#[case] arguments: &[&str], #[case] expected: &[&str]) {
 }
 
 #[test]
+fn processes_and_cgroups_can_be_chosen() {
+    let [one, other] = [(); 2].map(|()| Held::start(&mut held()));
+    let cgroups = Cgroups::mount();
+    let group = cgroups.group().to_str().expect("it is UTF-8");
+    let of_process = Running::start(&["--json", "--pid", &one.pid().to_string()]);
+    let of_group = Running::start(&["--json", "--cgroup", group]);
+    let inside = Held::start(cgroups.hold(&mut held()));
+    let pids = [&one, &inside].map(|child| u64::from(child.pid()));
+    for child in [one, other, inside] {
+        assert!(child.release().success());
+    }
+    let told = |kamap: Running| -> Vec<_> {
+        let lines = json(&kamap.end());
+        let events = lines.iter().filter(|line| line["seq"].is_u64());
+        events
+            .map(|line| {
+                (
+                    line["type"].as_str().map(str::to_owned),
+                    line["pid"].as_u64(),
+                )
+            })
+            .collect()
+    };
+    let [exec, exit] = ["exec", "exit"].map(|kind| Some(kind.to_owned()));
+    assert_eq!(told(of_process), [(exit.clone(), Some(pids[0]))]);
+    assert_eq!(
+        told(of_group),
+        [(exec, Some(pids[1])), (exit, Some(pids[1]))]
+    );
+}
+
+#[test]
 fn a_reader_that_stops_is_told_what_it_has_missed() {
     let arguments = ["--json", "--kind", "fork,exec,exit", "--ring-size", "65536"];
     let kamap = Running::start(&arguments);
@@ -217,14 +256,24 @@ fn a_reader_that_stops_is_told_what_it_has_missed() {
         tiny.run();
     }
     kamap.signal(libc::SIGCONT);
-    for _ in 0..10 {
-        tiny.run();
-    }
-    let lines = json(&kamap.end());
+    let ended = AtomicBool::new(false);
+    let lines = thread::scope(|scope| {
+        // Up to its end, and beyond.
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                tiny.run();
+            }
+        });
+        let lines = json(&kamap.end());
+        ended.store(true, Ordering::Relaxed);
+        lines
+    });
     let (summary, lines) = lines.split_last().expect("it prints a summary");
     let lost = lines.iter().filter(|line| line["type"] == "lost");
     let lost: u64 = lost.filter_map(|line| line["count"].as_u64()).sum();
     assert!(lost > 2_000, "{lost}");
+    let mut causes = lines.iter().filter_map(|line| line["cause"].as_str());
+    assert!(causes.all(|cause| cause == "ring_full"));
     let mut seq = 0;
     for line in lines.iter().filter(|line| line["type"] != "lost") {
         assert_eq!(line["seq"], seq, "no number is left out");
@@ -234,10 +283,10 @@ fn a_reader_that_stops_is_told_what_it_has_missed() {
     let counted = summary["losses"]["ring_full"]
         .as_u64()
         .expect("it is a number");
-    // What happened after the last line was printed may not have been read.
-    assert!(counted >= lost && seq + counted <= seen("fork") + seen("exec") + seen("exit"));
-    assert!(
-        seq + counted + 10 > seen("fork") + seen("exec") + seen("exit"),
+    assert_eq!(counted, lost);
+    assert_eq!(
+        seq + counted,
+        seen("fork") + seen("exec") + seen("exit"),
         "{summary}"
     );
     assert_eq!(summary["losses"]["missed_runs"], 0);
@@ -292,5 +341,100 @@ fn it_ends_after_as_many_events_as_were_asked_for() {
     assert_eq!(output.status.code(), Some(0));
     let lines = json(&String::from_utf8(output.stdout).expect("it is UTF-8"));
     let kinds: Vec<_> = lines.iter().map(|line| line["type"].as_str()).collect();
-    assert_eq!(kinds, [Some("exec"), Some("exit"), Some("exec")]);
+    assert_eq!(
+        kinds,
+        [Some("exec"), Some("exit"), Some("exec"), Some("summary")]
+    );
+}
+
+#[test]
+fn processes_without_room_are_told_and_count_where_that_matters() {
+    let mut kamap = Running::start(&["--json", "--max-entries", "16", "--strict"]);
+    // As long as it has room for none.
+    let mut lines = Vec::new();
+    let tiny = Tiny::new();
+    while lines.len() < 20 {
+        tiny.run();
+        lines.push(serde_json::from_str(&kamap.line()).expect("it is JSON"));
+    }
+    lines.extend(json(&kamap.end_with(3)));
+    let lost = lines.iter().filter(|line| line["type"] == "lost");
+    assert!(lost.clone().all(|line| line["cause"] == "table_full"));
+    let told: u64 = lost.filter_map(|line| line["count"].as_u64()).sum();
+    assert!(told > 0);
+    let summary = lines.last().expect("it prints a summary");
+    assert_eq!(summary["losses"]["table_full"], told);
+
+    assert!(Running::start(&["--strict"]).end().contains("lost 0"));
+}
+
+#[test]
+fn a_second_signal_ends_it_though_nobody_reads() {
+    let mut kamap = Running::start(&["--json"]);
+    // More than the pipe holds.
+    let tiny = Tiny::new();
+    for _ in 0..200 {
+        tiny.run();
+    }
+    let writes = format!("{} 0x1 ", libc::SYS_write);
+    eventually("it waits for its reader", || {
+        let syscall = std::fs::read_to_string(format!("/proc/{}/syscall", kamap.child.id()));
+        let syscall = syscall.expect("it is alive");
+        syscall.starts_with(&writes).then_some(())
+    });
+    // Those that come at once count as one.
+    let status = eventually("it ends", || {
+        kamap.signal(libc::SIGTERM);
+        kamap.child.try_wait().expect("it can be waited for")
+    });
+    assert_eq!(status.signal(), Some(libc::SIGTERM));
+}
+
+#[test]
+fn under_nohup_it_goes_on() {
+    let mut child = Command::new("nohup")
+        .args([KAMAP, "events", "--json"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut kamap = Running { child, stdout };
+    eventually("its programs are attached", || {
+        (Loaded::by(kamap.child.id()).links.len() == Loaded::LINKS).then_some(())
+    });
+    let status = std::fs::read_to_string(format!("/proc/{}/status", kamap.child.id()));
+    let status = status.expect("it is alive");
+    let ignored = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:\t"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask, 16).ok());
+    let bit = 1 << (libc::SIGHUP - 1);
+    assert_eq!(ignored.map(|mask| mask & bit), Some(bit), "{status}");
+    kamap.signal(libc::SIGHUP);
+    let child = Held::start(&mut held());
+    let pid = child.pid();
+    assert_eq!(kamap.about(pid)["type"], "exec");
+    kamap.end();
+}
+
+#[rstest]
+#[case::too_many(&["--pid", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17"], "16")]
+#[case::no_cgroup(&["--cgroup", "/tmp"], "cgroup")]
+fn filters_that_cannot_be_are_wrong_usage(#[case] arguments: &[&str], #[case] told: &str) {
+    let mut child = Command::new(KAMAP)
+        .arg("events")
+        .args(arguments)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let status = eventually("it ends", || {
+        child.try_wait().expect("it can be waited for")
+    });
+    let mut stderr = String::new();
+    let mut pipe = child.stderr.take().expect("it is piped");
+    pipe.read_to_string(&mut stderr).expect("it is UTF-8");
+    assert_eq!(status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains(told), "{stderr}");
 }

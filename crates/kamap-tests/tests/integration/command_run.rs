@@ -128,6 +128,7 @@ fn json_has_events_processes_and_the_run() {
     );
     let processes = of("process");
     assert_eq!(processes.len(), 3);
+    assert!(processes.iter().all(|line| line["failed_execs"].is_u64()));
     let pids = |lines: &[&Value]| -> BTreeSet<u64> {
         lines
             .iter()
@@ -210,6 +211,18 @@ fn a_timeline_has_a_slice_for_each_process_and_those_of_a_track_do_not_cross() {
 }
 
 #[test]
+fn the_timeline_of_what_cannot_run_is_empty() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("trace");
+    let ran = kamap(&["--trace"]).arg(&file).arg("/missing").output();
+    assert_eq!(ran.expect("it runs").status.code(), Some(127));
+    let trace = fs::read(&file).expect("it is there");
+    let trace: Value = serde_json::from_slice(&trace).expect("it is JSON");
+    let events = trace["traceEvents"].as_array().expect("it is a list");
+    assert!(events.iter().all(|event| event["ph"] == "M"));
+}
+
+#[test]
 fn nobody_who_reads_does_not_end_the_command() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let done = folder.path().join("done");
@@ -273,6 +286,70 @@ fn signals_are_for_the_command(#[case] signal: i32, #[case] status: i32) {
     eventually("nothing is left attached", || {
         loaded.is_gone().then_some(())
     });
+}
+
+#[test]
+fn a_signal_during_the_start_is_for_the_command() {
+    let mut child = kamap(&["-q", "sleep", "60"])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let pid = child.id();
+    eventually("it handles signals", || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it is alive");
+        let caught = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigCgt:\t"));
+        let caught = u64::from_str_radix(caught?, 16).expect("it is a number");
+        (caught & (1 << (libc::SIGINT - 1)) != 0).then_some(())
+    });
+    // SAFETY: the child has not been waited for, so the PID is its own.
+    unsafe { libc::kill(pid.cast_signed(), libc::SIGINT) };
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+}
+
+#[test]
+fn an_ignored_signal_stays_ignored() {
+    let ran = Command::new("nohup")
+        .args([KAMAP, "run", "-q", "sh", "-c", "kill -HUP $$; exit 4"])
+        .stdin(Stdio::null())
+        .output();
+    assert_eq!(ran.expect("it runs").status.code(), Some(4));
+}
+
+#[test]
+fn processes_whose_end_was_lost_do_not_run() {
+    // Its reader stands still meanwhile.
+    let script = "kill -STOP $PPID; for i in $(seq 300); do /bin/true; done; kill -CONT $PPID";
+    let arguments = ["-q", "--json", "--strict", "--ring-size", "4096"];
+    let ran = output(&[&arguments[..], &["bash", "-c", script]].concat());
+    assert_eq!(ran.status.code(), Some(3));
+    let lines = json(&ran.stderr);
+    let lost = lines.iter().find(|line| line["type"] == "lost");
+    assert_eq!(lost.expect("something was lost")["cause"], "ring_full");
+    let processes = lines.iter().filter(|line| line["type"] == "process");
+    let unknown = processes.filter(|line| line["exit_code"].is_null());
+    assert!(unknown.clone().count() > 0);
+    assert!(unknown.clone().all(|line| line["running"] == false));
+    assert!(unknown.clone().all(|line| line["failed_execs"].is_null()));
+    assert_eq!(lines.last().expect("it has lines")["running"], 0);
+}
+
+#[test]
+fn a_process_that_is_left_behind_runs() {
+    let ran = output(&["-q", "--json", "bash", "-c", "sleep 60 >&- 2>&- &"]);
+    let lines = json(&ran.stderr);
+    let running: Vec<_> = lines
+        .iter()
+        .filter(|line| line["running"] == true)
+        .collect();
+    let [left] = running[..] else {
+        panic!("there is one: {running:?}");
+    };
+    let pid = left["pid"].as_i64().expect("it is a number");
+    // SAFETY: takes numbers. The process sleeps far longer than this takes.
+    unsafe { libc::kill(pid as i32, libc::SIGKILL) };
+    assert_eq!(lines.last().expect("it has lines")["running"], 1);
 }
 
 #[rstest]
