@@ -1,6 +1,6 @@
 //! The command `kamap run`, from outside.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
@@ -208,6 +208,67 @@ fn a_timeline_has_a_slice_for_each_process_and_those_of_a_track_do_not_cross() {
         }
     }
     assert!(together > 0, "children lie below their parents");
+}
+
+#[test]
+fn the_processes_of_a_build_are_those_that_strace_sees() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    for name in ["one", "two", "main"] {
+        let source = format!("int {name}(void) {{ return 0; }}\n");
+        fs::write(at(&format!("{name}.c")), source).expect("it can be written");
+    }
+    let rules = "all: main\n\t-./main 7 && false\nmain: main.o one.o two.o\n\t$(CC) -o $@ $^\n";
+    fs::write(at("Makefile"), rules).expect("it can be written");
+    let ran = output(&[
+        "-q",
+        "--json",
+        "strace",
+        "-f",
+        "-o",
+        &at("trace"),
+        "-e",
+        "trace=process",
+        "make",
+        "-s",
+        "-j2",
+        "-C",
+        &at(""),
+    ]);
+    assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
+
+    // `PID +++ exited with 0 +++`
+    let trace = fs::read_to_string(at("trace")).expect("it is there");
+    let number = |text: &str| text.parse::<u64>().expect("it is a number");
+    let mut seen = BTreeMap::new();
+    for line in trace.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let status = match words[1..] {
+            ["+++", "exited", "with", status, "+++"] => Some(number(status)),
+            _ => None,
+        };
+        let known = seen.entry(number(words[0])).or_insert(None);
+        *known = known.or(status);
+    }
+
+    // What strace itself starts, to try what the kernel can, is not in its trace.
+    let lines = json(&ran.stderr);
+    let make = trace.split_whitespace().next().map(number);
+    let mut processes = lines.iter().filter(|line| line["type"] == "process");
+    let make = processes.find(|line| line["pid"].as_u64() == make);
+    let make = make.expect("it is told of");
+    let below = processes.take_while(|line| line["depth"].as_u64() > make["depth"].as_u64());
+    let told: BTreeMap<_, _> = [make]
+        .into_iter()
+        .chain(below)
+        .map(|line| {
+            let pid = line["pid"].as_u64().expect("it is a number");
+            (pid, line["exit_code"].as_u64())
+        })
+        .collect();
+    // make, and for each of three files cc, cc1 and as; cc, collect2 and ld; sh and main.
+    assert!(told.len() >= 14, "{told:?}");
+    assert_eq!(told, seen);
 }
 
 #[test]
