@@ -6,6 +6,7 @@
 mod bpffs;
 mod cgroups;
 mod cpu;
+mod flag;
 mod held;
 mod loaded;
 mod memory;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 pub use bpffs::BpfFs;
 pub use cgroups::Cgroups;
 pub use cpu::{run_first, run_on};
+pub use flag::SetOnDrop;
 pub use held::Held;
 pub use loaded::Loaded;
 pub use memory::MemoryGroup;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use kamap::maps::{AnyMap, Error, MapType, NewMap, Put};
-use kamap_tests::BpfFs;
+use kamap_tests::{BpfFs, SetOnDrop};
 use libbpf_rs::libbpf_sys as sys;
 use rstest::rstest;
 
@@ -122,8 +122,7 @@ fn a_walk_shows_what_stays_once_while_others_come_and_go(
     }
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        // Ends the other thread, also where this one panics.
-        let _done = Set(&done);
+        let _done = SetOnDrop(&done);
         scope.spawn(|| {
             let mut number = 0;
             while !done.load(Ordering::Relaxed) {
@@ -141,15 +140,6 @@ fn a_walk_shows_what_stays_once_while_others_come_and_go(
             }
         }
     });
-}
-
-/// Dropped, it sets the flag.
-struct Set<'a>(&'a AtomicBool);
-
-impl Drop for Set<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[rstest]

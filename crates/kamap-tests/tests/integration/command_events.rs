@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use kamap_tests::{Cgroups, Held, Loaded, eventually};
+use kamap_tests::{Cgroups, Held, Loaded, SetOnDrop, eventually};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -258,15 +258,14 @@ fn a_reader_that_stops_is_told_what_it_has_missed() {
     kamap.signal(libc::SIGCONT);
     let ended = AtomicBool::new(false);
     let lines = thread::scope(|scope| {
+        let _ended = SetOnDrop(&ended);
         // Up to its end, and beyond.
         scope.spawn(|| {
             while !ended.load(Ordering::Relaxed) {
                 tiny.run();
             }
         });
-        let lines = json(&kamap.end());
-        ended.store(true, Ordering::Relaxed);
-        lines
+        json(&kamap.end())
     });
     let (summary, lines) = lines.split_last().expect("it prints a summary");
     let lost = lines.iter().filter(|line| line["type"] == "lost");

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use kamap::maps::{Error, PerfEventArray, RingBuf, Sample};
+use kamap_tests::SetOnDrop;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{ErrorKind, MapCore, OpenObject, ProgramInput, ProgramMut, libbpf_sys};
 
@@ -173,6 +174,7 @@ fn what_a_full_ring_refuses_and_what_is_read_are_all() {
     const COUNT: u64 = 100_000;
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let all_sent = SetOnDrop(&done);
         let reader = scope.spawn(|| {
             let (mut read, mut least) = (0, 0);
             loop {
@@ -189,7 +191,7 @@ fn what_a_full_ring_refuses_and_what_is_read_are_all() {
             }
         });
         let refused = send(&skel.progs.to_ring, 0, COUNT, 16);
-        done.store(true, Ordering::Release);
+        drop(all_sent);
         let read: u64 = reader.join().expect("all were in order");
         assert!(read > 0);
         assert_eq!(read + refused, COUNT);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use kamap::{Suspect, Verification};
-use kamap_tests::{Held, Planted};
+use kamap_tests::{Held, Planted, SetOnDrop};
 use serde_json::Value;
 
 use crate::fixtures::{row, tracker};
@@ -53,6 +53,7 @@ fn a_table_is_exact_while_processes_start_and_exec_and_end() {
         },
     ];
     thread::scope(|scope| {
+        let _ends = SetOnDrop(ends);
         for storm in storms {
             scope.spawn(move || {
                 while !ends.load(Ordering::Relaxed) {
@@ -63,13 +64,11 @@ fn a_table_is_exact_while_processes_start_and_exec_and_end() {
         }
         for i in 0..100 {
             let found = tracker.verify().expect("the kernel tells");
-            // Not before the storms have ended, or they never do.
-            if !found.is_exact() || found.checked < 10 {
-                ends.store(true, Ordering::Relaxed);
-                panic!("look number {i}: {found:?}");
-            }
+            assert!(
+                found.is_exact() && found.checked >= 10,
+                "look number {i}: {found:?}"
+            );
         }
-        ends.store(true, Ordering::Relaxed);
     });
     assert!(tracker.seen().expect("it can be read").exec > 20);
 }

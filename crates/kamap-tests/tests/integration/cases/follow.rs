@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use kamap::{Error, Event, Follow, Item, Lives, Tracker};
-use kamap_tests::Loaded;
+use kamap_tests::{Loaded, SetOnDrop};
 
 use super::stream::kinds;
 use crate::programs::Tiny;
@@ -62,6 +62,7 @@ fn exactly_the_descendants_are_followed_whoever_their_parent_is() {
     );
     let done = AtomicBool::new(false);
     let (status, events) = thread::scope(|scope| {
+        let _done = SetOnDrop(&done);
         // Others are born all the time, of another thread of this process.
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
@@ -83,9 +84,7 @@ fn exactly_the_descendants_are_followed_whoever_their_parent_is() {
             (told.lines().count() == 5).then_some(())
         });
         std::fs::write(&pipe, "end\n").expect("it reads");
-        let followed = to_the_end(&mut follow);
-        done.store(true, Ordering::Relaxed);
-        followed
+        to_the_end(&mut follow)
     });
     assert_eq!(status.code(), Some(7));
 

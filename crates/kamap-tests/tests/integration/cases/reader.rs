@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use kamap::{Clock, Tracker};
-use kamap_tests::{Held, Loaded, MemoryGroup, OnTerminal, allow_many_files, eventually};
+use kamap_tests::{Held, Loaded, MemoryGroup, OnTerminal, SetOnDrop, allow_many_files, eventually};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -40,20 +40,13 @@ struct Storm {
 impl Storm {
     /// Does `work` meanwhile.
     fn during<T>(work: impl FnOnce(&Self) -> T) -> T {
-        /// Ends the storm, also when `work` panics.
-        struct End<'a>(&'a AtomicBool);
-        impl Drop for End<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Relaxed);
-            }
-        }
         let (tiny, over) = (&Tiny::new(), &AtomicBool::new(false));
         let storm = &Self {
             ended: Mutex::default(),
             lived: AtomicU64::new(0),
         };
         thread::scope(|scope| {
-            let _end = End(over);
+            let _end = SetOnDrop(over);
             for _ in 0..2 {
                 scope.spawn(move || {
                     while !over.load(Ordering::Relaxed) {

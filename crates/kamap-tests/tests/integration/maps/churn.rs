@@ -7,11 +7,13 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use super::kinds::Net;
 use kamap::maps::{
     AnyMap, BatchBuf, Creatable, Error, Hash, Hashed, LpmTrie, LruHash, Map, PerCpu, PerCpuHash,
     Put,
 };
+use kamap_tests::SetOnDrop;
+
+use super::kinds::Net;
 
 const ROUNDS: u32 = 200;
 /// Keys below are there all the time: few, or more than a small batch has.
@@ -27,7 +29,7 @@ pub(super) fn while_written(
     let (written, done) = (AtomicU32::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
         // Also if reading panics, or there would be no end.
-        let _ending = Ending(&done);
+        let _ending = SetOnDrop(&done);
         let writer = scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 write(written.fetch_add(1, Ordering::Relaxed));
@@ -42,15 +44,6 @@ pub(super) fn while_written(
             read_rounds += 1;
         }
     });
-}
-
-/// Tells another thread to end.
-struct Ending<'a>(&'a AtomicBool);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Inserts, replaces and removes: each round a key above `MANY` comes, one goes, and
