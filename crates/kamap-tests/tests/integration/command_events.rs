@@ -112,6 +112,8 @@ fn json_says_what_happened() {
     assert!(fork["seq"].as_u64() < exec["seq"].as_u64());
     assert!(exec["seq"].as_u64() < exit["seq"].as_u64());
     assert_eq!(fork["execs"], 0);
+    let this = std::env::current_exe().expect("it is known");
+    assert_eq!(fork["exe"], this.to_str().expect("it is UTF-8"));
     assert_eq!(fork["exit_code"], Value::Null);
     let exe = std::fs::canonicalize(HELD).expect("it is there");
     for event in [&exec, &exit] {
