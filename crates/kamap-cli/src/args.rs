@@ -263,7 +263,8 @@ impl VerifyArgs {
 ///
 /// One line for each event: an exit with the whole life of the process. What found no room in the
 /// ring, because the output was too slow, is told at its place; the table does not depend on it. So are
-/// processes that found no room in the table, as no end is told of them.
+/// processes that found no room in the table, as no end is told of them. On a terminal lines are cut to
+/// its width.
 ///
 /// The options that choose events add up. All but --comm are applied in the kernel, where an event
 /// that is not wanted costs nothing.

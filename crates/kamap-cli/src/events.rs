@@ -1,6 +1,6 @@
 //! `kamap events`: read, print, again.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,9 @@ const WAIT: Duration = Duration::from_millis(50);
 pub(crate) fn run(args: &EventsArgs) -> anyhow::Result<ExitCode> {
     let signals = Signals::new(false).context("failed to handle signals")?;
     let mut tracker = args.tracker().start()?;
-    let lines = Lines::new(*tracker.clock(), args.common.json, args.ancestors > 0);
+    let on_terminal = io::stdout().is_terminal();
+    let ancestors = args.ancestors > 0;
+    let lines = Lines::new(*tracker.clock(), args.common.json, ancestors, on_terminal);
     let mut out = BufWriter::new(io::stdout().lock());
     let mut left = args.count;
     let mut from = 0;

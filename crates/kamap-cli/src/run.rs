@@ -14,7 +14,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::args::RunArgs;
-use crate::render::{Lines, Summary, TableLosses, write_trace};
+use crate::render::{Lines, Summary, TableLosses, terminal_size, write_trace};
 use crate::signals::is_ignored;
 
 /// How long to wait for events before looking for signals.
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         follow.signal(signal);
     }
     let clock = *follow.tracker().clock();
-    let lines = Lines::new(clock, args.common.json, false);
+    let lines = Lines::new(clock, args.common.json, false, report.width.is_some());
     let printed = if args.quiet {
         Kinds::default()
     } else {
@@ -168,7 +168,7 @@ impl Report {
             Some(path) => Box::new(create(path)?),
             None => {
                 if io::stderr().is_terminal() {
-                    width = crossterm::terminal::size().ok().map(|(columns, _)| columns);
+                    width = terminal_size().ok().map(|(columns, _)| columns);
                 }
                 Box::new(BufWriter::new(io::stderr()))
             }

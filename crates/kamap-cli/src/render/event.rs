@@ -15,7 +15,8 @@ use signal_hook::low_level::signal_name;
 
 use super::escape::escape;
 use super::json::{self, rfc3339};
-use super::text::{self, Text, counted};
+use super::terminal_size;
+use super::text::{self, Text, counted, cut};
 
 /// Renders what the stream consists of.
 pub(crate) struct Lines {
@@ -23,16 +24,19 @@ pub(crate) struct Lines {
     json: bool,
     /// Whether there is a column for them.
     ancestors: bool,
+    /// Whether lines are cut to the width of the terminal, to which they go.
+    on_terminal: bool,
     zone: TimeZone,
     text: Text,
 }
 
 impl Lines {
-    pub(crate) fn new(clock: Clock, json: bool, ancestors: bool) -> Self {
+    pub(crate) fn new(clock: Clock, json: bool, ancestors: bool, on_terminal: bool) -> Self {
         Self {
             clock,
             json,
             ancestors,
+            on_terminal,
             zone: TimeZone::system(),
             text: Text::default(),
         }
@@ -50,10 +54,22 @@ impl Lines {
         } else {
             "COMMAND"
         };
-        columns(
-            out,
-            [time, event, pid, ppid, user, duration, status, command],
-        )
+        let cells = [time, event, pid, ppid, user, duration, status, command];
+        self.columns(out, cells)
+    }
+
+    /// Columns of fixed width, but for the last: what comes later is not known.
+    fn columns(&self, out: &mut impl Write, cells: [&str; 8]) -> io::Result<()> {
+        let [time, event, pid, ppid, user, duration, status, command] = cells;
+        let line = format!(
+            "{time:<12} {event:<5} {pid:>7} {ppid:>7} {user:<8} {duration:>9} {status:<8} {command}"
+        );
+        // Each time anew: it may have another size by now.
+        let width = match self.on_terminal {
+            true => terminal_size()?.0.into(),
+            false => usize::MAX,
+        };
+        writeln!(out, "{}", cut(&line, width))
     }
 
     /// A line for `item`.
@@ -139,7 +155,7 @@ impl Lines {
         } else {
             command
         };
-        columns(
+        self.columns(
             out,
             [
                 &time.to_string(),
@@ -244,15 +260,6 @@ fn errno(number: i32) -> String {
         Errno::UnknownErrno => number.to_string(),
         error => format!("{error:?}"),
     }
-}
-
-/// Columns of fixed width, but for the last: what comes later is not known.
-fn columns(out: &mut impl Write, cells: [&str; 8]) -> io::Result<()> {
-    let [time, event, pid, ppid, user, duration, status, command] = cells;
-    writeln!(
-        out,
-        "{time:<12} {event:<5} {pid:>7} {ppid:>7} {user:<8} {duration:>9} {status:<8} {command}"
-    )
 }
 
 /// Milliseconds with one digit below a second.

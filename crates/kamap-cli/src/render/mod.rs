@@ -75,6 +75,15 @@ impl View {
     }
 }
 
+/// Columns and rows of the terminal.
+pub(crate) fn terminal_size() -> io::Result<(u16, u16)> {
+    Ok(match crossterm::terminal::size()? {
+        // What a terminal says that does not know.
+        (0, _) | (_, 0) => (80, 24),
+        size => size,
+    })
+}
+
 /// Where tables go.
 pub(crate) trait Output {
     /// Shows the next table.

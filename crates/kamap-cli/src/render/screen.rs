@@ -4,13 +4,13 @@ use std::io::{self, BufWriter, Write};
 
 use crossterm::cursor::{Hide, MoveTo, Show};
 use crossterm::terminal::{
-    self, BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap,
+    BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap,
     EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
 };
 use crossterm::{execute, queue};
 
 use super::text::{Text, footer};
-use super::{Output, View};
+use super::{Output, View, terminal_size};
 
 /// Draws on the alternate screen, so that what was on the terminal comes back.
 pub(crate) struct Screen<W: Write> {
@@ -49,11 +49,7 @@ impl<W: Write> Screen<W> {
     /// What fits on the screen, line by line: the newest processes, and how many
     /// older ones are left out.
     fn lines(&self, view: &View) -> io::Result<Vec<String>> {
-        let (width, height) = match terminal::size()? {
-            // What a terminal says that does not know.
-            (0, _) | (_, 0) => (80, 24),
-            size => size,
-        };
+        let (width, height) = terminal_size()?;
         let footer = footer(view);
         let footer = textwrap::wrap(&footer, usize::from(width));
         let room = usize::from(height).saturating_sub(1 + footer.len());

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use kamap_tests::{Cgroups, Held, Loaded, SetOnDrop, eventually};
+use kamap_tests::{Cgroups, Held, Loaded, OnTerminal, SetOnDrop, eventually};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -169,6 +169,26 @@ fn text_is_a_line_for_each_event() {
     let rest = kamap.end();
     let summary = rest.lines().last().expect("it prints a summary");
     assert!(summary.starts_with("seen "), "{summary}");
+}
+
+#[test]
+fn on_a_terminal_an_event_is_a_line() {
+    let mut terminal = OnTerminal::start(24, 100, Command::new(KAMAP).arg("events"));
+    terminal.shows("the header", |text| text.contains("COMMAND").then_some(()));
+    let child = Held::start(held().args(["0", &"x".repeat(1_000)]));
+    let pid = child.pid().to_string();
+    let is_exec = |line: &&String| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        matches!(words[..], [_, "exec", of, ..] if of == pid)
+    };
+    let (lines, exec) = terminal.shows("the exec and what follows it", |text| {
+        Tiny::new().run();
+        let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        let exec = lines.iter().find(is_exec)?.clone();
+        (lines.last() != Some(&exec)).then_some((lines, exec))
+    });
+    assert_eq!(exec.chars().count(), 100, "{exec}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 100));
 }
 
 #[rstest]
