@@ -35,7 +35,12 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let [program, arguments @ ..] = &args.command[..] else {
         anyhow::bail!("no command was given");
     };
-    let mut follow = match args.tracker().follow(Command::new(program).args(arguments)) {
+    let follower = args.tracker().follower()?;
+    // There is no command yet that could obey.
+    if let Some(signal) = signals.pending().next() {
+        return Ok(ExitCode::from(128 + signal as u8));
+    }
+    let mut follow = match follower.run(Command::new(program).args(arguments)) {
         Err(err @ Error::Spawn { .. }) => {
             if let Some(trace) = trace {
                 write_timeline(trace, &args.command, &Lives::default(), Duration::ZERO)?;
@@ -44,10 +49,6 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         }
         follow => follow?,
     };
-    // Until here there was no command to obey them.
-    for signal in signals.pending() {
-        follow.signal(signal);
-    }
     let clock = *follow.tracker().clock();
     let lines = Lines::new(clock, args.common.json, false, report.width.is_some());
     let printed = if args.quiet {

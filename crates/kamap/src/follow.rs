@@ -1,5 +1,6 @@
 //! Following a command and all that descends from it.
 
+use std::marker::PhantomData;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
@@ -44,20 +45,43 @@ pub struct Follow {
     ended: Option<(ExitStatus, u64)>,
 }
 
-impl Follow {
-    pub(crate) fn new(mut tracker: Tracker, command: &mut Command) -> Result<Self> {
+/// A tracker that waits for the command that it is to follow, see
+/// [`Builder::follower`](crate::Builder::follower).
+#[derive(Debug)]
+pub struct Follower {
+    tracker: Tracker,
+    /// The kernel waits for a child of this very thread.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Follower {
+    pub(crate) fn new(tracker: Tracker) -> Self {
+        Self {
+            tracker,
+            not_send: PhantomData,
+        }
+    }
+
+    /// Runs `command` and follows it, from its first instruction.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Spawn`] if it cannot be started.
+    pub fn run(mut self, command: &mut Command) -> Result<Follow> {
         let child = command.spawn().map_err(|source| Error::Spawn {
             program: command.get_program().to_string_lossy().into_owned(),
             source,
         })?;
-        Ok(Self {
-            events: tracker.take_events(),
-            tracker,
+        Ok(Follow {
+            events: self.tracker.take_events(),
+            tracker: self.tracker,
             child,
             ended: None,
         })
     }
+}
 
+impl Follow {
     /// The process of the command.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -83,7 +83,7 @@ pub use error::{Error, Result};
 #[cfg(feature = "tracker")]
 pub use events::{Ancestor, End, Event, EventKind, Events, Filter, Item, Kinds};
 #[cfg(feature = "tracker")]
-pub use follow::Follow;
+pub use follow::{Follow, Follower};
 #[cfg(feature = "tracker")]
 pub use lives::{Branch, Life, Lives};
 #[cfg(feature = "tracker")]

@@ -19,7 +19,9 @@ use crate::signals::Blocked;
 use crate::skel::types::{bss, kamap_counters, kamap_task};
 use crate::skel::{KamapSkelBuilder, OpenKamapSkel};
 use crate::verify::{Look, Verification, verify};
-use crate::{Clock, Error, Follow, Losses, Result, Seen, Table, libbpf_log, requirements};
+use crate::{
+    Clock, Error, Follow, Follower, Losses, Result, Seen, Table, libbpf_log, requirements,
+};
 
 /// Bytes of the ring of events, and of the arguments in an event, unless told.
 const RING_SIZE: u32 = 4 << 20;
@@ -107,14 +109,25 @@ impl Builder {
     ///
     /// As of [`start`](Self::start), and [`Error::Spawn`] if the command cannot be
     /// started.
-    pub fn follow(mut self, command: &mut Command) -> Result<Follow> {
+    pub fn follow(self, command: &mut Command) -> Result<Follow> {
+        self.follower()?.run(command)
+    }
+
+    /// The first half of [`follow`](Self::follow): starts the tracker for a command that
+    /// this thread is to start then. What could keep it from that can be looked at in
+    /// between, such as a signal that came meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As of [`start`](Self::start).
+    pub fn follower(mut self) -> Result<Follower> {
         if self.events.kinds == Kinds::default() {
             self.events = Kinds::LIFE.into();
         }
         self.events.followed = true;
         // SAFETY: takes nothing, returns a number.
         self.follow_child_of = unsafe { libc::gettid() }.cast_unsigned();
-        Follow::new(self.start()?, command)
+        Ok(Follower::new(self.start()?))
     }
 
     fn checked_max_args(&self) -> u32 {

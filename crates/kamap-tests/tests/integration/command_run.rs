@@ -350,23 +350,47 @@ fn signals_are_for_the_command(#[case] signal: i32, #[case] status: i32) {
 }
 
 #[test]
-fn a_signal_during_the_start_is_for_the_command() {
-    let mut child = kamap(&["-q", "sleep", "60"])
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it runs");
-    let pid = child.id();
-    eventually("it handles signals", || {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it is alive");
-        let caught = status
-            .lines()
-            .find_map(|line| line.strip_prefix("SigCgt:\t"));
-        let caught = u64::from_str_radix(caught?, 16).expect("it is a number");
-        (caught & (1 << (libc::SIGINT - 1)) != 0).then_some(())
+fn a_signal_during_the_start_ends_it_before_the_command_runs() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("ran");
+    let status = eventually("it is stopped during its start", || {
+        let mut child = kamap(&["-q", "touch"])
+            .arg(&file)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        let about = |what: &str| fs::read_to_string(format!("/proc/{}/{what}", child.id()));
+        let signal = |signal| {
+            // SAFETY: the child has not been waited for, so the PID is its own.
+            unsafe { libc::kill(child.id().cast_signed(), signal) };
+        };
+        let mask = |status: &str| {
+            let mask = status
+                .lines()
+                .find_map(|line| line.strip_prefix("SigCgt:\t"))?;
+            u64::from_str_radix(mask, 16).ok()
+        };
+        eventually("it handles signals, or has ended", || {
+            let status = about("status").expect("it has not been waited for");
+            (mask(&status)? & (1 << (libc::SIGINT - 1)) != 0 || status.contains("State:\tZ"))
+                .then_some(())
+        });
+        signal(libc::SIGSTOP);
+        eventually("it stands still, or has ended", || {
+            let status = about("status").expect("it has not been waited for");
+            (status.contains("State:\tT") || status.contains("State:\tZ")).then_some(())
+        });
+        let started = about(&format!("task/{}/children", child.id()));
+        let attached = Loaded::by(child.id()).links.len() == Loaded::LINKS;
+        let in_time = started.is_ok_and(|children| children.is_empty()) && !attached;
+        signal(libc::SIGINT);
+        signal(libc::SIGCONT);
+        let status = child.wait().expect("it ends");
+        // Too late: then the command has run.
+        let _ = fs::remove_file(&file).map(|()| assert!(!in_time, "it has run"));
+        in_time.then_some(status)
     });
-    // SAFETY: the child has not been waited for, so the PID is its own.
-    unsafe { libc::kill(pid.cast_signed(), libc::SIGINT) };
-    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    assert_eq!(status.code(), Some(130));
 }
 
 #[test]
