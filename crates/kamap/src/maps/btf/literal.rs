@@ -118,9 +118,19 @@ impl<'text> Parser<'text> {
 
     fn float(&mut self, ty: &Type, at: usize) -> Result<()> {
         let word = self.peek_word();
-        let number = match (word.parse::<f64>(), ty.size) {
-            (Ok(number), 4) => Some(u128::from((number as f32).to_bits())),
-            (Ok(number), 8) => Some(u128::from(number.to_bits())),
+        // What has digits and is too large is parsed as infinity.
+        let has_digits = word.contains(|c: char| c.is_ascii_digit());
+        let number = match ty.size {
+            4 => word
+                .parse()
+                .ok()
+                .filter(|number: &f32| !(has_digits && number.is_infinite()))
+                .map(|number| u128::from(number.to_bits())),
+            8 => word
+                .parse()
+                .ok()
+                .filter(|number: &f64| !(has_digits && number.is_infinite()))
+                .map(|number| u128::from(number.to_bits())),
             _ => None,
         };
         let Some(number) = number else {
@@ -144,7 +154,7 @@ impl<'text> Parser<'text> {
         let len = if element.size == 0 { 0 } else { len };
         while !self.take("]") {
             if self.take("..") {
-                return self.close("]");
+                return self.close("]", "`]` after `..`");
             }
             if count == len {
                 return Err(self.bad(expected(), "more".to_owned()));
@@ -154,7 +164,7 @@ impl<'text> Parser<'text> {
             self.path.truncate(path);
             count += 1;
             if !self.take(",") {
-                self.close("]")?;
+                self.close("]", "`,` or `]`")?;
                 break;
             }
         }
@@ -174,7 +184,7 @@ impl<'text> Parser<'text> {
         let mut given = HashSet::new();
         while !self.take("}") {
             if self.take("..") {
-                return self.close("}");
+                return self.close("}", "`}` after `..`");
             }
             let name = self.peek_word();
             let Some((offset, member)) = find(members, name) else {
@@ -191,7 +201,7 @@ impl<'text> Parser<'text> {
             self.value(&member.ty, at + offset, member.bits)?;
             self.path.truncate(path);
             if !self.take(",") {
-                self.close("}")?;
+                self.close("}", "`,` or `}`")?;
                 break;
             }
         }
@@ -294,11 +304,11 @@ impl<'text> Parser<'text> {
         true
     }
 
-    fn close(&mut self, bracket: &str) -> Result<()> {
+    fn close(&mut self, bracket: &str, expected: &str) -> Result<()> {
         if self.take(bracket) {
             return Ok(());
         }
-        Err(self.expected(&format!("`,` or `{bracket}`")))
+        Err(self.expected(expected))
     }
 
     /// The number or name that is next; empty if there is none.
@@ -314,8 +324,8 @@ impl<'text> Parser<'text> {
             "" => self.rest.split_inclusive(|_| true).next().unwrap_or(""),
             word => word,
         };
-        let found = if self.rest.starts_with('"') {
-            quote(self.rest)
+        let found = if let Some((_, after)) = unquote(self.rest) {
+            quote(&self.rest[..self.rest.len() - after.len()])
         } else if next.is_empty() {
             "the end".to_owned()
         } else {
@@ -397,7 +407,8 @@ fn describe(ty: &Type, bits: usize) -> String {
             let names: Vec<_> = names.iter().map(|name| name.name.as_str()).collect();
             format!("{} or {}", listed(&names), whole(*signed))
         }
-        Shape::Float if ty.size == 4 || ty.size == 8 => "a number".to_owned(),
+        Shape::Float if ty.size == 4 => format!("a number up to {:e}", f32::MAX),
+        Shape::Float if ty.size == 8 => format!("a number up to {:e}", f64::MAX),
         Shape::Unknown if [1, 2, 4, 8, 16].contains(&ty.size) => {
             format!("`hex:` and {} bytes, or {}", ty.size, whole(false))
         }

@@ -268,6 +268,21 @@ fn what_is_wrong_is_told_with_its_place() {
     );
     refused("{pid 1, ..}", "value: expected `:` after `pid`, found `1`");
     refused("{pid: 1", "value: expected `,` or `}`, found the end");
+    refused("{..", "value: expected `}` after `..`, found the end");
+    refused("{.., pid: 1}", "value: expected `}` after `..`, found `,`");
+    refused(
+        "{ports: [.., 1], ..}",
+        "value.ports: expected `]` after `..`, found `,`",
+    );
+    refused(
+        "{pid: \"7\", ..}",
+        "value.pid: expected a whole number from 0 to 4294967295, found `\"7\"`",
+    );
+    refused(
+        "{comm: \"7, ..}",
+        "value.comm: expected text that ends with `\"`, in which `\\` is followed by n, r, t, 0, \
+         \\, \", xHH or u{H}, found `\"7, ..}`",
+    );
     refused("{..} x", "value: expected nothing more, found `x`");
     refused("hex: 01 02", "value: expected 41 bytes, found 2");
     refused(
@@ -311,6 +326,25 @@ fn numbers_have_the_range_of_their_bits() {
     );
     let bytes = bits.parse("value", "{bits: -64}").expect("it fits");
     assert_eq!(bits.read(&bytes).to_string(), "{bits: -64}");
+}
+
+#[test]
+fn a_number_that_is_too_large_is_not_infinite() {
+    let [float, double] = [4, 8].map(|size| scalar("float", size, Shape::Float));
+    refused(
+        &float,
+        "1e39",
+        "value: expected a number up to 3.4028235e38, found `1e39`",
+    );
+    refused(
+        &double,
+        "-1e400",
+        "value: expected a number up to 1.7976931348623157e308, found `-1e400`",
+    );
+    for literal in ["inf", "-inf", "3.4028235e38", "1e-50"] {
+        assert!(float.parse("value", literal).is_ok(), "{literal}");
+        assert!(double.parse("value", literal).is_ok(), "{literal}");
+    }
 }
 
 #[test]
