@@ -75,7 +75,7 @@ impl AnyMap {
     ///
     /// [`Error::NotAMap`].
     pub fn from_fd(fd: OwnedFd) -> Result<Self> {
-        let info = Info::of(fd.as_fd()).map_err(|source| Error::NotAMap { source })?;
+        let info = Info::of(fd.as_fd()).map_err(Error::not_a_map)?;
         let key = info.key_size as usize;
         let value = info.value_size as usize;
         let value = match info.kind.refers() {
@@ -114,7 +114,9 @@ impl AnyMap {
     ///
     /// [`Error::NotAMap`] where something else is, [`Error::NotFound`], or [`Error::NotOpened`].
     pub fn open_pinned(path: impl AsRef<Path>) -> Result<Self> {
-        open_pinned(path.as_ref(), "map").and_then(Self::from_fd)
+        let path = path.as_ref();
+        let map = open_pinned(path, "map").and_then(Self::from_fd);
+        map.map_err(|err| err.pinned_at(path))
     }
 
     /// Opens the map of this name. Of a longer name the first 15 bytes count, which is what

@@ -50,7 +50,7 @@ impl Types {
     /// [`Error::BadBtf`] where the BTF says other sizes than the map, or makes no sense;
     /// [`Error::NotAMap`]; or [`Error::Kernel`] where the BTF could not be read.
     pub fn of(map: impl AsFd) -> Result<Self> {
-        let info = sys::info(map.as_fd()).map_err(|source| Error::NotAMap { source })?;
+        let info = sys::info(map.as_fd()).map_err(Error::not_a_map)?;
         Self::find(&info)
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Difference, sys};
 
@@ -13,9 +13,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file descriptor is not that of a BPF map.
-    #[error("the file descriptor is not that of a BPF map")]
+    /// There is something else than a BPF map.
+    #[error("{what} is no BPF map")]
     NotAMap {
+        /// What is none: "the file descriptor", or what is pinned at a path.
+        what: String,
         /// What the kernel said.
         source: io::Error,
     },
@@ -202,7 +204,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The map cannot be pinned or unpinned.
-    #[error("failed to pin or unpin map `{map}` at `{}`: {source}", path.display())]
+    #[error("failed to pin or unpin map `{map}` at `{}`: {source}{}", path.display(), place(source))]
     Pin {
         /// Name of the map.
         map: String,
@@ -326,9 +328,36 @@ pub enum Error {
     },
 }
 
+impl Error {
+    pub(super) fn not_a_map(source: io::Error) -> Self {
+        Self::NotAMap {
+            what: "the file descriptor".to_owned(),
+            source,
+        }
+    }
+
+    /// The same of what is pinned at `path`, of which nobody has seen a file descriptor.
+    pub(super) fn pinned_at(self, path: &Path) -> Self {
+        match self {
+            Self::NotAMap { source, .. } => Self::NotAMap {
+                what: format!("what is pinned at `{}`", path.display()),
+                source,
+            },
+            other => other,
+        }
+    }
+}
+
 fn needed(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
         Some(libc::EPERM) => " (an id or a name takes CAP_SYS_ADMIN, a path CAP_BPF)",
+        _ => "",
+    }
+}
+
+fn place(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::EPERM) => " (it takes a BPF file system, and a name without dots)",
         _ => "",
     }
 }

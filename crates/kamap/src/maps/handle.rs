@@ -89,7 +89,7 @@ impl<T: Kind, A: Access> Map<T, A> {
     ///
     /// [`Error::NotAMap`], if the kernel does not tell.
     pub fn info(&self) -> Result<Info> {
-        Info::of(self.as_fd()).map_err(|source| Error::NotAMap { source })
+        Info::of(self.as_fd()).map_err(Error::not_a_map)
     }
 
     /// Another handle of the same map.

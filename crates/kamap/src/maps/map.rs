@@ -169,7 +169,7 @@ impl<T: Kind, A: Access> Map<T, A> {
                 });
             }
         }
-        let mode = sys::access_mode(fd.as_fd()).map_err(|source| Error::NotAMap { source })?;
+        let mode = sys::access_mode(fd.as_fd()).map_err(Error::not_a_map)?;
         if mode != libc::O_RDWR && mode != A::MODE {
             return Err(Error::WrongAccess {
                 map: name,
@@ -277,7 +277,7 @@ pub(super) fn info(
     fd: BorrowedFd<'_>,
     expected: u32,
 ) -> Result<(libbpf_sys::bpf_map_info, String)> {
-    let info = sys::info(fd).map_err(|source| Error::NotAMap { source })?;
+    let info = sys::info(fd).map_err(Error::not_a_map)?;
     let name = sys::name(&info);
     if info.type_ != expected {
         return Err(Error::WrongKind {

@@ -21,7 +21,8 @@ impl<T: Kind, A: Access> Map<T, A> {
         let path = path.as_ref();
         let opened = c_path(path).and_then(|path| sys::open_pinned(&path, A::FLAGS));
         let pinned = || format!("map pinned at `{}`", path.display());
-        Self::from_fd(opened.map_err(|err| not_opened(pinned(), err))?, check)
+        let map = Self::from_fd(opened.map_err(|err| not_opened(pinned(), err))?, check);
+        map.map_err(|err| err.pinned_at(path))
     }
 
     /// Opens the map with this id, which needs `CAP_SYS_ADMIN`.

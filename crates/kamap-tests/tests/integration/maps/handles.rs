@@ -78,6 +78,10 @@ fn a_pinned_program_is_no_map() {
     pin_program(&path);
     let error = Map::<Counts>::open_pinned(&path, Check::Layout).expect_err("it is a program");
     assert!(matches!(error, Error::NotAMap { .. }), "{error}");
+    assert_eq!(
+        error.to_string(),
+        format!("what is pinned at `{}` is no BPF map", path.display())
+    );
     let map = counts("map");
     let error = map.unpin(&path).expect_err("it is a program");
     assert!(matches!(error, Error::PinnedOther { .. }), "{error}");
