@@ -61,7 +61,7 @@ fn output_closed(err: &anyhow::Error, was_terminal: bool) -> bool {
 }
 
 fn report(err: &anyhow::Error, verbose: bool) {
-    let mut text = format!("kamap: {err:#}\n");
+    let mut text = format!("kamap: {}\n", told(err));
     if let Some(log) = err.downcast_ref().and_then(kamap::Error::log) {
         let before = if verbose {
             log
@@ -72,6 +72,19 @@ fn report(err: &anyhow::Error, verbose: bool) {
     }
     // Where standard error is closed, the exit status has to do.
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// What went wrong, and why. Some errors tell their cause themselves, which is not to come
+/// twice.
+fn told(err: &anyhow::Error) -> String {
+    let mut text = err.to_string();
+    for cause in err.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// The output could not be written.

@@ -107,7 +107,7 @@ fn update(args: &UpdateArgs) -> anyhow::Result<()> {
     let put = args.put();
     if map.key_len() == 0 && put != Put::Any {
         bail!(
-            "map `{}` is of kind {}, which has no keys to be absent or present",
+            "map `{}` is of kind `{}`, which has no keys to be absent or present",
             map.info().name,
             map.info().kind
         );
@@ -141,7 +141,7 @@ fn referred(map: &AnyMap, refers: Refers, value: &str) -> anyhow::Result<OwnedFd
             .with_context(|| format!("value: no folder of a cgroup: `{value}`"))?
             .into(),
         _ => bail!(
-            "map `{}` is of kind {}: only the process that has an event or socket can put it in",
+            "map `{}` is of kind `{}`: only the process that has an event or socket can put it in",
             map.info().name,
             map.info().kind
         ),
@@ -259,7 +259,7 @@ fn key_of(map: &AnyMap, types: &EntryTypes, key: Option<&str>) -> anyhow::Result
     match key {
         Some(_) if map.key_len() == 0 => {
             bail!(
-                "map `{}` is of kind {}, which has no keys",
+                "map `{}` is of kind `{}`, which has no keys",
                 info.name,
                 info.kind
             )
@@ -267,7 +267,7 @@ fn key_of(map: &AnyMap, types: &EntryTypes, key: Option<&str>) -> anyhow::Result
         Some(key) => Ok(types.parse_key(key)?),
         None if map.key_len() == 0 => Ok(Vec::new()),
         None => bail!(
-            "map `{}` is of kind {}: a key is needed",
+            "map `{}` is of kind `{}`: a key is needed",
             info.name,
             info.kind
         ),
