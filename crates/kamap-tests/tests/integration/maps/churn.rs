@@ -15,7 +15,7 @@ use kamap_tests::SetOnDrop;
 
 use super::kinds::Net;
 
-const ROUNDS: u32 = 200;
+const ROUNDS: u32 = 2_000;
 /// Keys below are there all the time: few, or more than a small batch has.
 const STABLE: u32 = 40;
 const MANY: u32 = 300;
