@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use kamap::maps::{Array, BatchBuf, Check, Error, Hash, LpmTrie, Map, Put, ReadOnly, WriteOnly};
+use kamap::maps::{
+    Array, BatchBuf, Check, Error, Hash, LpmTrie, Map, Put, Queue, ReadOnly, WriteOnly,
+};
 use kamap_tests::BpfFs;
 use libbpf_rs::libbpf_sys;
 
@@ -196,6 +198,73 @@ fn a_map_whose_memory_is_mapped_for_writing_is_not_frozen() {
     map.freeze().expect("it is no longer mapped");
 }
 
+/// Puts `other` in the place of the map's file descriptor.
+#[track_caller]
+fn replace(map: &impl AsFd, other: &impl AsFd) {
+    let fd = map.as_fd().as_raw_fd();
+    // SAFETY: two open file descriptors, of which nothing else is kept.
+    let replaced = unsafe { libc::dup2(other.as_fd().as_raw_fd(), fd) };
+    assert_eq!(replaced, fd, "{}", io::Error::last_os_error());
+}
+
+#[test]
+fn what_the_kernel_denies_or_cannot_do_is_told_as_that() {
+    let map = counts("denied");
+    let id = map.info().expect("it is there").id;
+    let reader = Map::<Counts, ReadOnly>::open_id(id, Check::Sizes).expect("it is there");
+    let writer = Map::<Counts, WriteOnly>::open_id(id, Check::Sizes).expect("it is there");
+
+    #[track_caller]
+    fn is_denied<T>(answer: Result<T, Error>, operation: &str) {
+        let error = answer.err().expect("it is not allowed");
+        assert!(matches!(error, Error::Denied { .. }), "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "not permitted to {operation} in map `denied`: Operation not permitted (os error 1)"
+            )
+        );
+    }
+    replace(&map, &writer);
+    is_denied(map.get(&1), "look up");
+    is_denied(map.next_key(None), "find the next key");
+    let mut entries = map.iter();
+    is_denied(entries.next().expect("there is an answer"), "read a batch");
+    assert!(entries.next().is_none());
+    is_denied(map.take(&1), "take");
+    is_denied(map.drain(|_, _| ()), "take a batch");
+
+    replace(&map, &reader);
+    is_denied(map.insert(&1, &2, Put::Any), "insert");
+    is_denied(map.remove(&1), "remove");
+    is_denied(map.take(&1), "take");
+    let partial = map.insert_many([(1, 2)]).expect_err("it may only read");
+    assert_eq!(partial.done, 0);
+    is_denied(Err::<(), _>(partial.source), "insert a batch");
+    let partial = map.remove_many([1]).expect_err("it may only read");
+    assert_eq!(partial.done, 0);
+    is_denied(Err::<(), _>(partial.source), "remove a batch");
+    assert_eq!(map.get(&1).expect("it may read"), Some(10));
+
+    let queue = Map::<Queue<u64>>::create("queue", 8).expect("it can be created");
+    replace(&map, &queue);
+    for (error, operation) in [
+        (
+            map.iter().next().map(|entry| entry.map(drop)),
+            "read a batch",
+        ),
+        (Some(map.drain(|_, _| ()).map(drop)), "take a batch"),
+    ] {
+        let error = error.expect("there is an answer");
+        let error = error.expect_err("a queue has no batches");
+        assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            format!("this kernel cannot {operation} in map `denied` of kind `hash`")
+        );
+    }
+}
+
 #[test]
 fn an_error_comes_once_and_ends_the_walk() {
     let map = counts("broken");
@@ -204,11 +273,8 @@ fn an_error_comes_once_and_ends_the_walk() {
     let mut buf = BatchBuf::new();
     let mut batches = map.batches(&mut buf);
     let nothing = File::open("/dev/null").expect("it is there");
-    for fd in [map.as_fd(), trie.as_fd()] {
-        // SAFETY: two open file descriptors, of which nothing else is kept.
-        let replaced = unsafe { libc::dup2(nothing.as_raw_fd(), fd.as_raw_fd()) };
-        assert_eq!(replaced, fd.as_raw_fd());
-    }
+    replace(&map, &nothing);
+    replace(&trie, &nothing);
     let error = entries
         .next()
         .expect("there is an answer")
