@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::btf::{self, Member, Type, Types};
+use super::layout::is_padding;
 use super::{Error, Field, Kind, Layout, Result, Shape, sys};
 
 /// What is to be known of an existing map before it is used.
@@ -321,6 +322,8 @@ fn compare_fields(
         compare(&path, field.layout, &found.member.ty, differences);
     }
 
+    // As in Rust: C can have members of these names as well, and libbpf-cargo keeps them.
+    found.retain(|found| !is_padding(&found.member.name));
     let in_rust = |found: &Found<'_>| fields.iter().any(|field| field.name == found.member.name);
     let mut known = None;
     for found_one in &found {
@@ -432,6 +435,19 @@ mod tests {
             })
         });
         assert_eq!(in_union, [""; 0]);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "calls libbpf")]
+    fn padding_is_padding_in_c_as_in_rust() {
+        let padded = differences::<Flow>(|c| {
+            flow(c, |c, members| {
+                let byte = c.int("u8", 1, 0);
+                let pad = c.array(byte, 2);
+                members.insert(1, ("__pad_2", pad, 16, 0));
+            })
+        });
+        assert_eq!(padded, [""; 0]);
     }
 
     /// `union { struct { u32 a; u32 b; }; u64 c; struct { u8 d; u32 e; } f; }; u64 last;`

@@ -51,19 +51,24 @@ impl Field {
     /// Whether the field stands for padding: its name begins with `__pad_`, as
     /// libbpf-cargo names the padding of the types that it generates.
     pub const fn is_padding(&self) -> bool {
-        let (name, prefix) = (self.name.as_bytes(), b"__pad_");
-        if name.len() < prefix.len() {
+        is_padding(self.name)
+    }
+}
+
+/// Whether a field or member of this name stands for padding.
+pub(super) const fn is_padding(name: &str) -> bool {
+    let (name, prefix) = (name.as_bytes(), b"__pad_");
+    if name.len() < prefix.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < prefix.len() {
+        if name[i] != prefix[i] {
             return false;
         }
-        let mut i = 0;
-        while i < prefix.len() {
-            if name[i] != prefix[i] {
-                return false;
-            }
-            i += 1;
-        }
-        true
+        i += 1;
     }
+    true
 }
 
 impl Layout {

@@ -43,8 +43,11 @@ fn swapped_fields_of_a_pinned_map_are_refused_by_name() {
     map.pin(&path).expect("the place is free");
     let same = Map::<Hash<u32, Flow>>::open_pinned(&path, Check::Layout).expect("it is the same");
     assert_eq!(same.checked(), Checked::Layout);
-    for check in [Check::Layout, Check::LayoutOrSizes] {
-        let differs = Map::<Hash<u32, Swapped>>::open_pinned(&path, check);
+    for differs in [
+        Map::<Hash<u32, Swapped>>::open_pinned(&path, Check::Layout),
+        Map::<Hash<u32, Swapped>>::open_pinned(&path, Check::LayoutOrSizes),
+        Map::<Hash<u32, Swapped>>::from_skeleton(&map),
+    ] {
         assert_eq!(
             differs.expect_err("two fields are swapped").to_string(),
             "the layout of map `flows` is not that of the Rust types: \
@@ -170,6 +173,8 @@ fn a_map_without_btf_has_to_be_allowed() {
     );
     let allowed = Map::<Hash<u32, u64>>::from_fd(without_btf(), Check::LayoutOrSizes);
     assert_eq!(allowed.expect("it is allowed").checked(), Checked::NoBtf);
+    let skeletons = Map::<Hash<u32, u64>>::from_skeleton(&without_btf());
+    assert_eq!(skeletons.expect("it is allowed").checked(), Checked::NoBtf);
 }
 
 #[test]
