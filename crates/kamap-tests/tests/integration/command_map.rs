@@ -207,6 +207,7 @@ fn compare_descriptions(path: &str, made: &Made) {
 #[case::array("array", 4, 5, 0)]
 #[case::percpu_array("percpu_array", 4, 8, 0)]
 #[case::lpm_trie("lpm_trie", 8, 4, 1)]
+#[case::devmap("devmap", 4, 8, 0)]
 #[case::devmap_hash("devmap_hash", 4, 4, 0)]
 #[case::cpumap("cpumap", 4, 4, 0)]
 fn what_one_writes_the_other_reads(
@@ -235,6 +236,8 @@ fn what_one_writes_the_other_reads(
     let (first, second) = (0, if kind == "cpumap" { 0 } else { 1 });
     let data: Vec<u8> = match kind {
         "devmap_hash" | "cpumap" => 1_u32.to_ne_bytes().to_vec(),
+        // Without a program.
+        "devmap" => [1_u32, 0].map(u32::to_ne_bytes).concat(),
         _ => (1..=value as u8).collect(),
     };
     let mut entries = Contents::new();
@@ -285,7 +288,6 @@ fn cpus() -> usize {
 #[case::perf_event_array("perf_event_array", 4, 4, 4)]
 #[case::cgroup_array("cgroup_array", 4, 4, 4)]
 #[case::stack_trace("stack_trace", 4, 80, 4)]
-#[case::devmap("devmap", 4, 8, 4)]
 #[case::sockmap("sockmap", 4, 8, 4)]
 #[case::sockhash("sockhash", 4, 4, 4)]
 #[case::xskmap("xskmap", 4, 4, 4)]
@@ -445,6 +447,8 @@ fn a_bloom_filter_tells_what_it_surely_has_not() {
     ]);
     kamap(&["update", path, "7"]);
     assert_eq!(kamap(&["lookup", path, "7"]), "hex: 07 00 00 00\n");
+    bpftool(&format!("push pinned {path} value 8 0 0 0"));
+    assert_eq!(kamap(&["lookup", path, "8"]), "hex: 08 00 00 00\n");
     // One of 1,000 can pass for one that is there; not all do.
     let absent = (100..110).find(|number: &i32| {
         let mut command = Command::new(KAMAP);
@@ -762,8 +766,18 @@ fn programs_and_cgroups_are_put_in_by_what_users_have_of_them() {
         kamap(&["dump", &programs]),
         format!("0 => {id}\n1 => {id}\n")
     );
+    let [first, second] = [0_u32, 1].map(|index| index.to_ne_bytes().to_vec());
+    let id_of = vec![program.id.to_ne_bytes().to_vec()];
+    let both = Contents::from([(first, id_of.clone()), (second.clone(), id_of.clone())]);
+    assert_eq!(by_bpftool(&programs), both);
     kamap(&["delete", &programs, "0"]);
+    assert_eq!(by_bpftool(&programs), Contents::from([(second, id_of)]));
     assert_eq!(kamap(&["dump", &programs]), format!("1 => {id}\n"));
+    bpftool(&format!(
+        "update pinned {programs} key 0 0 0 0 value id {id}"
+    ));
+    assert_eq!(by_kamap(&programs), both);
+    kamap(&["delete", &programs, "0"]);
     let pin = pin.to_str().expect("it is UTF-8");
     assert_eq!(
         refused(&["show", pin]),
