@@ -56,9 +56,14 @@ fn main() -> anyhow::Result<()> {
         map.insert(&dns, &traffic(3), Put::IfAbsent)?
     );
     println!("get: {:?}", map.get(&dns)?);
-    println!("insert any: {}", map.insert(&dns, &traffic(4), Put::Any)?);
+    println!(
+        "insert if present: {}",
+        map.insert(&dns, &traffic(4), Put::IfPresent)?
+    );
     println!("take: {:?}", map.take(&dns)?);
     println!("take: {:?}", map.take(&dns)?);
+    println!("insert any: {}", map.insert(&dns, &traffic(5), Put::Any)?);
+    println!("remove: {}", map.remove(&dns)?);
     println!("remove: {}", map.remove(&dns)?);
 
     let ports = [22, 25, 80, 443, 993];

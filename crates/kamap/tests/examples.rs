@@ -11,9 +11,11 @@ insert if present: false
 insert if absent: true
 insert if absent: false
 get: Some(Traffic { bytes: 200, packets: 2 })
-insert any: true
+insert if present: true
 take: Some(Traffic { bytes: 400, packets: 4 })
 take: None
+insert any: true
+remove: true
 remove: false
 insert many: 4 of 5, map `traffic` is full (4 entries)
 remove many: 1
