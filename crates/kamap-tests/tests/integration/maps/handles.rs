@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use kamap::maps::{
-    Array, BatchBuf, Check, Error, Hash, LpmTrie, Map, Put, Queue, ReadOnly, WriteOnly,
+    AnyMap, Array, BatchBuf, Check, Error, Hash, LpmTrie, Map, Put, Queue, ReadOnly, WriteOnly,
 };
 use kamap_tests::BpfFs;
 use libbpf_rs::libbpf_sys;
@@ -311,6 +311,12 @@ fn a_map_is_found_by_its_name() {
         ambiguous.to_string(),
         format!("there are 2 maps with the name `{name}`; open one by its id: {ids:?}")
     );
+    // What begins alike has another name.
+    let short = &name[..10];
+    let none = Map::<Counts>::open_name(short, Check::Layout).expect_err("there is none");
+    assert!(matches!(none, Error::NotFound { .. }), "{none}");
+    let none = AnyMap::open_name(short).expect_err("there is none");
+    assert!(matches!(none, Error::NotFound { .. }), "{none}");
     let none = Map::<Counts>::open_name("by_no_name", Check::Layout).expect_err("there is none");
     assert_eq!(
         none.to_string(),
