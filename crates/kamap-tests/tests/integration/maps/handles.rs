@@ -200,7 +200,7 @@ fn a_map_whose_memory_is_mapped_for_writing_is_not_frozen() {
 
 /// Puts `other` in the place of the map's file descriptor.
 #[track_caller]
-fn replace(map: &impl AsFd, other: &impl AsFd) {
+pub(super) fn replace(map: &impl AsFd, other: &impl AsFd) {
     let fd = map.as_fd().as_raw_fd();
     // SAFETY: two open file descriptors, of which nothing else is kept.
     let replaced = unsafe { libc::dup2(other.as_fd().as_raw_fd(), fd) };

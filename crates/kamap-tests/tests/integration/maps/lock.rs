@@ -1,8 +1,9 @@
 //! Values with a lock of their own.
 
-use kamap::maps::{Array, Hash, Iterable, Lockable, Map, MapData, Put, SpinLock};
+use kamap::maps::{Array, Error, Hash, Iterable, Lockable, Map, MapData, Put, SpinLock};
 
 use super::churn::while_written;
+use super::handles::replace;
 
 #[derive(Clone, Copy, MapData)]
 #[repr(C)]
@@ -117,6 +118,40 @@ fn every_operation_of_a_locked_map_works() {
     assert_eq!(map.remove_many([3]).expect("it may be written"), 1);
     let count = map.drain(|key, value| assert_eq!(value.words[7], key));
     assert_eq!(count.expect("it may be written"), 4);
+}
+
+#[test]
+fn every_operation_on_values_of_a_locked_map_takes_the_lock() {
+    let map = Map::<Hash<u32, Locked>>::create("hash", 8).expect("it can be created");
+    let map = map.locked().expect("its values have a lock");
+    // The kernel refuses to take a lock that values do not have.
+    let lockless = Map::<Hash<u32, [u32; 4096]>>::create("lockless", 8);
+    let lockless = lockless.expect("it can be created");
+    lockless
+        .insert(&1, &[7; 4096], Put::Any)
+        .expect("there is room");
+    replace(&map, &lockless);
+    let clone = map.try_clone().expect("it can be cloned");
+    let many = map.insert_many([(1, value(1))]);
+    for answer in [
+        map.get(&1).map(drop),
+        clone.get(&1).map(drop),
+        map.insert(&1, &value(1), Put::Any).map(drop),
+        map.take(&1).map(drop),
+        map.iter().next().expect("there is an answer").map(drop),
+        map.drain(|_, _| ()).map(drop),
+        many.map(drop).map_err(|partial| partial.source),
+    ] {
+        let error = answer.expect_err("there is no lock");
+        let Error::Kernel { source, .. } = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(source.raw_os_error(), Some(libc::EINVAL), "{error}");
+    }
+    // What concerns keys alone takes none.
+    assert_eq!(map.next_key(None).expect("it can be read"), Some(1));
+    assert_eq!(map.remove_many([2]).expect("it may be written"), 0);
+    assert!(map.remove(&1).expect("it may be written"));
 }
 
 #[test]
