@@ -463,6 +463,12 @@ fn a_map_is_put_into_an_array_of_maps_whatever_was_there() {
         }
         outer.remove_map(&0).expect("it may be written");
     }
+    let longer = Map::<Array<u64>>::create("longer", 8).expect("it can be created");
+    let unlike = outer.insert_map(&0, &longer, Put::Any);
+    assert_eq!(
+        unlike.expect_err("it has more entries").to_string(),
+        "map `longer` is not like the maps that map `outer` was made for"
+    );
 }
 
 #[test]
