@@ -40,7 +40,7 @@ use raw::{Raw, Sizes};
 /// # Ok::<(), kamap::maps::Error>(())
 /// ```
 ///
-/// Opening by ID or name needs `CAP_SYS_ADMIN`, by path `CAP_BPF` (or root).
+/// Opening by ID or name needs `CAP_SYS_ADMIN`, by path on older kernels `CAP_BPF` (or root).
 #[derive(Debug)]
 pub struct AnyMap {
     raw: Raw,
