@@ -695,14 +695,22 @@ fn a_map_is_found_by_id_name_and_path_unless_several_have_the_name() {
         format!("{failed} `{path}`: File exists (os error 17)")
     );
     let outside = std::env::temp_dir().join(&name);
-    let outside = outside.to_str().expect("it is UTF-8");
-    assert_eq!(
-        refused(&["pin", &name, outside]),
-        format!(
-            "{failed} `{outside}`: Operation not permitted (os error 1) (it takes a BPF file \
-             system, and a name without dots)"
-        )
-    );
+    for (place, reason) in [
+        (outside.as_path(), "Operation not permitted (os error 1)"),
+        (
+            &folder.at("absent/pin"),
+            "No such file or directory (os error 2)",
+        ),
+    ] {
+        let place = place.to_str().expect("it is UTF-8");
+        assert_eq!(
+            refused(&["pin", &name, place]),
+            format!(
+                "{failed} `{place}`: {reason} (it takes a folder of a BPF file system, and a name \
+                 without dots)"
+            )
+        );
+    }
     kamap(&["update", &id, "0", "5"]);
     for map in [
         &id,

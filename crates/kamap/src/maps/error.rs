@@ -357,7 +357,10 @@ fn needed(source: &io::Error) -> &'static str {
 
 fn place(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
-        Some(libc::EPERM) => " (it takes a BPF file system, and a name without dots)",
+        // Of a folder that is not there, or of what stands for it in another file system.
+        Some(libc::EPERM | libc::ENOENT) => {
+            " (it takes a folder of a BPF file system, and a name without dots)"
+        }
         _ => "",
     }
 }
