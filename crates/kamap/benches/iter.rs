@@ -39,6 +39,8 @@ fn main() -> Result<()> {
     let mut best = [Duration::MAX; 5];
     for _ in 0..ROUNDS {
         for ((name, read), best) in ways.iter_mut().zip(&mut best) {
+            // Whoever comes after another one finds other things in the caches.
+            read().with_context(|| format!("{name} failed"))?;
             let begun = Instant::now();
             let count = read().with_context(|| format!("{name} failed"))?;
             *best = begun.elapsed().min(*best);
