@@ -8,8 +8,8 @@
 //! - `exec-without-leader`: the main thread has left already; then another execs the
 //!   second argument, once it is told so by a line.
 //! - `together`: nine threads leave at once.
-//! - `busy`: eight threads have taken 100 ms of a CPU each, and are at it still when the
-//!   main one ends the process. Each takes its time to leave.
+//! - `busy`: eight threads have taken 100 ms of a CPU each, by the kernel's own account,
+//!   when the main one ends the process. Each takes its time to leave.
 //! - `many-together`: as many children as the second argument says, one after the other,
 //!   have nine threads that leave at once. Of each the PID is printed; when it has
 //!   been told by a line to go, its status.
@@ -158,7 +158,7 @@ fn main() {
                     while cpu_time() < Duration::from_millis(100) {}
                     barrier.wait();
                     loop {
-                        std::hint::spin_loop();
+                        thread::park();
                     }
                 });
             }
