@@ -119,6 +119,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 
 	if (child->pid != child->tgid)	/* a thread */
 		return 0;
+	child = untrusted(child);
 	count(forks);
 	draft = draft_take();
 	if (!draft)
@@ -153,6 +154,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	struct draft *draft;
 	int err;
 
+	task = untrusted(task);
 	count(execs);
 	draft = draft_take();
 	if (!draft)
@@ -313,7 +315,7 @@ static __always_inline int end(struct task_struct *task, u32 pid)
 SEC("tp_btf/sched_process_exit")
 int on_exit(u64 *ctx)
 {
-	struct task_struct *task = (struct task_struct *)ctx[0];
+	struct task_struct *task = untrusted((struct task_struct *)ctx[0]);
 	int dead;
 	int err;
 
@@ -351,7 +353,7 @@ int BPF_PROG(on_exec_failed, struct pt_regs *regs, long ret)
 	/* What is begun anew by the kernel has not failed. */
 	if (ret >= 0 || ret <= -ERESTARTSYS)
 		return 0;
-	task = bpf_get_current_task_btf();
+	task = untrusted(bpf_get_current_task_btf());
 	if (!exec_call_of(regs, task, &call))
 		return 0;
 	draft = draft_take();
@@ -383,7 +385,7 @@ static __always_inline void add(struct task_struct *task, enum args_of of)
 	 * Read once: a leader that is replaced by a thread's exec is gone, its
 	 * process is not, and they share this.
 	 */
-	struct signal_struct *signal = task->signal;
+	struct signal_struct *signal = untrusted(task)->signal;
 	u64 start_time = task->start_boottime;
 	const struct kamap_process *row;
 	u32 pid = task->tgid;
@@ -395,7 +397,7 @@ static __always_inline void add(struct task_struct *task, enum args_of of)
 	draft = draft_take();
 	if (!draft)
 		return;
-	put_facts(&draft->row.facts, task, KAMAP_ORIGIN_SEED);
+	put_facts(&draft->row.facts, untrusted(task), KAMAP_ORIGIN_SEED);
 	put_text(draft, task, NULL, of);
 
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_NOEXIST);
@@ -419,7 +421,7 @@ static __always_inline void add(struct task_struct *task, enum args_of of)
  */
 static __always_inline struct task_struct *first_process(void)
 {
-	return bpf_get_current_task_btf()->thread_pid->numbers[0].ns->child_reaper;
+	return untrusted(bpf_get_current_task_btf())->thread_pid->numbers[0].ns->child_reaper;
 }
 
 /*
@@ -495,6 +497,6 @@ int tasks(struct bpf_iter__task *ctx)
 	if (!task)
 		print_task(ctx->meta->seq, first_process());
 	else if (task->pid == task->tgid)
-		print_task(ctx->meta->seq, task);
+		print_task(ctx->meta->seq, untrusted(task));
 	return 0;
 }

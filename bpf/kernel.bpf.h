@@ -235,4 +235,17 @@ enum bpf_func_id {
 	BPF_FUNC_loop = 181,			/* since 5.17 */
 };
 
+/*
+ * The same task, to be read only: no helper takes it then. What a program is called with
+ * is trusted, and for each pointer that it reads from there the verifier searches all
+ * types of the kernel, several times, for whether that can be trusted too (kernel commit
+ * 57539b1c0ac2, 6.3). That took five sixths of all verification. Costs nothing at run time.
+ */
+static __always_inline struct task_struct *untrusted(struct task_struct *task)
+{
+	if (bpf_ksym_exists(bpf_rdonly_cast))	/* since 6.2 */
+		return bpf_core_cast(task, struct task_struct);
+	return task;
+}
+
 #endif

@@ -88,8 +88,8 @@ static __always_inline int put_name(struct draft *draft, u32 *start, u32 len,
  * Returns its length. bpf_d_path may not be called from these tracepoints.
  * The path is put together from its end, in draft->room.
  */
-static __always_inline u32 put_exe(struct draft *draft, struct task_struct *task,
-				   struct mm_struct *mm)
+static __always_inline u32 put_exe(struct draft *draft, const struct task_struct *task,
+				   const struct mm_struct *mm)
 {
 	const struct path *init_root = &task->thread_pid->numbers[0].ns->child_reaper->fs->root;
 	const struct vfsmount *init_mnt = init_root->mnt;
@@ -199,13 +199,14 @@ static __always_inline void put_args(struct draft *draft, u32 used, struct task_
 static __always_inline void put_text(struct draft *draft, struct task_struct *task,
 				     const char *file, enum args_of of)
 {
-	struct mm_struct *mm = task->mm;
+	struct task_struct *read = untrusted(task);
+	struct mm_struct *mm = read->mm;
 	u32 used;
 	long len;
 
 	if (!mm)
 		return;
-	used = put_exe(draft, task, mm);
+	used = put_exe(draft, read, mm);
 	draft->row.facts.exe_len = used;
 	if (file) {
 		len = bpf_probe_read_kernel_str(draft->row.text + used, KAMAP_PATH_LEN + 1, file);
@@ -231,7 +232,7 @@ static __always_inline void put_comm(char *comm, const struct task_struct *task)
 }
 
 /* All facts but those of its text and its execs, of which it says there are none. */
-static __always_inline void put_facts(struct kamap_facts *facts, struct task_struct *task,
+static __always_inline void put_facts(struct kamap_facts *facts, const struct task_struct *task,
 				      enum kamap_origin origin)
 {
 	/* A draft still holds its last row. Text beyond the lengths means nothing. */
