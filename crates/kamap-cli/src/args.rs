@@ -399,7 +399,8 @@ impl StreamArgs {
 /// it; then the slowest and those that failed.
 ///
 /// Ends as the command does, with its exit status, or 128 and the number of the signal that killed it;
-/// 127 if there is no such command, 126 if it cannot be run. Processes that it leaves behind are shown as
+/// 127 if there is no such command, 126 if it cannot be run. Only where that is 0, it is 1 if the report
+/// could not be written. Processes that it leaves behind are shown as
 /// still running. Ctrl-C is for the command to obey; SIGTERM and SIGHUP are handed on to it.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
@@ -432,7 +433,8 @@ pub(crate) struct RunArgs {
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// Print to this file, not on standard error
+    /// Print to this file, not on standard error. As of --trace, what it holds is replaced once there is
+    /// something to write
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 

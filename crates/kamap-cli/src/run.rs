@@ -1,6 +1,5 @@
 //! `kamap run`: run a command, print what it starts, sum up.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -26,8 +25,8 @@ const NOT_EXECUTABLE: u8 = 126;
 
 /// Runs the command to its end.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    let mut report = Report::create(args.output.as_deref())?;
-    let trace = args.trace.as_deref().map(create).transpose()?;
+    let mut report = Report::open(args.output.as_deref())?;
+    let trace = args.trace.as_deref().map(Anew::open).transpose()?;
     // Those that are ignored, the command is to ignore as well, and inherits that.
     let handled = [SIGINT, SIGQUIT, SIGTERM, SIGHUP].into_iter();
     let handled = handled.filter(|&signal| !is_ignored(signal));
@@ -41,12 +40,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(128 + signal as u8));
     }
     let mut follow = match follower.run(Command::new(program).args(arguments)) {
-        Err(err @ Error::Spawn { .. }) => {
-            if let Some(trace) = trace {
-                write_timeline(trace, &args.command, &Lives::default(), Duration::ZERO)?;
-            }
-            return Ok(not_started(err));
-        }
+        Err(err @ Error::Spawn { .. }) => return Ok(not_started(err)),
         follow => follow?,
     };
     let clock = *follow.tracker().clock();
@@ -107,32 +101,58 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         report.write(|out| summary.text(out, width));
     }
     report.write(Write::flush);
-    if let Some(trace) = trace {
-        write_timeline(trace, &args.command, &lives, now)?;
+    let timeline = trace.map_or(Ok(()), |trace| {
+        let mut trace = BufWriter::new(trace);
+        write_trace(&mut trace, &args.command, &lives, now)
+            .and_then(|()| trace.flush())
+            .context("failed to write the timeline")
+    });
+    let mut written = true;
+    for err in [report.end(), timeline].into_iter().filter_map(Result::err) {
+        crate::report(&err, args.common.verbose);
+        written = false;
     }
-    report.end()?;
-    Ok(if status.success() {
-        args.common.exit_code(&losses)
-    } else {
-        exit_code(status)
+    Ok(match (status.success(), written) {
+        (true, true) => args.common.exit_code(&losses),
+        (true, false) => ExitCode::FAILURE,
+        // What the command says goes before what kamap has to say.
+        (false, _) => exit_code(status),
     })
 }
 
-fn write_timeline(
-    mut file: BufWriter<File>,
-    command: &[OsString],
-    lives: &Lives,
-    now: Duration,
-) -> anyhow::Result<()> {
-    write_trace(&mut file, command, lives, now)
-        .and_then(|()| file.flush())
-        .context("failed to write the timeline")
+/// A file that is written anew. What it holds is kept until there is something to put in
+/// its place: it may turn out that nothing can be run.
+struct Anew {
+    file: File,
+    begun: bool,
 }
 
-fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
-    let file =
-        File::create(path).with_context(|| format!("failed to create `{}`", path.display()))?;
-    Ok(BufWriter::new(file))
+impl Anew {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let mut options = File::options();
+        let file = options.write(true).create(true).truncate(false).open(path);
+        Ok(Self {
+            file: file.with_context(|| format!("failed to create `{}`", path.display()))?,
+            begun: false,
+        })
+    }
+}
+
+impl Write for Anew {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.begun {
+            // Pipes and devices hold nothing, and cannot be shortened.
+            if self.file.metadata()?.is_file() {
+                self.file.set_len(0)?;
+            }
+            self.begun = true;
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 fn not_started(err: Error) -> ExitCode {
@@ -163,10 +183,10 @@ struct Report {
 }
 
 impl Report {
-    fn create(path: Option<&Path>) -> anyhow::Result<Self> {
+    fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let mut width = None;
         let out: Box<dyn Write> = match path {
-            Some(path) => Box::new(create(path)?),
+            Some(path) => Box::new(BufWriter::new(Anew::open(path)?)),
             None => {
                 if io::stderr().is_terminal() {
                     width = terminal_size().ok().map(|(columns, _)| columns);

@@ -271,16 +271,38 @@ fn the_processes_of_a_build_are_those_that_strace_sees() {
     assert_eq!(told, seen);
 }
 
-#[test]
-fn the_timeline_of_what_cannot_run_is_empty() {
+#[rstest]
+#[case::no_such_command(&[], "/missing", 127)]
+#[case::not_permitted(&["setpriv", "--bounding-set=-all", "--inh-caps=-all"], "true", 1)]
+fn what_cannot_run_leaves_files_as_they_are(
+    #[case] by: &[&str],
+    #[case] program: &str,
+    #[case] status: i32,
+) {
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let file = folder.path().join("trace");
-    let ran = kamap(&["--trace"]).arg(&file).arg("/missing").output();
-    assert_eq!(ran.expect("it runs").status.code(), Some(127));
-    let trace = fs::read(&file).expect("it is there");
-    let trace: Value = serde_json::from_slice(&trace).expect("it is JSON");
-    let events = trace["traceEvents"].as_array().expect("it is a list");
-    assert!(events.iter().all(|event| event["ph"] == "M"));
+    let files = ["report", "trace"].map(|name| folder.path().join(name));
+    for file in &files {
+        fs::write(file, "of the run before").expect("it can be written");
+    }
+    let run = |program: &str, by: &[&str]| {
+        let words = [by, &[KAMAP, "run", "-q", "-o"]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(&files[0]);
+        command.arg("--trace").arg(&files[1]).arg(program);
+        command.output().expect("it runs")
+    };
+    let ran = run(program, by);
+    assert_eq!(ran.status.code(), Some(status), "{}", text(&ran.stderr));
+    for file in &files {
+        assert_eq!(fs::read(file).expect("it is there"), b"of the run before");
+    }
+
+    // What runs puts its own in their place.
+    assert!(run("true", &[]).status.success());
+    for file in &files {
+        let written = fs::read(file).expect("it is there");
+        assert!(!text(&written).contains("before"));
+    }
 }
 
 #[test]
@@ -314,6 +336,24 @@ fn nobody_who_reads_does_not_end_the_command() {
         stderr.contains("failed to write the events: No space left"),
         "{stderr}"
     );
+    // The command's own status goes before.
+    let ran = output(&[
+        "-o",
+        "/dev/full",
+        "--trace",
+        "/dev/full",
+        "bash",
+        "-c",
+        "exit 4",
+    ]);
+    assert_eq!(ran.status.code(), Some(4));
+    let stderr = text(&ran.stderr);
+    for what in ["the events", "the timeline"] {
+        assert!(
+            stderr.contains(&format!("failed to write {what}: ")),
+            "{stderr}"
+        );
+    }
 }
 
 #[rstest]
