@@ -98,11 +98,39 @@ static __always_inline void event_tell_args(struct draft *draft, struct task_str
 	event_submit(event, event_size(2 * KAMAP_PATH_LEN + room), 0);
 }
 
+/* The most ancestors that are asked for one without a row. */
+#define MAX_ROWLESS 8
+
+/*
+ * Whether a process is followed that may have no row to say so, since there was no room
+ * for it: that of its nearest ancestor that has one does.
+ */
+static __always_inline int is_followed_without_row(const struct task_struct *task)
+{
+	const struct kamap_process *row;
+
+	if (!follow_child_of || !followed)
+		return 0;
+	for (u32 i = 0; i < MAX_ROWLESS; i++) {
+		u32 pid = task->tgid;
+
+		row = bpf_map_lookup_elem(&processes, &pid);
+		if (row)
+			return !!(row->facts.flags & KAMAP_FOLLOWED);
+		if (pid == followed)
+			return 1;
+		task = task->real_parent;
+	}
+	return 0;
+}
+
 /* Whether to follow the child `pid` of a process, whose row is `from`. */
-static __always_inline int is_followed(const struct task_struct *parent,
+static __always_inline int is_followed(struct task_struct *parent,
 				       const struct kamap_process *from, u32 pid)
 {
 	if (from && (from->facts.flags & KAMAP_FOLLOWED))
+		return 1;
+	if (!from && is_followed_without_row(untrusted(parent)))
 		return 1;
 	return follow_child_of && (u32)parent->pid == follow_child_of &&
 	       !__sync_val_compare_and_swap(&followed, 0, pid);
@@ -172,6 +200,8 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		if (past->facts.first_exec_time)
 			draft->row.facts.first_exec_time = past->facts.first_exec_time;
 		draft->row.facts.flags |= past->facts.flags & KAMAP_FOLLOWED;
+	} else if (is_followed_without_row(task)) {
+		draft->row.facts.flags |= KAMAP_FOLLOWED;
 	}
 
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
@@ -364,6 +394,8 @@ int BPF_PROG(on_exec_failed, struct pt_regs *regs, long ret)
 	row = bpf_map_lookup_elem(&processes, &pid);
 	if (row)
 		copy_state(&draft->row, row);
+	else if (is_followed_without_row(task))
+		draft->row.facts.flags |= KAMAP_FOLLOWED;
 	if (event_wanted(KAMAP_EVENT_EXEC_FAILED, &draft->row.facts))
 		event_tell_exec_failed(draft, task, &call, -ret);
 	draft_give_back(draft);
@@ -398,6 +430,8 @@ static __always_inline void add(struct task_struct *task, enum args_of of)
 	if (!draft)
 		return;
 	put_facts(&draft->row.facts, untrusted(task), KAMAP_ORIGIN_SEED);
+	if (is_followed_without_row(untrusted(task)))
+		draft->row.facts.flags |= KAMAP_FOLLOWED;
 	put_text(draft, task, NULL, of);
 
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_NOEXIST);

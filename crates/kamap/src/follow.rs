@@ -11,8 +11,9 @@ use crate::{Error, Event, EventKind, Events, Item, Result, Tracker};
 ///
 /// A descendant stays one when its parent has ended, and whatever it does with
 /// sessions, process groups and namespaces. The kernel marks it, in its row, when it is
-/// forked: one that found no room in the table
-/// ([`Losses::table_full`](crate::Losses::table_full)) is not followed.
+/// forked. One that found no room in the table
+/// ([`Losses::table_full`](crate::Losses::table_full)) is told by its ancestors, and
+/// gets a row as soon as there is room; if there is none before it ends, no event says so.
 ///
 /// Dropping it does not end the command, nor its descendants.
 ///
@@ -102,14 +103,15 @@ impl Follow {
     }
 
     /// Waits until there is something to read or `timeout` is over, and hands all that
-    /// is there to `read`. A signal ends the wait.
+    /// is there to `read`. A signal ends the wait. Then processes that the table lacks get
+    /// their rows ([`Tracker::refill`]).
     ///
     /// Returns how the command has ended once it has, and once all events up to its end
     /// were read. Descendants may still run then.
     ///
     /// # Errors
     ///
-    /// As of [`Events::read`], and [`Error::System`] if the command cannot be waited
+    /// As of [`Events::read`] and [`Tracker::refill`], and [`Error::System`] if the command cannot be waited
     /// for.
     pub fn read(
         &mut self,
@@ -133,6 +135,7 @@ impl Follow {
             let status = self.child.wait().map(Some);
             self.end(status)?;
         }
+        self.tracker.refill()?;
         let read_up_to = self.events.as_ref().map_or(u64::MAX, Events::next_seq);
         Ok(match self.ended {
             Some((status, seq)) if seq <= read_up_to => Some(status),

@@ -1,11 +1,14 @@
 //! What cannot be recorded is counted, to the last one. These run alone.
 
+use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use kamap::{Losses, Origin, Tracker};
+use kamap::{Item, Kinds, Losses, Origin, Tracker};
 use kamap_tests::{Held, Planted, allow_many_files, eventually};
 use rstest::rstest;
 
+use super::stream::{end, kinds};
 use crate::fixtures::{row, snapshot, tracker};
 use crate::programs::{HELD, Tiny, held};
 
@@ -149,6 +152,69 @@ fn a_process_that_was_lost_is_in_the_table_again_when_it_execs() {
     assert_eq!((process.origin, process.execs), (Origin::Exec, 1));
     assert_eq!(losses(&tracker).total(), 1);
     assert_eq!(verified_missing(&tracker), [0; 0]);
+}
+
+#[test]
+fn what_finds_no_room_is_followed_all_the_same() {
+    // Two children that end at once, then one that does when it may, as its parent does.
+    let script = "echo; read x; (exec /missing) 2>&-; /bin/true; echo
+                  read x; (exec \"$0\"); exit 3";
+    let (pid, events, status) = undisturbed(|| {
+        let filler = Held::start(&mut held());
+        let alive = snapshot(&tracker()).len() as u32;
+        let builder = Tracker::builder().events(Kinds::ALL).max_entries(alive);
+        let follower = builder.follower();
+        let (stdin, mut says) = io::pipe().expect("it can be made");
+        let (said, stdout) = io::pipe().expect("it can be made");
+        let mut said = BufReader::new(said);
+        let mut line = || said.read_line(&mut String::new()).expect("it is UTF-8");
+        let mut command = Command::new("/bin/bash");
+        command
+            .args(["-c", script, HELD])
+            .stdin(stdin)
+            .stdout(stdout);
+        let mut follow = follower
+            .expect("it starts")
+            .run(&mut command)
+            .expect("it runs");
+        drop(command);
+        let mut events = Vec::new();
+        let mut read = |follow: &mut kamap::Follow| {
+            let read = follow.read(Duration::ZERO, |item| match item {
+                Item::Event(event) => events.push(event),
+                other => panic!("{other:?}"),
+            });
+            read.expect("it can be read")
+        };
+        // No room for the command, nor for its first children.
+        assert_eq!(line(), 1, "it has exec'd");
+        writeln!(says).expect("it reads");
+        assert_eq!(line(), 1, "they have ended");
+        let refused = row(follow.tracker(), follow.pid()).is_none();
+        // Room for the command, from when that is looked for.
+        assert!(filler.release().success());
+        read(&mut follow);
+        let refilled = row(follow.tracker(), follow.pid()).is_some();
+        writeln!(says).expect("it reads");
+        assert_eq!(line(), 1, "its last child has exec'd");
+        drop(says);
+        let status = eventually("it ends", || read(&mut follow));
+        let seen = follow.tracker().seen().expect("it can be read");
+        let lost = losses(follow.tracker());
+        let alone = refused && refilled && (seen.fork, seen.exit, lost.table_full) == (4, 2, 4);
+        alone.then(|| (follow.pid(), events, status))
+    });
+    assert_eq!(status.code(), Some(3));
+    let (of_command, of_others): (Vec<_>, Vec<_>) = events
+        .into_iter()
+        .partition(|event| event.process.pid == pid);
+    assert_eq!(kinds(&of_command), ["fork", "exec", "exit"]);
+    let told = of_command.last().and_then(end).expect("it has ended");
+    assert_eq!(told.exit_code(), Some(3));
+    assert_eq!(
+        kinds(&of_others),
+        ["fork", "failed", "fork", "exec", "fork", "exec"]
+    );
 }
 
 #[test]
