@@ -64,7 +64,7 @@ impl BitOr for Kinds {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     pub(crate) kinds: Kinds,
-    min_duration: Duration,
+    min_duration: Option<Duration>,
     failed: bool,
     /// Only processes that are followed, see `Builder::follow`.
     pub(crate) followed: bool,
@@ -86,7 +86,7 @@ impl Filter {
     /// Only ends of processes that lived at least this long; no other events.
     #[must_use]
     pub fn min_duration(mut self, duration: Duration) -> Self {
-        self.min_duration = duration;
+        self.min_duration = Some(duration);
         self
     }
 
@@ -130,7 +130,7 @@ impl Filter {
 
     /// The kinds that can pass.
     pub(crate) fn wanted(&self) -> Kinds {
-        let possible = if self.min_duration > Duration::ZERO {
+        let possible = if self.min_duration.is_some() {
             Kinds::EXIT
         } else if self.failed {
             Kinds::EXIT | Kinds::EXEC_FAILED
@@ -142,8 +142,9 @@ impl Filter {
 
     /// As the programs take it.
     pub(crate) fn encode(&self) -> Result<kamap_filter> {
+        let min_duration = self.min_duration.unwrap_or_default().as_nanos();
         let mut filter = kamap_filter {
-            min_duration: u64::try_from(self.min_duration.as_nanos()).unwrap_or(u64::MAX),
+            min_duration: u64::try_from(min_duration).unwrap_or(u64::MAX),
             failed: self.failed.into(),
             followed: self.followed.into(),
             ..kamap_filter::default()

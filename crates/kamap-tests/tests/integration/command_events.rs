@@ -194,6 +194,7 @@ fn on_a_terminal_an_event_is_a_line() {
 #[rstest]
 #[case::failed(&["--failed"], &["failure"])]
 #[case::long(&["--min-duration", "2s"], &["slow"])]
+#[case::of_any_length(&["--min-duration", "0s"], &["failure", "other", "slow"])]
 #[case::long_and_failed(&["--failed", "--min-duration", "2s"], &[])]
 #[case::of_a_user(&["--user", "4711"], &["other"])]
 #[case::of_several_users(&["--user", "4711,4712"], &["other"])]
@@ -217,7 +218,7 @@ fn events_can_be_chosen(#[case] arguments: &[&str], #[case] expected: &[&str]) {
     };
     run("failure", Command::new("sh").args(["-c", "exit 1"]));
     // Longer than any other takes on an emulated machine, where that matters.
-    let seconds = if arguments.contains(&"--min-duration") {
+    let seconds = if arguments.contains(&"2s") {
         "2.1"
     } else {
         "0"
@@ -230,10 +231,15 @@ fn events_can_be_chosen(#[case] arguments: &[&str], #[case] expected: &[&str]) {
     std::os::unix::process::CommandExt::uid(&mut other, 4711);
     run("other", other.args(["-c", "exit 0"]));
     let of_these = |event: &Value| Some(*pids.get(&event["pid"].as_u64()?)?);
-    let mut found: Vec<_> = json(&kamap.end()).iter().filter_map(of_these).collect();
+    let lines = json(&kamap.end());
+    let mut found: Vec<_> = lines.iter().filter_map(of_these).collect();
     found.sort_unstable();
     found.dedup();
     assert_eq!(found, expected);
+    if arguments.contains(&"--min-duration") {
+        let mut events = lines.iter().filter(|line| line["seq"].is_u64());
+        assert!(events.all(|event| event["type"] == "exit"));
+    }
 }
 
 #[test]
