@@ -226,7 +226,8 @@ impl Args {
 /// process are stale, rows that have missed an exec are mismatched. A process that starts, execs or
 /// ends meanwhile is no difference; what seems to differ is looked at again before it is shown.
 ///
-/// With --interval the same table is compared again and again, until Ctrl-C or --count.
+/// With --interval the same table is compared again and again, until Ctrl-C, upon which it is compared
+/// a last time, or --count.
 ///
 /// The exit status is 1 if anything was found, in any of the comparisons, and 0 if all was exact (with
 /// --strict 3, if something was lost all the same).

@@ -19,6 +19,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let mut exact = true;
     let mut times_left = args.times();
     let mut deadline = Instant::now();
+    let mut quit = false;
     loop {
         let checked = Checked::read(&tracker)?;
         exact &= checked.is_exact();
@@ -30,12 +31,14 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         writeln!(stdout, "{line}").map_err(OutputError)?;
         times_left = times_left.map(|left| left - 1);
         deadline = Instant::now().max(deadline + args.interval());
-        if times_left == Some(0) || signals.wait_until(deadline) == Event::Quit {
+        if times_left == Some(0) || quit {
             return Ok(if exact {
                 args.common.exit_code(&checked.losses)
             } else {
                 ExitCode::FAILURE
             });
         }
+        // Once more then, since nobody has looked at what came after the last time.
+        quit = signals.wait_until(deadline) == Event::Quit;
     }
 }

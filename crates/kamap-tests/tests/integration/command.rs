@@ -361,7 +361,11 @@ fn elsewhere_than_on_a_terminal_one_table_follows_the_other() {
 
 #[test]
 fn a_full_table_is_told_below_it() {
-    let text = output(&["--once", "--max-entries", "1"]);
+    let arguments = ["--once", "--max-entries", "1"];
+    let text = output(&arguments);
+    let strict = Command::new(KAMAP).args(arguments).arg("--strict").output();
+    assert_eq!(strict.expect("it starts").status.code(), Some(3));
+    output(&["--once", "--strict"]);
     let footer = text.lines().last().expect("there is a footer");
     assert!(
         footer.contains("found the table full, first PID "),

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use kamap::{Suspect, Verification};
-use kamap_tests::{Held, Planted, SetOnDrop};
+use kamap_tests::{Held, Planted, SetOnDrop, allow_many_files, eventually};
+use rstest::rstest;
 use serde_json::Value;
 
-use crate::fixtures::{row, tracker};
+use crate::fixtures::{row, snapshot, tracker};
 use crate::programs::{KAMAP, THREADS, Tiny, held};
 
 /// Offsets in `struct kamap_process`.
@@ -109,11 +110,11 @@ fn a_zombies_row_is_stale() {
     let planted = Planted::find();
     let ghost = planted.row(pid);
     child.let_go();
-    kamap_tests::eventually("its row is gone", || {
+    eventually("its row is gone", || {
         row(&tracker, pid).is_none().then_some(())
     });
     planted.put_row(pid, &ghost);
-    let found = kamap_tests::eventually("nothing of it is left but its status", || {
+    let found = eventually("nothing of it is left but its status", || {
         let found = tracker.verify().expect("the kernel tells");
         (!found.is_exact()).then_some(found)
     });
@@ -170,7 +171,7 @@ fn verify(arguments: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn the_command_succeeds_where_the_table_is_exact() {
-    let (status, text) = verify(&[]);
+    let (status, text) = verify(&["--strict"]);
     assert_eq!(status, Some(0), "{text}");
     assert_eq!(text.lines().count(), 1);
     assert!(
@@ -222,4 +223,40 @@ fn the_command_fails_where_the_table_is_not_exact() {
         .find(|process| process["pid"] == std::process::id());
     let this = this.expect("this process is missing");
     assert!(this["start_time"].is_string() && this["comm"].is_string());
+}
+
+/// Exact before and after, yet something was lost in between.
+#[rstest]
+#[case::is_told(false, 0)]
+#[case::is_not_to_be(true, 3)]
+fn what_was_lost_between_two_comparisons(#[case] strict: bool, #[case] status: i32) {
+    const ROOM: usize = 50;
+    allow_many_files();
+    let tiny = Tiny::new();
+    let code = eventually("nobody else takes the room, or leaves any", || {
+        let alive = snapshot(&tracker()).len();
+        let entries = (alive + ROOM).to_string();
+        let mut command = Command::new(KAMAP);
+        command.args([
+            "verify",
+            "--json",
+            "--interval",
+            "1h",
+            "--max-entries",
+            &entries,
+        ]);
+        let mut kamap = Held::start(command.args(strict.then_some("--strict")));
+        let first: Value = serde_json::from_str(kamap.said()).expect("it is JSON");
+        let children: Vec<_> = (0..2 * ROOM).map(|_| tiny.start()).collect();
+        for child in children {
+            assert!(child.release().success());
+        }
+        // SAFETY: the child has not been waited for, so the PID is its own.
+        unsafe { libc::kill(kamap.pid().cast_signed(), libc::SIGINT) };
+        let last: Value = serde_json::from_str(&kamap.line()).expect("it is JSON");
+        let code = kamap.release().code();
+        let lost = last["losses"]["table_full"].as_u64() > Some(0);
+        (lost && first["exact"] == true && last["exact"] == true).then_some(code)
+    });
+    assert_eq!(code, Some(status));
 }
