@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use kamap::{Clock, Error, Item, Kinds, Lives, Process};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::args::RunArgs;
@@ -27,16 +27,18 @@ const NOT_EXECUTABLE: u8 = 126;
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let mut report = Report::open(args.output.as_deref())?;
     let trace = args.trace.as_deref().map(Anew::open).transpose()?;
-    // Those that are ignored, the command is to ignore as well, and inherits that.
+    // Those that are ignored, the command is to ignore as well, and inherits that; but where
+    // SIGCHLD is, the kernel keeps no status to wait for.
     let handled = [SIGINT, SIGQUIT, SIGTERM, SIGHUP].into_iter();
     let handled = handled.filter(|&signal| !is_ignored(signal));
+    let handled = handled.chain([SIGCHLD]);
     let mut signals = Signals::new(handled).context("failed to handle signals")?;
     let [program, arguments @ ..] = &args.command[..] else {
         anyhow::bail!("no command was given");
     };
     let follower = args.tracker().follower()?;
     // There is no command yet that could obey.
-    if let Some(signal) = signals.pending().next() {
+    if let Some(signal) = signals.pending().find(|&signal| signal != SIGCHLD) {
         return Ok(ExitCode::from(128 + signal as u8));
     }
     let mut follow = match follower.run(Command::new(program).args(arguments)) {

@@ -434,13 +434,17 @@ fn a_signal_during_the_start_ends_it_before_the_command_runs() {
     assert_eq!(status.code(), Some(128 + libc::SIGTERM));
 }
 
-#[test]
-fn an_ignored_signal_stays_ignored() {
-    let ran = Command::new("nohup")
-        .args([KAMAP, "run", "-q", "sh", "-c", "kill -HUP $$; exit 4"])
+#[rstest]
+#[case::stays_ignored("HUP", "kill -HUP $$; exit 4")]
+#[case::as_the_end_of_children("CHLD", "exit 4")]
+fn the_status_is_told_though_a_signal_is_ignored(#[case] signal: &str, #[case] script: &str) {
+    let ran = Command::new("env")
+        .arg(format!("--ignore-signal={signal}"))
+        .args([KAMAP, "run", "-q", "sh", "-c", script])
         .stdin(Stdio::null())
-        .output();
-    assert_eq!(ran.expect("it runs").status.code(), Some(4));
+        .output()
+        .expect("it runs");
+    assert_eq!(ran.status.code(), Some(4), "{}", text(&ran.stderr));
 }
 
 #[test]
