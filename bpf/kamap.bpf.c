@@ -281,6 +281,17 @@ static __noinline u64 cpu_time_of(const struct task_struct *task)
 }
 
 /*
+ * Whether the arguments of an exit are cut, and no exec has said so: it was not to be told,
+ * or there was none since the programs were attached.
+ */
+static __always_inline int is_cut_untold(const struct kamap_facts *facts)
+{
+	if ((wanted_events & KAMAP_EVENT_EXEC) && facts->last_exec_time)
+		return 0;
+	return facts->args_kept < facts->args_len || facts->args_kept > max_args;
+}
+
+/*
  * Removes the row of a process that has ended and tells of that, if the row was there:
  * nobody else does then. Returns what the removal did.
  */
@@ -309,12 +320,15 @@ static __always_inline int end_told(struct task_struct *task, const struct kamap
 	event->max_rss = signal->maxrss;
 	event->cpu_time = cpu_time_of(task);
 	err = bpf_map_delete_elem(&processes, &pid);
-	if (err)
+	if (err) {
 		bpf_ringbuf_discard(event, BPF_RB_NO_WAKEUP);
-	else
-		/* Who follows a process waits for its end. */
-		event_submit(event, event_size(room), pid == followed);
-	return err;
+		return err;
+	}
+	if (is_cut_untold(&event->facts))
+		count(event_args_cut);
+	/* Who follows a process waits for its end. */
+	event_submit(event, event_size(room), pid == followed);
+	return 0;
 }
 
 /* Removes the row of a process that has ended. */

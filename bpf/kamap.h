@@ -163,7 +163,7 @@ struct kamap_counters {
 	u64 exits;	/* processes ended whose row was removed */
 	u64 table_full;	/* processes that found no room in the table */
 	u64 args_cut;	/* rows whose arguments did not fit */
-	u64 event_args_cut;	/* events of an exec whose arguments were cut */
+	u64 event_args_cut;	/* events whose arguments were cut, an exec and its exit once */
 	u64 skipped;	/* writes to the table that the kernel skipped */
 	u64 refused;	/* all writes that came to nothing, repeated ones included */
 };

@@ -27,7 +27,8 @@ pub struct Losses {
     /// read. The row itself is exact; see [`Process::args_cut`](crate::Process::args_cut).
     pub args_cut: u64,
     /// Events of an exec, or of one that failed, whose arguments were longer than
-    /// [`Builder::max_args`](crate::Builder::max_args), or could not be read.
+    /// [`Builder::max_args`](crate::Builder::max_args), or could not be read; and those of an
+    /// exit, with the arguments that its row has, whose exec the stream has not told.
     pub event_args_cut: u64,
 }
 

@@ -11,7 +11,7 @@ use kamap::{Event, EventKind, Filter, Kinds, Tracker};
 use kamap_tests::{Held, eventually, stat};
 use rstest::rstest;
 
-use super::stream::{end, kinds, tracker, with};
+use super::stream::{Stream, end, kinds, tracker, with};
 use crate::fixtures::{row, snapshot};
 use crate::programs::{FORKED, HELD, STARTS, THREADS, Tiny, held};
 
@@ -196,6 +196,25 @@ fn the_time_of_all_threads_is_told() {
             "{told:?}, not between {least:?} and {most:?}"
         );
     }
+}
+
+#[test]
+fn an_exit_without_its_exec_has_what_a_row_holds_of_its_arguments_and_counts_as_cut() {
+    let start = || Held::start(held().args(["0", &"x".repeat(2_000)]));
+    let ends = |child: Held, tracker: &Tracker, stream: &mut Stream| {
+        let pid = child.pid();
+        assert!(child.release().success());
+        let exit = stream.life(pid).pop().expect("it has ended");
+        assert!(exit.process.args_cut);
+        tracker.losses().expect("it can be read").event_args_cut
+    };
+    let before = start();
+    let filter = Filter::new(Kinds::LIFE).pid(before.pid());
+    let (tracker, mut stream) = with(Tracker::builder().events(filter));
+    assert_eq!(ends(before, &tracker, &mut stream), 1);
+    drop((tracker, stream));
+    let (tracker, mut stream) = with(Tracker::builder().events(Kinds::EXIT));
+    assert!(ends(start(), &tracker, &mut stream) > 0);
 }
 
 #[test]

@@ -40,7 +40,8 @@ fn follow(command: &mut Command) -> Follow {
 /// does not, and of two that lose their parent and get another.
 const FAMILY: &str = r#"
 echo $$
-bash -c 'echo $$; exit 3'
+printf -v longer_than_a_row %2000s
+bash -c 'echo $$; exit 3' "$longer_than_a_row"
 (echo $BASHPID)
 ( (echo $BASHPID; bash -c 'echo $$; :'; :) & )
 wait
@@ -63,10 +64,14 @@ fn exactly_the_descendants_are_followed_whoever_their_parent_is() {
     let done = AtomicBool::new(false);
     let (status, events) = thread::scope(|scope| {
         let _done = SetOnDrop(&done);
-        // Others are born all the time, of another thread of this process.
+        // Others are born all the time, of another thread of this process, with more
+        // arguments than are kept.
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                tiny.run();
+                let mut other = Command::new(tiny.path());
+                let other = other.arg("x".repeat(10_000)).stdin(Stdio::null());
+                let ended = other.stdout(Stdio::null()).status();
+                assert!(ended.expect("it starts").success());
             }
         });
         let output = std::fs::File::create(&pids).expect("it can be made");
@@ -84,7 +89,13 @@ fn exactly_the_descendants_are_followed_whoever_their_parent_is() {
             (told.lines().count() == 5).then_some(())
         });
         std::fs::write(&pipe, "end\n").expect("it reads");
-        to_the_end(&mut follow)
+        let ended = to_the_end(&mut follow);
+        let losses = follow.tracker().losses().expect("it can be read");
+        assert!(
+            losses.args_cut > 0 && losses.event_args_cut == 0,
+            "{losses:?}"
+        );
+        ended
     });
     assert_eq!(status.code(), Some(7));
 
