@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use kamap::Clock;
 use kamap_tests::{Loaded, eventually};
 use rstest::rstest;
 use serde_json::Value;
@@ -174,10 +176,7 @@ fn a_timeline_has_a_slice_for_each_process_and_those_of_a_track_do_not_cross() {
         .args(["bash", "-c", script])
         .output();
     assert_eq!(ran.expect("it runs").status.code(), Some(3));
-    let trace = fs::read(&file).expect("it is there");
-    let trace: Value = serde_json::from_slice(&trace).expect("it is JSON");
-    let events = trace["traceEvents"].as_array().expect("it is a list");
-    let slices: Vec<_> = events.iter().filter(|event| event["ph"] == "X").collect();
+    let (slices, together) = timeline(&file);
     let mut names: Vec<_> = slices
         .iter()
         .filter_map(|slice| slice["name"].as_str())
@@ -187,27 +186,57 @@ fn a_timeline_has_a_slice_for_each_process_and_those_of_a_track_do_not_cross() {
         names,
         ["bash", "bash", "sleep", "sleep", "sleep", "true", "true"]
     );
+    assert!(together > 0, "children lie below their parents");
+}
+
+/// The slices of a timeline, which holds what its format asks for, and how many pairs of
+/// them are on one track.
+#[track_caller]
+fn timeline(file: &Path) -> (Vec<Value>, usize) {
+    let trace = fs::read(file).expect("it is there");
+    let mut trace: Value = serde_json::from_slice(&trace).expect("it is JSON");
+    let Value::Array(events) = trace["traceEvents"].take() else {
+        panic!("it is a list: {trace}");
+    };
+    let [group, slices @ ..] = &events[..] else {
+        panic!("there are some");
+    };
+    assert_eq!(
+        (&group["ph"], &group["name"]),
+        (&"M".into(), &"process_name".into())
+    );
+    assert!(group["args"]["name"].is_string());
+    // In microseconds, since boot.
+    let now = Clock::since_boot().as_secs_f64() * 1e6;
     let span = |slice: &Value| {
-        let start = slice["ts"].as_f64().expect("it is a number");
-        (
-            start,
-            start + slice["dur"].as_f64().expect("it is a number"),
-        )
+        let [start, lasts] = ["ts", "dur"].map(|key| slice[key].as_f64().expect("it is a number"));
+        assert!(
+            lasts >= 0.0 && now - 600e6 < start && start + lasts <= now,
+            "{slice}"
+        );
+        (start, start + lasts)
     };
     let mut together = 0;
     for (i, one) in slices.iter().enumerate() {
+        assert_eq!((&one["ph"], &one["pid"]), (&"X".into(), &group["pid"]));
+        assert!(one["name"].is_string() && one["tid"].is_u64(), "{one}");
+        let (from, to) = span(one);
         for other in &slices[i + 1..] {
+            assert_ne!(
+                one["args"]["pid"], other["args"]["pid"],
+                "a process comes once"
+            );
             if one["tid"] != other["tid"] {
                 continue;
             }
             together += 1;
-            let ((from, to), (from_too, to_too)) = (span(one), span(other));
+            let (from_too, to_too) = span(other);
             let apart = to <= from_too || to_too <= from;
             let within = (from <= from_too && to_too <= to) || (from_too <= from && to <= to_too);
             assert!(apart || within, "{one} {other}");
         }
     }
-    assert!(together > 0, "children lie below their parents");
+    (slices.to_vec(), together)
 }
 
 #[test]
@@ -447,17 +476,51 @@ fn the_status_is_told_though_a_signal_is_ignored(#[case] signal: &str, #[case] s
     assert_eq!(ran.status.code(), Some(4), "{}", text(&ran.stderr));
 }
 
+/// Two children that end when they may. Then many, whose reader stands still meanwhile: of
+/// most nothing is told, of the last one nothing but its end. It begins before the first two
+/// end, and ends after them and one more.
+const WITH_LOSSES: &str = r#"
+(until [ -e "$0.1" ]; do :; done) & first=$!
+(until [ -e "$0.1" ]; do :; done) & second=$!
+kill -STOP $PPID
+for i in $(seq 300); do /bin/true; done
+(kill -CONT $PPID
+until [ -s "$0" ]; do :; done
+: > "$0.1"
+until [ -e "$0.2" ]; do :; done
+exit 7) & last=$!
+wait $first $second
+/bin/true
+: > "$0.2"
+wait $last
+exit 0
+"#;
+
 #[test]
 fn processes_whose_end_was_lost_do_not_run() {
-    // Its reader stands still meanwhile.
-    let script = "kill -STOP $PPID; for i in $(seq 300); do /bin/true; done; kill -CONT $PPID";
-    let arguments = ["-q", "--json", "--strict", "--ring-size", "4096"];
-    let ran = output(&[&arguments[..], &["bash", "-c", script]].concat());
-    assert_eq!(ran.status.code(), Some(3));
-    let lines = json(&ran.stderr);
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let [report, trace] = ["report", "trace"].map(|name| folder.path().join(name));
+    let ran = kamap(&["-q", "--json", "--strict", "--ring-size", "16384", "-o"])
+        .arg(&report)
+        .arg("--trace")
+        .arg(&trace)
+        .args(["bash", "-c", WITH_LOSSES])
+        .arg(&report)
+        .output()
+        .expect("it runs");
+    assert_eq!(ran.status.code(), Some(3), "{}", text(&ran.stderr));
+    let lines = json(&fs::read(&report).expect("it is there"));
     let lost = lines.iter().find(|line| line["type"] == "lost");
     assert_eq!(lost.expect("something was lost")["cause"], "ring_full");
     let processes = lines.iter().filter(|line| line["type"] == "process");
+    let last = processes.clone().position(|line| line["exit_code"] == 7);
+    assert_eq!(
+        last,
+        Some(processes.clone().count() - 1),
+        "it is told of last"
+    );
+    let (slices, _) = timeline(&trace);
+    assert_eq!(slices.len(), processes.clone().count());
     let unknown = processes.filter(|line| line["exit_code"].is_null());
     assert!(unknown.clone().count() > 0);
     assert!(unknown.clone().all(|line| line["running"] == false));
