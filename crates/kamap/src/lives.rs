@@ -22,7 +22,7 @@ pub struct Life {
     /// The process, as of its last event.
     pub process: Process,
     /// The life of the process that was its parent when it was first told of, as its
-    /// place in [`Lives::all`], if that one was known.
+    /// place in [`Lives::all`], if that one was known. It began earlier.
     pub parent: Option<usize>,
     /// When it ended, since boot, and how; `None` if that was not told.
     pub end: Option<(Duration, End)>,
@@ -71,9 +71,12 @@ impl Lives {
             return at;
         }
         let at = self.lives.len();
+        let parent = self.alive.get(&process.ppid).copied();
         self.lives.push(Life {
             process: process.clone(),
-            parent: self.alive.get(&process.ppid).copied(),
+            // Of one that is told of late, another process may have its parent's PID by now.
+            parent: parent
+                .filter(|&parent| self.lives[parent].process.start_time <= process.start_time),
             end: None,
             failed_execs: 0,
         });
@@ -134,4 +137,51 @@ pub struct Branch<'a> {
     pub depth: usize,
     /// Whether it is the last of its siblings.
     pub last: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::skel::types::kamap_facts;
+
+    fn event(pid: u32, ppid: u32, start_time: u64, kind: EventKind) -> Event {
+        let facts = kamap_facts {
+            pid,
+            ppid,
+            start_time,
+            ..kamap_facts::default()
+        };
+        Event {
+            seq: 0,
+            time: Duration::from_nanos(start_time),
+            process: Process::decode(&facts, b""),
+            ancestors: Vec::new(),
+            kind,
+        }
+    }
+
+    #[test]
+    fn a_parent_is_older_than_its_children() {
+        let mut lives = Lives::default();
+        for event in [
+            event(1, 0, 1, EventKind::Fork),
+            // Its own fork was lost, but not that of its child.
+            event(3, 2, 3, EventKind::Fork),
+            event(2, 1, 2, EventKind::Exec),
+            event(4, 2, 4, EventKind::Fork),
+            // Its PID is used again, then another of its children is told of.
+            event(2, 1, 6, EventKind::Fork),
+            event(5, 2, 5, EventKind::Exec),
+        ] {
+            lives.put(&event);
+        }
+        let parents: Vec<_> = lives.all().iter().map(|life| life.parent).collect();
+        assert_eq!(parents, [None, None, Some(0), Some(2), Some(0), None]);
+        let tree: Vec<_> = lives
+            .tree()
+            .iter()
+            .map(|branch| (branch.depth, branch.life.process.pid))
+            .collect();
+        assert_eq!(tree, [(0, 1), (1, 2), (2, 4), (1, 2), (0, 3), (0, 5)]);
+    }
 }
