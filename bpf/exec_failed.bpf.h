@@ -98,48 +98,89 @@ static __always_inline void put_asked_file(struct draft *draft, const struct exe
 /* The most arguments, and pieces of arguments, that are read. */
 #define MAX_PIECES 256
 
+/* What reading a piece of an argument needs to know. The text and its bounds never change. */
+struct asked_args {
+	char *text;
+	volatile u32 *len;
+	volatile struct asked_at *at;
+	u64 used;
+	u64 end;
+	u64 pointer;
+};
+
+/*
+ * Puts the next piece of an argument behind those that are there. Returns 1 to end it.
+ *
+ * So that each round is the same to the verifier, what differs from one to the next lies
+ * where it remembers no value, and is computed without a branch.
+ */
+static long put_asked_piece(u32 i, struct asked_args *args)
+{
+	volatile struct asked_at *at = args->at;
+	u64 start = args->used + *args->len;
+	u64 arg = 0;
+	u64 more;
+	long got;
+
+	at->ended = 1;
+	if (bpf_probe_read_user(&arg, args->pointer, (void *)at->argv))
+		return 1;
+	if (!arg) {
+		at->more = 0;
+		return 1;
+	}
+	if (start > args->end)
+		start = args->end;
+	got = bpf_probe_read_user_str(args->text + start, ARGS_PIECE, (void *)(arg + at->done));
+	if (got < 0)
+		return 1;
+	/* Of an empty one there is the NUL, which 6.1 does not count. */
+	got |= (u64)(got - 1) >> 63;
+	/* A full piece may end within the argument. Its NUL is read again then. */
+	more = (u64)got / ARGS_PIECE;
+	*args->len += got - more;
+	at->argv += args->pointer & (more - 1);
+	at->done = (at->done + ARGS_PIECE - 1) & -more;
+	at->ended = 0;
+	return 0;
+}
+
 /*
  * Puts the arguments behind `used` bytes of text, as far as `end`, a number that the
  * verifier knows; behind that there is room for another piece, where the rest is read to
  * and forgotten. `len` counts all of them. Returns whether there are more, or whether
  * they could not be read.
- *
- * To the verifier each round is a new path. So that it sees the same in all of them,
- * what differs lies where it remembers no value, and is computed without a branch.
  */
 static __always_inline int put_asked_args(char *text, u32 used, u32 end, volatile u32 *len,
-					  const struct exec_call *call)
+					  const struct exec_call *call,
+					  volatile struct asked_at *at)
 {
-	u64 argv = call->argv;
-	u64 done = 0;	/* bytes of the argument at hand */
+	struct asked_args args = {
+		.text = text,
+		.len = len,
+		.at = at,
+		.used = used,
+		.end = end,
+		.pointer = call->pointer,
+	};
 	u64 arg = 0;
-	u64 more;
-	long got;
 
 	*len = 0;
-	if (!argv)	/* the same as an empty list */
+	if (!call->argv)	/* the same as an empty list */
 		return 0;
-	for (u32 i = 0; i < MAX_PIECES; i++) {
-		u32 at = used + *len;
-
-		if (bpf_probe_read_user(&arg, call->pointer, (void *)argv))
-			return 1;
-		if (!arg)
-			return 0;
-		if (at > end)
-			at = end;
-		got = bpf_probe_read_user_str(text + at, ARGS_PIECE, (void *)(arg + done));
-		if (got < 0)
-			return 1;
-		/* Of an empty one there is the NUL, which 6.1 does not count. */
-		got |= (u64)(got - 1) >> 63;
-		/* A full piece may end within the argument. Its NUL is read again then. */
-		more = (u64)got / ARGS_PIECE;
-		*len += got - more;
-		argv += call->pointer & (more - 1);
-		done = (done + ARGS_PIECE - 1) & -more;
+	at->argv = call->argv;
+	at->done = 0;
+	at->more = 1;
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
+		bpf_loop(MAX_PIECES, put_asked_piece, &args, 0);
+	} else {
+		for (u32 i = 0; i < MAX_PIECES; i++)
+			if (put_asked_piece(i, &args))
+				break;
 	}
-	return bpf_probe_read_user(&arg, call->pointer, (void *)argv) || arg;
+	if (at->ended)
+		return at->more;
+	return bpf_probe_read_user(&arg, call->pointer, (void *)at->argv) || arg;
 }
 
 /*
@@ -161,7 +202,7 @@ static __always_inline void count_asked_args(struct kamap_facts *facts, u32 room
 }
 
 /* Tells of a call with more arguments than fit into a draft, which has all the rest. */
-static __always_inline void event_tell_asked_args(const struct draft *draft, u32 used,
+static __always_inline void event_tell_asked_args(struct draft *draft, u32 used,
 						  const struct task_struct *task, u64 time,
 						  u32 error, const struct exec_call *call)
 {
@@ -182,7 +223,8 @@ static __always_inline void event_tell_asked_args(const struct draft *draft, u32
 	text = event_text(event);
 	BOUND(used);
 	bpf_probe_read_kernel(text, used, draft->row.text);
-	more = put_asked_args(text, used, 2 * KAMAP_PATH_LEN + room, &event->facts.args_len, call);
+	more = put_asked_args(text, used, 2 * KAMAP_PATH_LEN + room, &event->facts.args_len, call,
+			      &draft->asked_at);
 	count_asked_args(&event->facts, room, more);
 	event_submit(event, event_size(2 * KAMAP_PATH_LEN + room + ARGS_PIECE), 0);
 }
@@ -201,7 +243,8 @@ static __always_inline void event_tell_exec_failed(struct draft *draft,
 	/* Read again, so that the verifier remembers nothing of them. */
 	used = *(volatile u16 *)&facts->exe_len + *(volatile u16 *)&facts->file_len;
 	BOUND(used);
-	more = put_asked_args(draft->row.text, used, KAMAP_TEXT_LEN, &facts->args_len, call);
+	more = put_asked_args(draft->row.text, used, KAMAP_TEXT_LEN, &facts->args_len, call,
+			      &draft->asked_at);
 	if (facts->args_len > KAMAP_TEXT_LEN - used) {
 		event_tell_asked_args(draft, used, task, now, error, call);
 		return;

@@ -15,6 +15,14 @@ static __always_inline u32 text_len(const struct kamap_facts *facts)
 	return facts->exe_len + facts->file_len + facts->args_kept;
 }
 
+/* How far the reading of an argument list has come that was asked for (exec_failed.bpf.h). */
+struct asked_at {
+	u64 argv;	/* where the pointer to the argument at hand is */
+	u64 done;	/* bytes of that argument */
+	u32 ended;
+	u32 more;	/* 1: there are more, or they could not be read */
+};
+
 /*
  * A row in the making. `room` serves twice: the path of the executable is put
  * together in it, and it lets the verifier see that text written at any offset
@@ -23,6 +31,7 @@ static __always_inline u32 text_len(const struct kamap_facts *facts)
 struct draft {
 	struct kamap_process row;
 	char room[2 * (KAMAP_PATH_LEN + 1)];
+	struct asked_at asked_at;
 	u32 busy;
 };
 
