@@ -483,7 +483,7 @@ const WITH_LOSSES: &str = r#"
 (until [ -e "$0.1" ]; do :; done) & first=$!
 (until [ -e "$0.1" ]; do :; done) & second=$!
 kill -STOP $PPID
-for i in $(seq 300); do /bin/true; done
+for i in $(seq 60); do /bin/true; done
 (kill -CONT $PPID
 until [ -s "$0" ]; do :; done
 : > "$0.1"

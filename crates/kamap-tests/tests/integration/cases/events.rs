@@ -331,7 +331,7 @@ fn every_process_of_two_workers_is_told_of_in_order() {
 
 #[test]
 fn what_finds_no_room_is_counted_and_the_table_stays_exact() {
-    const LIVES: u64 = 2_000;
+    const LIVES: u64 = 500;
     let tiny = Tiny::new();
     let (tracker, mut stream) = with(Tracker::builder().events(Kinds::LIFE).ring_size(65_536));
     // Nobody reads meanwhile.
