@@ -476,14 +476,18 @@ fn the_status_is_told_though_a_signal_is_ignored(#[case] signal: &str, #[case] s
     assert_eq!(ran.status.code(), Some(4), "{}", text(&ran.stderr));
 }
 
-/// Two children that end when they may. Then many, whose reader stands still meanwhile: of
-/// most nothing is told, of the last one nothing but its end. It begins before the first two
-/// end, and ends after them and one more.
+/// Three children that end when they may. Then many, whose reader stands still meanwhile: of
+/// most nothing is told, of the last one nothing but its end, and of the first of the three
+/// nothing but its start. The last one begins before the other two end, and ends after them
+/// and one more.
 const WITH_LOSSES: &str = r#"
+(until [ -e "$0.0" ]; do :; done) & unknown=$!
 (until [ -e "$0.1" ]; do :; done) & first=$!
 (until [ -e "$0.1" ]; do :; done) & second=$!
 kill -STOP $PPID
 for i in $(seq 60); do /bin/true; done
+: > "$0.0"
+wait $unknown
 (kill -CONT $PPID
 until [ -s "$0" ]; do :; done
 : > "$0.1"
