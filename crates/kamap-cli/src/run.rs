@@ -46,7 +46,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         follow => follow?,
     };
     let clock = *follow.tracker().clock();
-    let lines = Lines::new(clock, args.common.json, false, report.width.is_some());
+    let lines = Lines::new(clock, args.common.json, false, report.on_terminal);
     let printed = if args.quiet {
         Kinds::default()
     } else {
@@ -99,7 +99,9 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     if args.common.json {
         report.write(|out| summary.json(out));
     } else {
-        let width = report.width;
+        // As it is now: the terminal may have another size than before the command.
+        let size = report.on_terminal.then(terminal_size);
+        let width = size.and_then(Result::ok).map(|(columns, _)| columns);
         report.write(|out| summary.text(out, width));
     }
     report.write(Write::flush);
@@ -179,26 +181,19 @@ fn exit_code(status: ExitStatus) -> ExitCode {
 /// Where to print. Once that fails nothing more is printed, but the command goes on.
 struct Report {
     out: Box<dyn Write>,
-    /// Columns of the terminal, if it is one.
-    width: Option<u16>,
+    on_terminal: bool,
     failed: io::Result<()>,
 }
 
 impl Report {
     fn open(path: Option<&Path>) -> anyhow::Result<Self> {
-        let mut width = None;
         let out: Box<dyn Write> = match path {
             Some(path) => Box::new(BufWriter::new(Anew::open(path)?)),
-            None => {
-                if io::stderr().is_terminal() {
-                    width = terminal_size().ok().map(|(columns, _)| columns);
-                }
-                Box::new(BufWriter::new(io::stderr()))
-            }
+            None => Box::new(BufWriter::new(io::stderr())),
         };
         Ok(Self {
             out,
-            width,
+            on_terminal: path.is_none() && io::stderr().is_terminal(),
             failed: Ok(()),
         })
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use kamap::Clock;
-use kamap_tests::{Loaded, eventually};
+use kamap_tests::{Loaded, OnTerminal, eventually};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -298,6 +298,28 @@ fn the_processes_of_a_build_are_those_that_strace_sees() {
     // make, and for each of three files cc, cc1 and as; cc, collect2 and ld; sh and main.
     assert!(told.len() >= 14, "{told:?}");
     assert_eq!(told, seen);
+}
+
+#[test]
+fn the_tree_fits_the_terminal_as_it_is_by_then() {
+    let mut run = Command::new(KAMAP);
+    run.args([
+        "run",
+        "-q",
+        "sh",
+        "-c",
+        "stty cols 40; exit 4",
+        "and more than fits",
+    ]);
+    let mut terminal = OnTerminal::start(24, 100, &mut run);
+    let lines: Vec<_> = terminal.shows("the line that sums up", |text| {
+        text.contains(" processes, ")
+            .then(|| text.lines().map(str::to_owned).collect())
+    });
+    assert_eq!(terminal.ended().code(), Some(4));
+    assert!(lines.iter().any(|line| line.contains(" DURATION ")));
+    let widths = lines.iter().map(|line| line.chars().count());
+    assert_eq!(widths.max(), Some(40), "{lines:?}");
 }
 
 #[rstest]
