@@ -270,7 +270,8 @@ impl VerifyArgs {
 /// The options that choose events add up. All but --comm are applied in the kernel, where an event
 /// that is not wanted costs nothing.
 ///
-/// Ctrl-C or SIGTERM: prints what has happened until then, and a summary. A second one ends it at once.
+/// Ctrl-C or SIGTERM: prints what has happened until then, and a summary. A second one, after a second
+/// or more, ends it at once.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Columns:

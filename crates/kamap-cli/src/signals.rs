@@ -1,15 +1,19 @@
 //! Waiting for a time or a signal, whichever comes first.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::iterator::Signals as Incoming;
+
+/// How soon after a signal the same one counts as one with it: timeout(1) sends it to the
+/// process and to its group.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +36,9 @@ pub(crate) struct Signals {
 impl Signals {
     /// Handles signals from now on. `screen`: also those of a terminal's screen.
     ///
-    /// The second time that the same one is to end the program it does so at once, where
-    /// there is no screen to clear up: whoever reads the output may have stopped.
+    /// The second time that the same one is to end the program, a while after the first, it
+    /// does so at once, where there is no screen to clear up: whoever reads the output may
+    /// have stopped.
     pub(crate) fn new(screen: bool) -> io::Result<Self> {
         let mut signals = vec![SIGINT, SIGTERM, SIGQUIT];
         if !is_ignored(SIGHUP) {
@@ -45,13 +50,14 @@ impl Signals {
         let mut incoming = Incoming::new(signals)?;
         let (sender, events) = channel();
         thread::spawn(move || {
-            let mut came = HashSet::new();
+            let mut came = HashMap::new();
             for signal in incoming.forever() {
                 let event = match signal {
                     SIGTSTP => Event::Stop,
                     SIGCONT | SIGWINCH => Event::Redraw,
                     _ => {
-                        if !came.insert(signal) && !screen {
+                        let first = *came.entry(signal).or_insert_with(Instant::now);
+                        if first.elapsed() > AT_ONCE && !screen {
                             // Fails for none of these.
                             let _ = signal_hook::low_level::emulate_default_handler(signal);
                         }

@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use kamap_tests::{Cgroups, Held, Loaded, OnTerminal, SetOnDrop, eventually};
 use rstest::rstest;
@@ -71,8 +72,14 @@ impl Running {
 
     /// Interrupts it, upon which it exits with `code`.
     #[track_caller]
-    fn end_with(mut self, code: i32) -> String {
+    fn end_with(self, code: i32) -> String {
         self.signal(libc::SIGINT);
+        self.rest(code)
+    }
+
+    /// Reads until it exits with `code`.
+    #[track_caller]
+    fn rest(mut self, code: i32) -> String {
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).expect("it is UTF-8");
         assert_eq!(self.child.wait().expect("it ends").code(), Some(code));
@@ -395,9 +402,10 @@ fn processes_without_room_are_told_and_count_where_that_matters() {
     assert!(Running::start(&["--strict"]).end().contains("lost 0"));
 }
 
-#[test]
-fn a_second_signal_ends_it_though_nobody_reads() {
-    let mut kamap = Running::start(&["--json"]);
+/// One that waits for somebody to read what it has printed.
+#[track_caller]
+fn that_nobody_reads() -> Running {
+    let kamap = Running::start(&["--json"]);
     // More than the pipe holds.
     let tiny = Tiny::new();
     for _ in 0..200 {
@@ -409,12 +417,38 @@ fn a_second_signal_ends_it_though_nobody_reads() {
         let syscall = syscall.expect("it is alive");
         syscall.starts_with(&writes).then_some(())
     });
+    kamap
+}
+
+#[test]
+fn a_second_signal_ends_it_though_nobody_reads() {
+    let mut kamap = that_nobody_reads();
     // Those that come at once count as one.
     let status = eventually("it ends", || {
         kamap.signal(libc::SIGTERM);
         kamap.child.try_wait().expect("it can be waited for")
     });
     assert_eq!(status.signal(), Some(libc::SIGTERM));
+}
+
+#[test]
+fn a_signal_that_comes_twice_at_once_is_one() {
+    let rest = eventually("the two come at once", || {
+        let kamap = that_nobody_reads();
+        let begun = Instant::now();
+        for _ in 0..2 {
+            kamap.signal(libc::SIGINT);
+            eventually("it has come", || {
+                let status = std::fs::read_to_string(format!("/proc/{}/status", kamap.child.id()));
+                let status = status.expect("it has not been waited for");
+                status.contains("ShdPnd:\t0000000000000000").then_some(())
+            });
+        }
+        let at_once = begun.elapsed() < Duration::from_millis(500);
+        at_once.then(|| kamap.rest(0))
+    });
+    let summary = json(&rest).pop().expect("it prints a summary");
+    assert_eq!(summary["type"], "summary");
 }
 
 #[test]
