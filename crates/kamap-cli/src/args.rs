@@ -408,8 +408,8 @@ impl StreamArgs {
 #[command(after_long_help = "\
 Columns of the tree:
   PID, DURATION, STATUS
-            as in `kamap events`; `running` where the process has not ended, `unknown` where it \
-has and its end was lost
+            as in `kamap events`; `running` where the process has not ended, `unknown` and \
+no duration where it has and its end was lost
   CPU       time that all of its threads ran, without its children's
   EXECS     how often it exec'd
   DESC      how many processes descend from it

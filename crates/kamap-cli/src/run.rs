@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::args::RunArgs;
-use crate::render::{Lines, Summary, TableLosses, terminal_size, write_trace};
+use crate::render::{Lines, Summary, TableLosses, terminal_size};
 use crate::signals::is_ignored;
 
 /// How long to wait for events before looking for signals.
@@ -107,9 +107,8 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     report.write(Write::flush);
     let timeline = trace.map_or(Ok(()), |trace| {
         let mut trace = BufWriter::new(trace);
-        write_trace(&mut trace, &args.command, &lives, now)
-            .and_then(|()| trace.flush())
-            .context("failed to write the timeline")
+        let written = summary.trace(&mut trace).and_then(|()| trace.flush());
+        written.context("failed to write the timeline")
     });
     let mut written = true;
     for err in [report.end(), timeline].into_iter().filter_map(Result::err) {

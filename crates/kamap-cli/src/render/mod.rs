@@ -22,7 +22,6 @@ pub(crate) use json::{Json, VERSION};
 pub(crate) use plain::Plain;
 pub(crate) use run::Summary;
 pub(crate) use screen::Screen;
-pub(crate) use trace::write as write_trace;
 pub(crate) use verification::Checked;
 
 /// What is shown at one time.

@@ -16,10 +16,14 @@ use super::event::{
 };
 use super::json::{self, rfc3339};
 use super::text::{self, cut};
+use super::trace::{self, Until};
 
 /// How many processes are told of apart.
 const SLOWEST: usize = 5;
 const FAILED: usize = 20;
+
+/// The status of what has ended, where that was lost.
+const UNKNOWN: &str = "unknown";
 
 /// What there is to say at the end of a run.
 pub(crate) struct Summary<'a> {
@@ -60,6 +64,7 @@ impl Summary<'_> {
             .filter(|(_, below)| *below == 0)
             .map(|(branch, _)| branch.life)
             .collect();
+        slowest.retain(|life| self.duration(life).is_some());
         slowest.sort_by_key(|life| Reverse(self.duration(life)));
         if slowest.len() > 1 {
             line("\nSlowest, of those without children:")?;
@@ -135,15 +140,36 @@ impl Summary<'_> {
         )
     }
 
+    /// A timeline of them.
+    pub(crate) fn trace(&self, out: &mut impl Write) -> io::Result<()> {
+        trace::write(out, self.command, self.lives, |life| match life.end {
+            Some((time, end)) => Until {
+                time,
+                status: Some(status(&end)),
+            },
+            None if self.is_running(life) => Until {
+                time: self.now,
+                status: None,
+            },
+            None => {
+                let process = &life.process;
+                Until {
+                    time: process.last_exec_time.unwrap_or(process.start_time),
+                    status: Some(UNKNOWN.to_owned()),
+                }
+            }
+        })
+    }
+
     fn row(&self, life: &Life, below: &str, command: &str) -> String {
         let (cpu, status) = match &life.end {
             Some((_, end)) => (short(end.cpu_time), status(end)),
             None if self.is_running(life) => (String::new(), "running".to_owned()),
-            None => (String::new(), "unknown".to_owned()),
+            None => (String::new(), UNKNOWN.to_owned()),
         };
         columns([
             &life.process.pid.to_string(),
-            &short(self.duration(life)),
+            &self.duration(life).map(short).unwrap_or_default(),
             &cpu,
             &status,
             &life.process.execs.to_string(),
@@ -152,18 +178,20 @@ impl Summary<'_> {
         ])
     }
 
-    /// How long it has lived.
-    fn duration(&self, life: &Life) -> Duration {
+    /// How long it has lived, unless its end was lost.
+    fn duration(&self, life: &Life) -> Option<Duration> {
         let until_now = || self.now.saturating_sub(life.process.start_time);
-        life.duration().unwrap_or_else(until_now)
+        let lives = || self.is_running(life).then(until_now);
+        life.duration().or_else(lives)
     }
 
-    /// How long the command has taken.
+    /// How long the command has taken: it ended just now, if its end was lost.
     fn took(&self) -> Duration {
-        self.lives
-            .all()
-            .first()
-            .map_or(Duration::ZERO, |life| self.duration(life))
+        let until_now = |life: &Life| self.now.saturating_sub(life.process.start_time);
+        let command = self.lives.all().first();
+        command.map_or(Duration::ZERO, |life| {
+            life.duration().unwrap_or_else(|| until_now(life))
+        })
     }
 
     fn failed(&self) -> impl Iterator<Item = &Life> {

@@ -8,17 +8,22 @@ use std::time::Duration;
 use kamap::{Life, Lives};
 use serde::Serialize;
 
-use super::event::status;
 use super::text;
 
-/// Writes a slice for each process; those that have not ended last until `now`.
-pub(crate) fn write(
+/// How far the slice of a process reaches.
+pub(super) struct Until {
+    pub(super) time: Duration,
+    /// How it has ended, if it has.
+    pub(super) status: Option<String>,
+}
+
+/// Writes a slice for each process.
+pub(super) fn write(
     out: &mut impl Write,
     command: &[OsString],
     lives: &Lives,
-    now: Duration,
+    until: impl Fn(&Life) -> Until,
 ) -> io::Result<()> {
-    let until = |life: &Life| life.end.map_or(now, |(time, _)| time);
     let command: Vec<_> = command.iter().map(|arg| arg.to_string_lossy()).collect();
     let group = lives.all().first().map_or(0, |life| life.process.pid);
     let mut events = vec![Event::Metadata {
@@ -29,14 +34,19 @@ pub(crate) fn write(
             name: command.join(" "),
         },
     }];
-    for (life, track) in lives.all().iter().zip(tracks(lives, until)) {
+    for (life, track) in lives
+        .all()
+        .iter()
+        .zip(tracks(lives, |life| until(life).time))
+    {
         let process = &life.process;
+        let Until { time, status } = until(life);
         events.push(Event::Slice {
             ph: "X",
             cat: "process",
             name: name(life),
             ts: micros(process.start_time),
-            dur: micros(until(life).saturating_sub(process.start_time)),
+            dur: micros(time.saturating_sub(process.start_time)),
             pid: group,
             tid: track,
             args: Facts {
@@ -44,7 +54,7 @@ pub(crate) fn write(
                 ppid: process.ppid,
                 command: text::command(process),
                 execs: process.execs,
-                status: life.end.map(|(_, end)| status(&end)),
+                status,
                 cpu_ms: life.end.map(|(_, end)| end.cpu_time.as_secs_f64() * 1e3),
                 max_rss_bytes: life.end.map(|(_, end)| end.max_rss),
             },

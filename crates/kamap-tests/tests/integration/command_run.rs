@@ -522,36 +522,71 @@ wait $last
 exit 0
 "#;
 
-#[test]
-fn processes_whose_end_was_lost_do_not_run() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    let [report, trace] = ["report", "trace"].map(|name| folder.path().join(name));
-    let ran = kamap(&["-q", "--json", "--strict", "--ring-size", "16384", "-o"])
+/// Runs that; returns the report.
+#[track_caller]
+fn with_losses(arguments: &[&str], folder: &Path) -> String {
+    let report = folder.join("report");
+    let ran = kamap(&["-q", "--strict", "--ring-size", "16384", "-o"])
         .arg(&report)
-        .arg("--trace")
-        .arg(&trace)
+        .args(arguments)
         .args(["bash", "-c", WITH_LOSSES])
         .arg(&report)
         .output()
         .expect("it runs");
     assert_eq!(ran.status.code(), Some(3), "{}", text(&ran.stderr));
-    let lines = json(&fs::read(&report).expect("it is there"));
+    fs::read_to_string(&report).expect("it is there")
+}
+
+#[test]
+fn processes_whose_end_was_lost_do_not_run() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let trace = folder.path().join("trace");
+    let path = trace.to_str().expect("it is UTF-8");
+    let lines = json(with_losses(&["--json", "--trace", path], folder.path()).as_bytes());
     let lost = lines.iter().find(|line| line["type"] == "lost");
     assert_eq!(lost.expect("something was lost")["cause"], "ring_full");
     let processes = lines.iter().filter(|line| line["type"] == "process");
-    let last = processes.clone().position(|line| line["exit_code"] == 7);
-    assert_eq!(
-        last,
-        Some(processes.clone().count() - 1),
-        "it is told of last"
-    );
-    let (slices, _) = timeline(&trace);
-    assert_eq!(slices.len(), processes.clone().count());
-    let unknown = processes.filter(|line| line["exit_code"].is_null());
+    let unknown = processes.clone().filter(|line| line["exit_code"].is_null());
     assert!(unknown.clone().count() > 0);
     assert!(unknown.clone().all(|line| line["running"] == false));
     assert!(unknown.clone().all(|line| line["failed_execs"].is_null()));
     assert_eq!(lines.last().expect("it has lines")["running"], 0);
+    let last = processes.clone().position(|line| line["exit_code"] == 7);
+    assert_eq!(last, Some(processes.clone().count() - 1), "it is told last");
+
+    let (slices, _) = timeline(&trace);
+    assert_eq!(slices.len(), processes.count());
+    let time = |slice: &Value, key: &str| slice[key].as_f64().expect("it is a number");
+    let with = |status: &'static str| {
+        slices
+            .iter()
+            .filter(move |slice| slice["args"]["status"] == status)
+    };
+    assert_eq!(with("unknown").count(), unknown.count());
+    let last = with("7").next().expect("it is told of");
+    for slice in with("unknown") {
+        let end = time(slice, "ts") + time(slice, "dur");
+        assert!(
+            end < time(last, "ts"),
+            "it is not known to have been there by then"
+        );
+    }
+}
+
+#[test]
+fn processes_whose_end_was_lost_are_not_the_slowest() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let report = with_losses(&[], folder.path());
+    let (tree, rest) = report.split_once("\nSlowest").expect("it has both");
+    let mut unknown = tree.lines().filter(|line| line.contains(" unknown "));
+    let line = unknown.next().expect("something was lost");
+    assert_eq!(
+        line.split_whitespace().nth(1),
+        Some("unknown"),
+        "no duration"
+    );
+    assert!(!rest.contains(" unknown "), "{rest}");
+    assert!(report.contains("(lost "), "{report}");
 }
 
 #[test]
