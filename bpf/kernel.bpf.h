@@ -239,7 +239,8 @@ enum bpf_func_id {
  * The same task, to be read only: no helper takes it then. What a program is called with
  * is trusted, and for each pointer that it reads from there the verifier searches all
  * types of the kernel, several times, for whether that can be trusted too (kernel commit
- * 57539b1c0ac2, 6.3). That took five sixths of all verification. Costs nothing at run time.
+ * 57539b1c0ac2, 6.3). That took most of all verification. The cast itself is no instruction,
+ * but what is read through it is checked at run time, as all was before 6.2.
  */
 static __always_inline struct task_struct *untrusted(struct task_struct *task)
 {
