@@ -141,6 +141,7 @@ static __always_inline void event_fill(struct kamap_event *event, enum kamap_eve
 	event->max_rss = 0;
 	event->status = 0;
 	event->facts = *facts;
+	task = untrusted(task);
 	for (u32 i = 0; i < KAMAP_MAX_ANCESTORS && i < max_ancestors; i++) {
 		task = task->real_parent;
 		event_put_ancestor(&ancestors[i], task);

@@ -91,7 +91,7 @@ static __always_inline void event_tell_args(struct draft *draft, struct task_str
 	text = event_text(event);
 	bpf_probe_read_kernel(text, used, draft->row.text);
 	event->facts.args_kept = len;
-	if (bpf_probe_read_user(text + used, len, (void *)task->mm->arg_start))
+	if (bpf_probe_read_user(text + used, len, (void *)untrusted(task)->mm->arg_start))
 		event->facts.args_kept = 0;
 	if (event->facts.args_kept < facts->args_len)
 		count(event_args_cut);
@@ -111,6 +111,7 @@ static __always_inline int is_followed_without_row(const struct task_struct *tas
 
 	if (!follow_child_of || !followed)
 		return 0;
+	task = untrusted(task);
 	for (u32 i = 0; i < MAX_ROWLESS; i++) {
 		u32 pid = task->tgid;
 
@@ -130,7 +131,7 @@ static __always_inline int is_followed(struct task_struct *parent,
 {
 	if (from && (from->facts.flags & KAMAP_FOLLOWED))
 		return 1;
-	if (!from && is_followed_without_row(untrusted(parent)))
+	if (!from && is_followed_without_row(parent))
 		return 1;
 	return follow_child_of && (u32)parent->pid == follow_child_of &&
 	       !__sync_val_compare_and_swap(&followed, 0, pid);
@@ -147,7 +148,6 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 
 	if (child->pid != child->tgid)	/* a thread */
 		return 0;
-	child = untrusted(child);
 	count(forks);
 	draft = draft_take();
 	if (!draft)
@@ -182,7 +182,6 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	struct draft *draft;
 	int err;
 
-	task = untrusted(task);
 	count(execs);
 	draft = draft_take();
 	if (!draft)
@@ -295,7 +294,7 @@ static __always_inline int is_cut_untold(const struct kamap_facts *facts)
  * Removes the row of a process that has ended and tells of that, if the row was there:
  * nobody else does then. Returns what the removal did.
  */
-static __always_inline int end_told(struct task_struct *task, const struct kamap_process *row,
+static __always_inline int end_told(const struct task_struct *task, const struct kamap_process *row,
 				    u32 pid, u64 time, u32 status)
 {
 	const struct signal_struct *signal = task->signal;
@@ -332,7 +331,7 @@ static __always_inline int end_told(struct task_struct *task, const struct kamap
 }
 
 /* Removes the row of a process that has ended. */
-static __always_inline int end(struct task_struct *task, u32 pid)
+static __always_inline int end(const struct task_struct *task, u32 pid)
 {
 	const struct kamap_process *row;
 	u64 now;
@@ -359,18 +358,19 @@ static __always_inline int end(struct task_struct *task, u32 pid)
 SEC("tp_btf/sched_process_exit")
 int on_exit(u64 *ctx)
 {
-	struct task_struct *task = untrusted((struct task_struct *)ctx[0]);
+	const struct task_struct *task = (struct task_struct *)ctx[0];
+	const struct task_struct *read = untrusted(task);
 	int dead;
 	int err;
 
 	if (has_group_dead)
 		dead = ctx[1] & 0xff;
 	else
-		dead = task->signal->live.counter == 0;
+		dead = read->signal->live.counter == 0;
 	if (!dead)
 		return 0;
 
-	err = end(task, task->tgid);
+	err = end(read, task->tgid);
 	if (!err)
 		count(exits);
 	else if (err != -ENOENT)
@@ -397,7 +397,7 @@ int BPF_PROG(on_exec_failed, struct pt_regs *regs, long ret)
 	/* What is begun anew by the kernel has not failed. */
 	if (ret >= 0 || ret <= -ERESTARTSYS)
 		return 0;
-	task = untrusted(bpf_get_current_task_btf());
+	task = bpf_get_current_task_btf();
 	if (!exec_call_of(regs, task, &call))
 		return 0;
 	draft = draft_take();
@@ -431,7 +431,7 @@ static __always_inline void add(struct task_struct *task, enum args_of of)
 	 * Read once: a leader that is replaced by a thread's exec is gone, its
 	 * process is not, and they share this.
 	 */
-	struct signal_struct *signal = untrusted(task)->signal;
+	const struct signal_struct *signal = untrusted(task)->signal;
 	u64 start_time = task->start_boottime;
 	const struct kamap_process *row;
 	u32 pid = task->tgid;
@@ -443,8 +443,8 @@ static __always_inline void add(struct task_struct *task, enum args_of of)
 	draft = draft_take();
 	if (!draft)
 		return;
-	put_facts(&draft->row.facts, untrusted(task), KAMAP_ORIGIN_SEED);
-	if (is_followed_without_row(untrusted(task)))
+	put_facts(&draft->row.facts, task, KAMAP_ORIGIN_SEED);
+	if (is_followed_without_row(task))
 		draft->row.facts.flags |= KAMAP_FOLLOWED;
 	put_text(draft, task, NULL, of);
 

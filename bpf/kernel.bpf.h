@@ -236,13 +236,14 @@ enum bpf_func_id {
 };
 
 /*
- * The same task, to be read only: no helper takes it then. What a program is called with
- * is trusted, and for each pointer that it reads from there the verifier searches all
- * types of the kernel, several times, for whether that can be trusted too (kernel commit
- * 57539b1c0ac2, 6.3). That took most of all verification. The cast itself is no instruction,
- * but what is read through it is checked at run time, as all was before 6.2.
+ * The same task, to read pointers from. What a program is called with is trusted, and for
+ * each pointer that it reads from there the verifier searches all types of the kernel,
+ * several times, for whether that can be trusted too (kernel commit 57539b1c0ac2, 6.3).
+ * That took most of all verification. The cast itself is no instruction, but each read
+ * through it is checked at run time, as all were before 6.2: what is no pointer is read
+ * from the task as it came.
  */
-static __always_inline struct task_struct *untrusted(struct task_struct *task)
+static __always_inline const struct task_struct *untrusted(const struct task_struct *task)
 {
 	if (bpf_ksym_exists(bpf_rdonly_cast))	/* since 6.2 */
 		return bpf_core_cast(task, struct task_struct);

@@ -50,6 +50,8 @@ struct {
 
 static __always_inline struct draft *draft_take(void)
 {
+	/* Mostly the first is free. Unrolled, the others would be in the way. */
+#pragma clang loop unroll(disable)
 	for (u32 i = 0; i < DRAFTS; i++) {
 		u32 slot = i;
 		struct draft *draft = bpf_map_lookup_elem(&drafts, &slot);
@@ -180,7 +182,7 @@ enum args_of {
 
 /* Puts the arguments after `used` bytes of text. */
 static __always_inline void put_args(struct draft *draft, u32 used, struct task_struct *task,
-				     struct mm_struct *mm, enum args_of of)
+				     const struct mm_struct *mm, enum args_of of)
 {
 	unsigned long args = mm->arg_start;
 	unsigned long len = mm->arg_end - args;
@@ -208,8 +210,8 @@ static __always_inline void put_args(struct draft *draft, u32 used, struct task_
 static __always_inline void put_text(struct draft *draft, struct task_struct *task,
 				     const char *file, enum args_of of)
 {
-	struct task_struct *read = untrusted(task);
-	struct mm_struct *mm = read->mm;
+	const struct task_struct *read = untrusted(task);
+	const struct mm_struct *mm = read->mm;
 	u32 used;
 	long len;
 
@@ -244,15 +246,18 @@ static __always_inline void put_comm(char *comm, const struct task_struct *task)
 static __always_inline void put_facts(struct kamap_facts *facts, const struct task_struct *task,
 				      enum kamap_origin origin)
 {
+	const struct task_struct *read = untrusted(task);
+	const struct cred *cred = read->cred;
+
 	/* A draft still holds its last row. Text beyond the lengths means nothing. */
 	__builtin_memset(facts, 0, sizeof(*facts));
 	facts->pid = task->tgid;
 	facts->start_time = task->start_boottime;
 	facts->exec_id = task->self_exec_id;
-	facts->ppid = task->real_parent->tgid;
-	facts->uid = task->cred->euid.val;
-	facts->gid = task->cred->egid.val;
-	facts->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
+	facts->ppid = read->real_parent->tgid;
+	facts->uid = cred->euid.val;
+	facts->gid = cred->egid.val;
+	facts->cgroup_id = read->cgroups->dfl_cgrp->kn->id;
 	if (task->flags & PF_KTHREAD)
 		facts->flags = KAMAP_KTHREAD;
 	facts->origin = origin;
