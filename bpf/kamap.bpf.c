@@ -19,12 +19,6 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/*
- * Set before loading. Since 6.16 the kernel tells sched_process_exit whether
- * the last thread of a process is leaving.
- */
-const volatile u8 has_group_dead = 0;
-
 /* The first PID that found no room in the table, 0 if there is none. */
 u32 first_refused = 0;
 
@@ -363,7 +357,7 @@ int on_exit(u64 *ctx)
 	int dead;
 	int err;
 
-	if (has_group_dead)
+	if (bpf_core_type_exists(btf_trace_sched_process_exit___group_dead))
 		dead = ctx[1] & 0xff;
 	else
 		dead = read->signal->live.counter == 0;

@@ -227,6 +227,12 @@ struct bpf_iter__task {
 #pragma clang attribute pop
 
 /*
+ * For bpf_core_type_exists, which counts the parameters: since 6.16 this tracepoint tells
+ * whether the last thread of a process is leaving.
+ */
+typedef void (*btf_trace_sched_process_exit___group_dead)(void *, struct task_struct *, _Bool);
+
+/*
  * For bpf_core_enum_value_exists: the number here does not matter, only
  * whether the running kernel has the name.
  */

@@ -7,11 +7,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use libbpf_rs::btf::Btf;
-use libbpf_rs::btf::types::{Enum, FuncProto, Ptr, Typedef};
 use libbpf_rs::libbpf_sys;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Iter, Link};
+use libbpf_rs::{Iter, Link, ProgramType};
 
 use crate::events::{Events, Filter, Kinds};
 use crate::maps::{Array, Map, MapData, PerCpuArray, RingBuf, page_size};
@@ -254,13 +252,11 @@ fn configure(
 ) -> Result<(), Failure> {
     let ring_size = builder.checked_ring_size()?;
     let wanted = builder.events.wanted();
-    let kernel = Btf::from_vmlinux().map_err(failed_to("read the kernel's BTF"))?;
     let rodata = open
         .maps
         .rodata_data
         .as_deref_mut()
         .expect("the object has read-only data");
-    rodata.has_group_dead = exit_tells_group_dead(&kernel).into();
     rodata.wanted_events = wanted.0;
     rodata.filter = builder.events.encode()?;
     rodata.max_args = builder.checked_max_args();
@@ -280,33 +276,17 @@ fn configure(
     open.progs
         .on_exec_failed
         .set_autoload(wanted.contains(Kinds::EXEC_FAILED));
-    if has_helper(&kernel, "BPF_FUNC_copy_from_user_task") {
+    // Asked for programs of a type that is always sleepable, as `seed` is then.
+    let reads_others = ProgramType::Syscall
+        .is_helper_supported(libbpf_sys::BPF_FUNC_copy_from_user_task)
+        .map_err(failed_to("ask what the kernel offers"))?;
+    if reads_others {
         open.progs.seed.set_flags(libbpf_sys::BPF_F_SLEEPABLE);
     }
     open.maps
         .processes
         .set_max_entries(max_entries)
         .map_err(failed_to("set the size of the table"))
-}
-
-/// Whether the tracepoint `sched_process_exit` tells if the last thread leaves:
-/// `void (*)(void *, struct task_struct *, bool)` instead of without the `bool`.
-fn exit_tells_group_dead(kernel: &Btf<'_>) -> bool {
-    kernel
-        .type_by_name::<Typedef<'_>>("btf_trace_sched_process_exit")
-        .and_then(|tracepoint| Ptr::try_from(tracepoint.next_type()?).ok())
-        .and_then(|pointer| FuncProto::try_from(pointer.next_type()?).ok())
-        .is_some_and(|function| function.len() > 2)
-}
-
-fn has_helper(kernel: &Btf<'_>, name: &str) -> bool {
-    kernel
-        .type_by_name::<Enum<'_>>("bpf_func_id")
-        .is_some_and(|helpers| {
-            helpers
-                .iter()
-                .any(|helper| helper.name.is_some_and(|helper| helper == name))
-        })
 }
 
 /// As many entries as there can be PIDs, within reason.
