@@ -1,6 +1,6 @@
-//! Where, and before what, a thread runs.
+//! Where, and before what, a thread runs, and how often it may repeat something.
 
-use std::io;
+use std::{fs, io};
 
 /// Has the calling thread run on `cpu` alone.
 ///
@@ -31,4 +31,18 @@ pub fn run_first() {
     // SAFETY: `priority` is valid for reading.
     let set = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &priority) };
     assert_eq!(set, 0, "{}", io::Error::last_os_error());
+}
+
+/// `times`, or a tenth of it where QEMU emulates the CPU: there all takes twenty times as
+/// long. For what is the same each time; what depends on chance is not to have less of it.
+///
+/// # Panics
+///
+/// If it is not known what the CPU is.
+#[track_caller]
+pub fn repetitions(times: u64) -> u64 {
+    let cpus = fs::read_to_string("/proc/cpuinfo").expect("/proc is mounted");
+    // The name that QEMU gives to its own.
+    let emulated = cpus.lines().any(|line| line.contains("QEMU TCG CPU"));
+    if emulated { times / 10 } else { times }
 }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 pub use bpffs::BpfFs;
 pub use cgroups::Cgroups;
-pub use cpu::{run_first, run_on};
+pub use cpu::{repetitions, run_first, run_on};
 pub use flag::SetOnDrop;
 pub use held::Held;
 pub use loaded::Loaded;

@@ -501,23 +501,25 @@ fn the_status_is_told_though_a_signal_is_ignored(#[case] signal: &str, #[case] s
 /// Three children that end when they may. Then many, whose reader stands still meanwhile: of
 /// most nothing is told, of the last one nothing but its end, and of the first of the three
 /// nothing but its start. The last one begins before the other two end, and ends after them
-/// and one more.
+/// and one more. Who waits reads a line of a FIFO.
 const WITH_LOSSES: &str = r#"
-(until [ -e "$0.0" ]; do :; done) & unknown=$!
-(until [ -e "$0.1" ]; do :; done) & first=$!
-(until [ -e "$0.1" ]; do :; done) & second=$!
+exec 3<> "$0.3" 4<> "$0.4" 5<> "$0.5"
+(read -u 3) & unknown=$!
+(read -u 4) & first=$!
+(read -u 4) & second=$!
 kill -STOP $PPID
 for i in $(seq 60); do /bin/true; done
-: > "$0.0"
+echo >&3
 wait $unknown
 (kill -CONT $PPID
 until [ -s "$0" ]; do :; done
-: > "$0.1"
-until [ -e "$0.2" ]; do :; done
+echo >&4
+echo >&4
+read -u 5
 exit 7) & last=$!
 wait $first $second
 /bin/true
-: > "$0.2"
+echo >&5
 wait $last
 exit 0
 "#;
@@ -526,6 +528,8 @@ exit 0
 #[track_caller]
 fn with_losses(arguments: &[&str], folder: &Path) -> String {
     let report = folder.join("report");
+    let fifos = ["report.3", "report.4", "report.5"].map(|name| folder.join(name));
+    duct::cmd("mkfifo", fifos).run().expect("they can be made");
     let ran = kamap(&["-q", "--strict", "--ring-size", "16384", "-o"])
         .arg(&report)
         .args(arguments)

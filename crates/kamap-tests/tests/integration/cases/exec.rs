@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use kamap::Origin;
-use kamap_tests::{Held, stat};
+use kamap_tests::{Held, repetitions, stat};
 use rstest::rstest;
 
 use crate::fixtures::{
@@ -162,7 +162,7 @@ fn memory_of_maps() -> u64 {
 
 #[test]
 fn an_exec_that_fails_changes_nothing() {
-    const TIMES: u64 = 100_000;
+    let all = repetitions(100_000);
     let tracker = tracker();
     let folder = tempfile::tempdir().expect("a folder can be made");
     let missing = folder.path().join("missing");
@@ -179,10 +179,10 @@ fn an_exec_that_fails_changes_nothing() {
     assert!(memory > 0);
     // Most of them the way that costs the kernel least.
     for (path, error, times) in [
-        (&no_interpreter, libc::ENOENT, TIMES / 20),
-        (&garbage, libc::ENOEXEC, TIMES / 20),
-        (&no_program, libc::EACCES, TIMES / 10),
-        (&missing, libc::ENOENT, TIMES * 8 / 10),
+        (&no_interpreter, libc::ENOENT, all / 20),
+        (&garbage, libc::ENOEXEC, all / 20),
+        (&no_program, libc::EACCES, all / 10),
+        (&missing, libc::ENOENT, all * 8 / 10),
     ] {
         child.say(&format!("{times} {}\n", path.display()));
         assert_eq!(child.line(), error.to_string());
@@ -191,7 +191,7 @@ fn an_exec_that_fails_changes_nothing() {
     assert_eq!(memory_of_maps(), memory);
     // What else is exec'd on this machine meanwhile is far less.
     let execs = tracker.seen().expect("it can be read").exec - seen.exec;
-    assert!(execs < TIMES / 2, "{execs}");
+    assert!(execs < all / 2, "{execs}");
     compare_with_proc(&tracker);
     nothing_lost(&tracker);
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use kamap::{Origin, Tracker};
-use kamap_tests::{Held, allow_many_files, eventually, stat};
+use kamap_tests::{Held, allow_many_files, eventually, repetitions, stat};
 use rstest::rstest;
 
 use crate::fixtures::{as_stat, children, nothing_lost, row, snapshot, tracker};
@@ -198,11 +198,11 @@ fn children_at_once_are_all_seen_in_and_out(#[case] count: usize) {
 }
 
 #[test]
-fn twenty_thousand_children_in_sequence_are_all_seen_in_and_out() {
-    const CHILDREN: u64 = 20_000;
+fn thousands_of_children_in_sequence_are_all_seen_in_and_out() {
+    let count = repetitions(20_000);
     let tiny = Tiny::new();
     let tracker = tracker();
-    for i in 0..CHILDREN {
+    for i in 0..count {
         let child = tiny.start();
         let pid = child.pid();
         let process = row(&tracker, pid).unwrap_or_else(|| panic!("number {i}, {pid}, is missing"));
@@ -216,7 +216,7 @@ fn twenty_thousand_children_in_sequence_are_all_seen_in_and_out() {
     }
     let seen = tracker.seen().expect("it can be read");
     assert!(
-        seen.fork >= CHILDREN && seen.exec >= CHILDREN && seen.exit >= CHILDREN,
+        seen.fork >= count && seen.exec >= count && seen.exit >= count,
         "{seen:?}"
     );
     assert_eq!(tracker.losses().expect("it can be read").total(), 0);
