@@ -55,15 +55,52 @@ struct {
 		found;								\
 	})
 
-/* Whether somebody wants to hear of such an event of such a process. */
+/* The most cgroups above one that are compared with those of the filter. */
+#define MAX_CGROUP_DEPTH 32
+
+/* Whether a process is in a cgroup of the filter or below one, or the filter has none. */
+static __always_inline int event_in_cgroups(const struct task_struct *leader)
+{
+	const struct cgroup *cgroup;
+	int found = 0;
+	int level;
+
+	if (!filter.cgroup_ids_len)
+		return 1;
+	cgroup = untrusted(leader)->cgroups->dfl_cgrp;
+	level = cgroup->level;
+	for (int i = 0; i < MAX_CGROUP_DEPTH && i <= level; i++) {
+		u64 id = 0;
+
+		if (bpf_core_field_exists(cgroup->ancestors)) {
+			struct cgroup *const *ancestors =
+				__builtin_preserve_access_index(&cgroup->ancestors[0]);
+			const struct cgroup *ancestor;
+
+			bpf_probe_read_kernel(&ancestor, sizeof(ancestor), ancestors + i);
+			id = BPF_CORE_READ(ancestor, kn, id);
+		} else {
+			const struct cgroup___ids *with_ids = (const void *)cgroup;
+			const u64 *ids =
+				__builtin_preserve_access_index(&with_ids->ancestor_ids[0]);
+
+			bpf_probe_read_kernel(&id, sizeof(id), ids + i);
+		}
+		for (u32 j = 0; j < KAMAP_FILTER_LEN && j < filter.cgroup_ids_len; j++)
+			found |= filter.cgroup_ids[j] == id;
+	}
+	return found;
+}
+
+/* Whether somebody wants to hear of such an event of such a process; `leader` leads it. */
 static __always_inline int event_wanted(enum kamap_event_kind kind,
-					const struct kamap_facts *facts)
+					const struct kamap_facts *facts,
+					const struct task_struct *leader)
 {
 	return (wanted_events & kind) &&
 	       (!filter.followed || (facts->flags & KAMAP_FOLLOWED)) &&
-	       event_listed(cgroup_ids, facts->cgroup_id) &&
 	       event_listed(uids, facts->uid) && event_listed(pids, facts->pid) &&
-	       event_listed(ppids, facts->ppid);
+	       event_listed(ppids, facts->ppid) && event_in_cgroups(leader);
 }
 
 static __always_inline void event_count_lost(void)
@@ -112,6 +149,9 @@ static __always_inline u32 event_args_room(u32 len)
 	return 0;
 }
 
+/* Room for exe and file as long as they may be. */
+#define LONG_PATHS (2 * (KAMAP_LONG_PATH_LEN + 1))
+
 /* Where the text of a record begins. */
 static __always_inline char *event_text(struct kamap_event *event)
 {
@@ -122,7 +162,9 @@ static __always_inline char *event_text(struct kamap_event *event)
 static __noinline void event_put_ancestor(struct kamap_ancestor *ancestor,
 					  const struct task_struct *task)
 {
+	ancestor->start_time = task->group_leader->start_boottime;
 	ancestor->pid = task->tgid;
+	ancestor->reserved = 0;
 	bpf_probe_read_kernel(ancestor->comm, KAMAP_COMM_LEN, task->group_leader->comm);
 }
 
@@ -145,6 +187,11 @@ static __always_inline void event_fill(struct kamap_event *event, enum kamap_eve
 	for (u32 i = 0; i < KAMAP_MAX_ANCESTORS && i < max_ancestors; i++) {
 		task = task->real_parent;
 		event_put_ancestor(&ancestors[i], task);
+		if (i == 0) {
+			/* It may have another parent since, where that ended just now. */
+			event->facts.ppid = ancestors[0].pid;
+			event->facts.parent_start_time = ancestors[0].start_time;
+		}
 	}
 }
 

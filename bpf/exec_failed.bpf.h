@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * Execs that fail: what was asked for, read from the memory of who asked.
+ *
+ * One that fails past the point of no return has no such memory any more: the registers point into
+ * that of the new program, where anything can lie. What it was asked for is kept beforehand then.
  */
 #ifndef EXEC_FAILED_BPF_H
 #define EXEC_FAILED_BPF_H
@@ -58,45 +61,71 @@ static __always_inline int exec_call_of(const struct pt_regs *regs,
  */
 #define BOUND(len) asm volatile("%0 &= %1" : "+r"(len) : "i"(2 * KAMAP_PATH_LEN + 1))
 
+/* The most bytes that put_asked_folder puts, the NUL included. */
+#define ASKED_FOLDER_LEN 24
+
+/*
+ * Puts the folder to which the file is relative, as the kernel would name it; returns how many
+ * bytes that are.
+ */
+static __always_inline u32 put_asked_folder(char *text, const struct exec_call *call)
+{
+	static const char format[] = "/dev/fd/%d/";
+	u64 folder = (u32)call->folder;
+	char first = 0;
+	long len;
+
+	if (call->folder == AT_FDCWD)
+		return 0;
+	bpf_probe_read_user(&first, sizeof(first), (void *)call->file);
+	if (first == '/')
+		return 0;
+	/* With its NUL 20 bytes at most. */
+	len = bpf_snprintf(text, ASKED_FOLDER_LEN, format, &folder, sizeof(folder));
+	if (len <= 2 || len > ASKED_FOLDER_LEN)
+		return 0;
+	/* A descriptor alone is followed by no slash. */
+	return first ? len - 1 : len - 2;
+}
+
 /*
  * Puts the file after the text of exe, named as the kernel would name it:
  * relative to the descriptor of a folder, or the descriptor alone.
  */
 static __always_inline void put_asked_file(struct draft *draft, const struct exec_call *call)
 {
-	static const char format[] = "/dev/fd/%d/";
-	u64 folder = (u32)call->folder;
-	u32 used = draft->row.facts.exe_len;
+	struct kamap_facts *facts = &draft->row.facts;
+	u32 used = facts->exe_len;
 	char *text = draft->row.text;
-	char first = 0;
 	u32 at = used;
 	long len;
 
 	if (used > KAMAP_PATH_LEN)	/* for the verifier */
 		return;
-	bpf_probe_read_user(&first, sizeof(first), (void *)call->file);
-	if (call->folder != AT_FDCWD && first != '/') {
-		/* With its NUL 20 bytes at most. */
-		len = bpf_snprintf(text + at, 24, format, &folder, sizeof(folder));
-		if (len > 2 && len <= 24)
-			at += first ? len - 1 : len - 2;
-	}
+	at += put_asked_folder(text + at, call);
 	BOUND(at);
 	len = bpf_probe_read_user_str(text + at, KAMAP_PATH_LEN + 1, (void *)call->file);
-	if (len > 0 && len <= KAMAP_PATH_LEN + 1)
-		at += len - 1;
+	if (len > 0) {
+		facts->flags |= KAMAP_FILE_KNOWN;
+		if (len <= KAMAP_PATH_LEN + 1)
+			at += len - 1;
+	}
 	if (at - used >= KAMAP_PATH_LEN) {
 		at = used + KAMAP_PATH_LEN;
-		draft->row.facts.flags |= KAMAP_FILE_CUT;
+		facts->flags |= KAMAP_FILE_CUT;
 	}
-	draft->row.facts.file_len = at - used;
+	facts->file_len = at - used;
 }
 
 /* Bytes of an argument that are read at once; a draft has as many to spare. */
 #define ARGS_PIECE 512
 
-/* The most arguments, and pieces of arguments, that are read. */
-#define MAX_PIECES 256
+/*
+ * The most arguments, and pieces of arguments, that are read where the kernel has bpf_loop: more
+ * than can be kept. Without it the verifier looks at each round.
+ */
+#define MAX_PIECES (KAMAP_MAX_ARGS + 1)
+#define MAX_PIECES_UNROLLED 256
 
 /* What reading a piece of an argument needs to know. The text and its bounds never change. */
 struct asked_args {
@@ -123,6 +152,9 @@ static long put_asked_piece(u32 i, struct asked_args *args)
 	long got;
 
 	at->ended = 1;
+	/* More than can be kept need not be counted. */
+	if (*args->len > KAMAP_MAX_ARGS)
+		return 1;
 	if (bpf_probe_read_user(&arg, args->pointer, (void *)at->argv))
 		return 1;
 	if (!arg) {
@@ -174,7 +206,7 @@ static __always_inline int put_asked_args(char *text, u32 used, u32 end, volatil
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
 		bpf_loop(MAX_PIECES, put_asked_piece, &args, 0);
 	} else {
-		for (u32 i = 0; i < MAX_PIECES; i++)
+		for (u32 i = 0; i < MAX_PIECES_UNROLLED; i++)
 			if (put_asked_piece(i, &args))
 				break;
 	}
@@ -201,37 +233,69 @@ static __always_inline void count_asked_args(struct kamap_facts *facts, u32 room
 		count(event_args_cut);
 }
 
-/* Tells of a call with more arguments than fit into a draft, which has all the rest. */
-static __always_inline void event_tell_asked_args(struct draft *draft, u32 used,
-						  const struct task_struct *task, u64 time,
-						  u32 error, const struct exec_call *call)
+/*
+ * Puts the file again, as long as it may be, after `used` bytes of text; returns how many bytes
+ * there are then, up to LONG_PATHS.
+ */
+static __always_inline u32 put_long_asked_file(char *text, u32 used, struct kamap_facts *facts,
+					       const struct exec_call *call)
 {
+	u32 at = used + put_asked_folder(text + used, call);
+	long len;
+
+	BOUND(at);
+	len = bpf_probe_read_user_str(text + at, KAMAP_LONG_PATH_LEN + 1, (void *)call->file);
+	/* It has been read before, but not by the verifier. */
+	if (len > 0)
+		at += (len - 1) & KAMAP_LONG_PATH_LEN;
+	/* What is longer is no path to the kernel. */
+	if (len <= KAMAP_LONG_PATH_LEN)
+		facts->flags &= ~KAMAP_FILE_CUT;
+	facts->file_len = at - used;
+	return at;
+}
+
+/*
+ * Tells of a call whose file (`is_long`, a constant) or arguments do not fit into a draft: they are
+ * read again.
+ */
+static __always_inline void event_tell_asked(struct draft *draft, int is_long,
+					     const struct task_struct *leader, u64 time, u32 error,
+					     const struct exec_call *call)
+{
+	const u32 paths = is_long ? LONG_PATHS : 2 * KAMAP_PATH_LEN;
 	u32 room = event_args_room(draft->row.facts.args_len);
+	u32 used = *(volatile u16 *)&draft->row.facts.exe_len;
+	struct kamap_facts *facts;
 	struct kamap_event *event;
 	char *text;
 	int more;
 
 	if (!room)	/* for the verifier */
 		return;
-	event = event_reserve(2 * KAMAP_PATH_LEN + room + ARGS_PIECE);
+	event = event_reserve(paths + room + ARGS_PIECE);
 	if (!event) {
 		event_count_lost();
 		return;
 	}
-	event_fill(event, KAMAP_EVENT_EXEC_FAILED, time, &draft->row.facts, task);
+	event_fill(event, KAMAP_EVENT_EXEC_FAILED, time, &draft->row.facts, leader);
 	event->status = error;
+	facts = &event->facts;
 	text = event_text(event);
+	if (!is_long)
+		used += *(volatile u16 *)&draft->row.facts.file_len;
 	BOUND(used);
 	bpf_probe_read_kernel(text, used, draft->row.text);
-	more = put_asked_args(text, used, 2 * KAMAP_PATH_LEN + room, &event->facts.args_len, call,
-			      &draft->asked_at);
-	count_asked_args(&event->facts, room, more);
-	event_submit(event, event_size(2 * KAMAP_PATH_LEN + room + ARGS_PIECE), 0);
+	if (is_long)
+		used = put_long_asked_file(text, used, facts, call);
+	more = put_asked_args(text, used, paths + room, &facts->args_len, call, &draft->asked_at);
+	count_asked_args(facts, room, more);
+	event_submit(event, event_size(paths + room + ARGS_PIECE), 0);
 }
 
 /* Tells that a call has failed; `draft` has the facts, and the text of exe. */
 static __always_inline void event_tell_exec_failed(struct draft *draft,
-						   const struct task_struct *task,
+						   const struct task_struct *leader,
 						   const struct exec_call *call, u32 error)
 {
 	struct kamap_facts *facts = &draft->row.facts;
@@ -245,12 +309,102 @@ static __always_inline void event_tell_exec_failed(struct draft *draft,
 	BOUND(used);
 	more = put_asked_args(draft->row.text, used, KAMAP_TEXT_LEN, &facts->args_len, call,
 			      &draft->asked_at);
+	if (facts->flags & KAMAP_FILE_CUT) {
+		event_tell_asked(draft, 1, leader, now, error, call);
+		return;
+	}
 	if (facts->args_len > KAMAP_TEXT_LEN - used) {
-		event_tell_asked_args(draft, used, task, now, error, call);
+		event_tell_asked(draft, 0, leader, now, error, call);
 		return;
 	}
 	count_asked_args(facts, KAMAP_TEXT_LEN, more);
-	event_tell_row(KAMAP_EVENT_EXEC_FAILED, now, error, &draft->row, task);
+	event_tell_row(KAMAP_EVENT_EXEC_FAILED, now, error, &draft->row, leader);
+}
+
+/*
+ * What a process was asked to execute, kept before the point of no return. Of the task itself, so
+ * that it is gone with it.
+ */
+struct attempt {
+	u32 argc;
+	u32 args_room;		/* bytes of its arguments and its environment */
+	char file[KAMAP_PATH_LEN + 1];
+};
+
+/* Created only where failed execs are wanted, and the kernel has the tracepoint. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct attempt);
+} attempts SEC(".maps");
+
+/* Whether the tracepoint before the point of no return is there: since 6.10. */
+static __always_inline int knows_attempts(void)
+{
+	return bpf_core_type_exists(btf_trace_sched_prepare_exec);
+}
+
+/* A search for the end of the last argument. */
+struct args_end {
+	const char *text;
+	u32 left;	/* arguments whose end is still to be found */
+	u32 at;
+	u32 len;
+};
+
+static long find_args_end(u32 i, struct args_end *end)
+{
+	char c = 0;
+
+	if (!end->left || end->at >= end->len)
+		return 1;
+	bpf_probe_read_kernel(&c, sizeof(c), end->text + end->at);
+	end->left -= !c;
+	end->at++;
+	return 0;
+}
+
+/*
+ * Puts what the kernel was executing when it failed past the point of no return: exe from the new
+ * memory; file and arguments as they were kept, as far as a row holds them. The kernel has put the
+ * arguments into the new memory itself, and nothing has run there yet.
+ */
+static __always_inline void put_attempt(struct draft *draft, struct task_struct *task)
+{
+	struct kamap_facts *facts = &draft->row.facts;
+	const struct task_struct *read = untrusted(task);
+	const struct mm_struct *mm = read->mm;
+	struct attempt *attempt;
+	u32 used = 0;
+
+	/* They count as cut, unless they are found. */
+	facts->args_len = 1;
+	if (mm)
+		used = put_exe(draft, read, mm);
+	facts->exe_len = used;
+	if (!knows_attempts())
+		return;
+	attempt = bpf_task_storage_get(&attempts, task, NULL, 0);
+	if (!attempt)
+		return;
+	used = put_file(draft, used, attempt->file);
+	if (mm && mm->arg_start) {
+		struct args_end end = { .left = attempt->argc };
+		u32 kept = KAMAP_TEXT_LEN - used;
+
+		if (kept > attempt->args_room)
+			kept = attempt->args_room;
+		if (kept > KAMAP_TEXT_LEN)	/* for the verifier */
+			return;
+		if (bpf_probe_read_user(draft->row.text + used, kept, (void *)mm->arg_start))
+			return;
+		end.text = draft->row.text + used;
+		end.len = kept;
+		bpf_loop(KAMAP_TEXT_LEN, find_args_end, &end, 0);
+		facts->args_kept = end.at;
+		facts->args_len = end.at + !!end.left;
+	}
 }
 
 #endif

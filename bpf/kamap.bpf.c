@@ -12,8 +12,10 @@
  * of one.
  */
 #include "kernel.bpf.h"
+#include "cpu_time.bpf.h"
 #include "events.bpf.h"
 #include "exec_failed.bpf.h"
+#include "long_path.bpf.h"
 #include "row.bpf.h"
 #include "stats.bpf.h"
 
@@ -32,6 +34,18 @@ struct {
 	__type(key, u32);
 	__type(value, struct kamap_process);
 } processes SEC(".maps");
+
+/*
+ * pid -> the arguments of a process that `seed` is to add. User space fills it before `seed` runs and
+ * empties it after: reading the memory of another process can take as long as that likes.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u32);
+	__type(value, struct kamap_given_args);
+} given_args SEC(".maps");
 
 /*
  * Counts what became of writing a row; `first` where a process is first seen.
@@ -92,6 +106,73 @@ static __always_inline void event_tell_args(struct draft *draft, struct task_str
 	event_submit(event, event_size(2 * KAMAP_PATH_LEN + room), 0);
 }
 
+/*
+ * Tells of an exec whose paths do not fit into a row: they are read again, as are its arguments.
+ */
+static __always_inline void event_tell_paths(struct draft *draft, struct task_struct *task, u64 time,
+					     const char *file)
+{
+	const u32 room = max_args > 4096 ? KAMAP_MAX_ARGS : 4096;
+	const struct task_struct *read = untrusted(task);
+	struct kamap_facts *facts;
+	struct kamap_event *event;
+	u32 used = 0;
+	u32 whole;
+	u32 kept;
+	char *text;
+	long len;
+
+	event = event_reserve(LONG_PATHS + room);
+	if (!event) {
+		event_count_lost();
+		return;
+	}
+	event_fill(event, KAMAP_EVENT_EXEC, time, &draft->row.facts, task);
+	facts = &event->facts;
+	text = event_text(event);
+	used = put_long_exe(text, read, &whole);
+	facts->exe_len = used;
+	facts->flags &= ~(KAMAP_EXE_CUT | KAMAP_FILE_CUT);
+	if (!whole)
+		facts->flags |= KAMAP_EXE_CUT;
+	len = bpf_probe_read_kernel_str(text + used, KAMAP_LONG_PATH_LEN + 1, file);
+	if (len > 0) {
+		facts->file_len = (len - 1) & KAMAP_LONG_PATH_LEN;
+		used += facts->file_len;
+	}
+	kept = facts->args_len;
+	if (kept > max_args)
+		kept = max_args;
+	if (kept > room)	/* for the verifier */
+		kept = 0;
+	if (used > LONG_PATHS ||
+	    bpf_probe_read_user(text + used, kept, (void *)read->mm->arg_start))
+		kept = 0;
+	facts->args_kept = kept;
+	if (kept < facts->args_len)
+		count(event_args_cut);
+	event_submit(event, event_size(LONG_PATHS + room), 0);
+}
+
+/* Tells of an exec, as its row has it or, where that has no room for all, with more. */
+static __always_inline void event_tell_exec(struct draft *draft, struct task_struct *task, u64 time,
+					    const char *file)
+{
+	const struct kamap_facts *facts = &draft->row.facts;
+
+	if ((facts->flags & (KAMAP_EXE_CUT | KAMAP_FILE_CUT)) &&
+	    bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
+		event_tell_paths(draft, task, time, file);
+	} else if (facts->args_kept < facts->args_len) {
+		event_tell_args(draft, task, time);
+	} else {
+		/* User space shortens what is in a row. */
+		if (facts->args_len > max_args)
+			count(event_args_cut);
+		event_tell_row(KAMAP_EVENT_EXEC, time, 0, &draft->row, task);
+	}
+}
+
 /* The most ancestors that are asked for one without a row. */
 #define MAX_ROWLESS 8
 
@@ -101,17 +182,24 @@ static __always_inline void event_tell_args(struct draft *draft, struct task_str
  */
 static __always_inline int is_followed_without_row(const struct task_struct *task)
 {
-	const struct kamap_process *row;
-
 	if (!follow_child_of || !followed)
 		return 0;
 	task = untrusted(task);
 	for (u32 i = 0; i < MAX_ROWLESS; i++) {
+		const struct kamap_process *row;
 		u32 pid = task->tgid;
 
 		row = bpf_map_lookup_elem(&processes, &pid);
-		if (row)
-			return !!(row->facts.flags & KAMAP_FOLLOWED);
+		if (row) {
+			int flags = *(volatile u32 *)&row->facts.flags;
+
+			/*
+			 * Where the ancestor ends just now, its row can be another process's by
+			 * now. Then its parent is asked, as if it had none.
+			 */
+			if (*(volatile u32 *)&row->facts.pid == pid)
+				return !!(flags & KAMAP_FOLLOWED);
+		}
 		if (pid == followed)
 			return 1;
 		task = task->real_parent;
@@ -152,7 +240,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	if (from)
 		copy_text(&draft->row, from);
 	else
-		put_text(draft, child, NULL, ARGS_OF_CURRENT);
+		put_text(draft, child, NULL);
 	if (is_followed(parent, from, pid))
 		draft->row.facts.flags |= KAMAP_FOLLOWED;
 
@@ -160,7 +248,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
 	if (err)
 		count_refusal(pid, err, 1);
-	if (event_wanted(KAMAP_EVENT_FORK, &draft->row.facts))
+	if (event_wanted(KAMAP_EVENT_FORK, &draft->row.facts, child))
 		event_tell_row(KAMAP_EVENT_FORK, draft->row.facts.start_time, 0, &draft->row,
 			       child);
 	draft_give_back(draft);
@@ -182,7 +270,8 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		return 0;
 
 	put_facts(&draft->row.facts, task, KAMAP_ORIGIN_EXEC);
-	put_text(draft, task, bprm->filename, ARGS_OF_CURRENT);
+	put_text(draft, task, bprm->filename);
+	draft->row.facts.flags |= KAMAP_PROGRAM_SEEN;
 	draft->row.facts.first_exec_time = now;
 	draft->row.facts.last_exec_time = now;
 	draft->row.facts.execs = 1;
@@ -200,16 +289,8 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
 	if (err)
 		count_refusal(pid, err, 0);
-	if (event_wanted(KAMAP_EVENT_EXEC, &draft->row.facts)) {
-		if (draft->row.facts.args_kept < draft->row.facts.args_len) {
-			event_tell_args(draft, task, now);
-		} else {
-			/* User space shortens what is in a row. */
-			if (draft->row.facts.args_len > max_args)
-				count(event_args_cut);
-			event_tell_row(KAMAP_EVENT_EXEC, now, 0, &draft->row, task);
-		}
-	}
+	if (event_wanted(KAMAP_EVENT_EXEC, &draft->row.facts, task))
+		event_tell_exec(draft, task, now, bprm->filename);
 	draft_give_back(draft);
 	return 0;
 }
@@ -222,55 +303,6 @@ static __always_inline u32 status_of(const struct task_struct *task)
 	if (signal->flags & SIGNAL_GROUP_EXIT)
 		return signal->group_exit_code;
 	return task->group_leader->exit_code;
-}
-
-/* The most threads that are looked at one by one. */
-#define MAX_THREADS 4096
-
-/* A walk through the threads of a process, and the time that those so far have run. */
-struct threads {
-	const struct list_head *at;
-	const struct list_head *end;
-	u64 time;
-};
-
-static long add_time_of_thread(u32 i, struct threads *threads)
-{
-	const struct task_struct *thread = container_of(threads->at, struct task_struct, thread_node);
-
-	if (threads->at == threads->end)
-		return 1;
-	threads->time += BPF_CORE_READ(thread, se.sum_exec_runtime);
-	threads->at = BPF_CORE_READ(thread, thread_node.next);
-	return 0;
-}
-
-/*
- * The time that all threads of a process have run, whose last one, `task`, is leaving.
- * What a thread has run is added up when it is released; others may be about to. Not
- * inlined, so that its caller keeps all bounds in registers: the verifier of 6.1 forgets
- * those of 32 bits that it has to put aside.
- */
-static __noinline u64 cpu_time_of(const struct task_struct *task)
-{
-	const struct signal_struct *signal = task->signal;
-	u64 time = signal->sum_sched_runtime;
-
-	if (signal->nr_threads > 1 &&
-	    bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
-		struct threads threads = {
-			.at = signal->thread_head.next,
-			.end = &signal->thread_head,
-			.time = time,
-		};
-
-		bpf_loop(MAX_THREADS, add_time_of_thread, &threads, 0);
-		return threads.time;
-	}
-	/* The main thread may have left before, but is released last. */
-	if (task->group_leader != task)
-		time += task->group_leader->se.sum_exec_runtime;
-	return time + task->se.sum_exec_runtime;
 }
 
 /*
@@ -289,10 +321,11 @@ static __always_inline int is_cut_untold(const struct kamap_facts *facts)
  * nobody else does then. Returns what the removal did.
  */
 static __always_inline int end_told(const struct task_struct *task, const struct kamap_process *row,
-				    u32 pid, u64 time, u32 status)
+				    const struct kamap_facts *facts, u64 time, u32 status)
 {
 	const struct signal_struct *signal = task->signal;
-	u32 len = text_len(&row->facts);
+	u32 pid = facts->pid;
+	u32 len = text_len(facts);
 	struct kamap_event *event;
 	u32 room;
 	int err;
@@ -307,7 +340,7 @@ static __always_inline int end_told(const struct task_struct *task, const struct
 			event_count_lost();
 		return err;
 	}
-	event_fill(event, KAMAP_EVENT_EXIT, time, &row->facts, task);
+	event_fill(event, KAMAP_EVENT_EXIT, time, facts, task);
 	bpf_probe_read_kernel(event_text(event), len, row->text);
 	event->status = status;
 	event->max_rss = signal->maxrss;
@@ -327,7 +360,9 @@ static __always_inline int end_told(const struct task_struct *task, const struct
 /* Removes the row of a process that has ended. */
 static __always_inline int end(const struct task_struct *task, u32 pid)
 {
+	const struct task_struct *leader = task->group_leader;
 	const struct kamap_process *row;
+	struct kamap_facts facts;
 	u64 now;
 	u32 status;
 
@@ -338,10 +373,23 @@ static __always_inline int end(const struct task_struct *task, u32 pid)
 		return -ENOENT;
 	now = bpf_ktime_get_boot_ns();
 	status = status_of(task);
-	if (!event_wanted(KAMAP_EVENT_EXIT, &row->facts) ||
-	    now - row->facts.start_time < filter.min_duration || (filter.failed && !status))
+	facts = row->facts;
+	put_state(&facts, leader);
+	/* `seed` may have taken it out of the table before it was told of. */
+	facts.start_time = leader->start_boottime;
+	if (facts.exec_id != leader->self_exec_id) {
+		/* It ended in an exec of which the row knows nothing: that has given it its name. */
+		facts.exec_id = leader->self_exec_id;
+		facts.flags &= ~(KAMAP_EXE_DELETED | KAMAP_EXE_CUT | KAMAP_FILE_CUT | KAMAP_FILE_KNOWN);
+		facts.exe_len = 0;
+		facts.file_len = 0;
+		facts.args_len = 1;
+		facts.args_kept = 0;
+	}
+	if (!event_wanted(KAMAP_EVENT_EXIT, &facts, leader) ||
+	    now - facts.start_time < filter.min_duration || (filter.failed && !status))
 		return bpf_map_delete_elem(&processes, &pid);
-	return end_told(task, row, pid, now, status);
+	return end_told(task, row, &facts, now, status);
 }
 
 /*
@@ -357,10 +405,17 @@ int on_exit(u64 *ctx)
 	int dead;
 	int err;
 
-	if (bpf_core_type_exists(btf_trace_sched_process_exit___group_dead))
+	if (bpf_core_type_exists(btf_trace_sched_process_exit___group_dead)) {
 		dead = ctx[1] & 0xff;
-	else
+	} else {
 		dead = read->signal->live.counter == 0;
+		/*
+		 * A thread that still has its memory is the last one, and has yet to say how
+		 * much of it there was (signal->maxrss): its own exit tells. Here it has none.
+		 */
+		if (dead && read->signal->nr_threads > 1 && can_walk_threads())
+			dead = !others_have_memory(read);
+	}
 	if (!dead)
 		return 0;
 
@@ -383,7 +438,9 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(on_exec_failed, struct pt_regs *regs, long ret)
 {
 	const struct kamap_process *row;
+	struct task_struct *leader;
 	struct task_struct *task;
+	struct kamap_facts *facts;
 	struct exec_call call;
 	struct draft *draft;
 	u32 pid;
@@ -397,17 +454,68 @@ int BPF_PROG(on_exec_failed, struct pt_regs *regs, long ret)
 	draft = draft_take();
 	if (!draft)
 		return 0;
-	put_facts(&draft->row.facts, task, KAMAP_ORIGIN_FORK);
-	pid = task->tgid;
+	leader = task->group_leader;
+	facts = &draft->row.facts;
+	put_facts(facts, leader, KAMAP_ORIGIN_FORK);
+	pid = facts->pid;
 	row = bpf_map_lookup_elem(&processes, &pid);
 	if (row)
 		copy_state(&draft->row, row);
 	else if (is_followed_without_row(task))
-		draft->row.facts.flags |= KAMAP_FOLLOWED;
-	if (event_wanted(KAMAP_EVENT_EXEC_FAILED, &draft->row.facts))
-		event_tell_exec_failed(draft, task, &call, -ret);
+		facts->flags |= KAMAP_FOLLOWED;
+	if (is_half_made(untrusted(task)->mm) || (row && row->facts.exec_id != facts->exec_id)) {
+		facts->flags &= ~(KAMAP_EXE_DELETED | KAMAP_EXE_CUT);
+		put_attempt(draft, task);
+		if (event_wanted(KAMAP_EVENT_EXEC_FAILED, facts, leader)) {
+			if (facts->args_kept < facts->args_len)
+				count(event_args_cut);
+			event_tell_row(KAMAP_EVENT_EXEC_FAILED, bpf_ktime_get_boot_ns(), -ret,
+				       &draft->row, leader);
+		}
+		/* It is going to end as what it was to become. */
+		if (row)
+			bpf_map_update_elem(&processes, &pid, &draft->row, BPF_EXIST);
+	} else if (event_wanted(KAMAP_EVENT_EXEC_FAILED, facts, leader)) {
+		event_tell_exec_failed(draft, leader, &call, -ret);
+	}
 	draft_give_back(draft);
 	return 0;
+}
+
+/* Keeps what is to be executed, in case that it fails. Loaded only where that is wanted. */
+SEC("tp_btf/sched_prepare_exec")
+int BPF_PROG(on_prepare_exec, struct task_struct *task, struct linux_binprm *bprm)
+{
+	struct attempt *attempt =
+		bpf_task_storage_get(&attempts, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!attempt)
+		return 0;
+	attempt->argc = bprm->argc;
+	attempt->args_room = bprm->exec - bprm->p;
+	bpf_probe_read_kernel_str(attempt->file, sizeof(attempt->file), bprm->filename);
+	return 0;
+}
+
+/* Puts the arguments that user space has read of the process. What it has not read counts as cut. */
+static __always_inline void put_given_args(struct draft *draft, u32 used)
+{
+	struct kamap_facts *facts = &draft->row.facts;
+	const struct kamap_given_args *given;
+	u32 kept = KAMAP_TEXT_LEN - used;
+	u32 pid = facts->pid;
+
+	given = bpf_map_lookup_elem(&given_args, &pid);
+	if (!given || given->start_time != facts->start_time) {
+		put_args_len(facts, 1, 0);
+		return;
+	}
+	if (kept > given->kept)
+		kept = given->kept;
+	if (kept > KAMAP_TEXT_LEN)	/* for the verifier */
+		return;
+	bpf_probe_read_kernel(draft->row.text + used, kept, given->text);
+	put_args_len(facts, given->len, kept);
 }
 
 /*
@@ -416,31 +524,48 @@ int BPF_PROG(on_exec_failed, struct pt_regs *regs, long ret)
  *
  * The process may end meanwhile. The exit program runs after `live` has dropped
  * to 0, and both take the lock of the row's bucket: either it comes second and
- * finds the row, or it came first and `live` is seen as 0 here. Then the row is
- * taken back, if it still is the one added here.
+ * finds the row, or it came first and `live` is seen as 0 here. Then no start time
+ * is left in the row, if it still is the one added here: to whoever reads the
+ * table it is not there. It is not removed, since it cannot be told whether it is
+ * the row of a process that has got the PID meanwhile that would go. The exit
+ * program removes it, if it comes second after all, or the next process of this PID
+ * takes its place.
  */
-static __always_inline void add(struct task_struct *task, enum args_of of)
+static __always_inline void add(struct task_struct *task)
 {
 	/*
 	 * Read once: a leader that is replaced by a thread's exec is gone, its
 	 * process is not, and they share this.
 	 */
-	const struct signal_struct *signal = untrusted(task)->signal;
+	const struct task_struct *read = untrusted(task);
+	const struct signal_struct *signal = read->signal;
+	const struct mm_struct *mm = read->mm;
 	u64 start_time = task->start_boottime;
-	const struct kamap_process *row;
+	struct kamap_process *row;
 	u32 pid = task->tgid;
 	struct draft *draft;
 	int err;
 
 	if (signal->live.counter == 0 || bpf_map_lookup_elem(&processes, &pid))
 		return;
-	draft = draft_take();
-	if (!draft)
+	draft = draft_try();
+	if (!draft) {
+		/* Next time. */
+		count(refused);
 		return;
+	}
 	put_facts(&draft->row.facts, task, KAMAP_ORIGIN_SEED);
 	if (is_followed_without_row(task))
 		draft->row.facts.flags |= KAMAP_FOLLOWED;
-	put_text(draft, task, NULL, of);
+	if (mm) {
+		u32 used = put_exe(draft, read, mm);
+
+		draft->row.facts.exe_len = used;
+		put_given_args(draft, used);
+	} else if (!(task->flags & PF_KTHREAD)) {
+		/* Its main thread has gone, and the memory with it, as far as can be told. */
+		put_args_len(&draft->row.facts, 1, 0);
+	}
 
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_NOEXIST);
 	draft_give_back(draft);
@@ -451,9 +576,8 @@ static __always_inline void add(struct task_struct *task, enum args_of of)
 	}
 	if (signal->live.counter == 0) {
 		row = bpf_map_lookup_elem(&processes, &pid);
-		if (row && row->facts.origin == KAMAP_ORIGIN_SEED &&
-		    row->facts.start_time == start_time)
-			bpf_map_delete_elem(&processes, &pid);
+		if (row)
+			__sync_val_compare_and_swap(&row->facts.start_time, start_time, 0);
 	}
 }
 
@@ -466,21 +590,17 @@ static __always_inline struct task_struct *first_process(void)
 	return untrusted(bpf_get_current_task_btf())->thread_pid->numbers[0].ns->child_reaper;
 }
 
-/*
- * Runs once for each thread that is alive, and once more with none. Made
- * sleepable before loading where the kernel has bpf_copy_from_user_task, which
- * waits for pages that are not in memory.
- */
+/* Runs once for each thread that is alive, and once more with none. */
 SEC("iter/task")
 int seed(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 
 	if (!task) {
-		add(first_process(), ARGS_OF_NOBODY);
+		add(first_process());
 		seeded = 1;
 	} else if (task->pid == task->tgid) {
-		add(task, ARGS_OF_OTHER);
+		add(task);
 	}
 	return 0;
 }
@@ -494,6 +614,9 @@ static __always_inline enum kamap_life life_of(const struct task_struct *task)
 	if (signal->live.counter > 0) {
 		if (bpf_core_field_exists(task->in_execve) &&
 		    BPF_CORE_READ_BITFIELD(task, in_execve))
+			return KAMAP_LIFE_EXECING;
+		/* It will not be told, where that has failed: however long its end is held up. */
+		if (is_half_made(task->mm))
 			return KAMAP_LIFE_EXECING;
 		return KAMAP_LIFE_ALIVE;
 	}
@@ -518,16 +641,27 @@ static __noinline void print(struct seq_file *seq, const struct kamap_task *out)
 
 static __always_inline void print_task(struct seq_file *seq, const struct task_struct *task)
 {
-	struct kamap_task out = {
-		.start_time = task->start_boottime,
-		.exec_id = task->self_exec_id,
-		.pid = task->tgid,
-		.life = life_of(task),
-		.kernel_thread = !!(task->flags & PF_KTHREAD),
-	};
+	const struct task_struct *read = untrusted(task);
+	const struct mm_struct *mm = read->mm;
+	struct kamap_task out = { .life = life_of(read) };
+	struct draft *draft = NULL;
+	u32 used;
 
-	bpf_probe_read_kernel(out.comm, sizeof(out.comm), task->comm);
+	put_facts(&out.facts, task, KAMAP_ORIGIN_SEED);
+	if (mm)
+		draft = draft_try();
+	if (!draft) {
+		print(seq, &out);
+		return;
+	}
+	draft->row.facts.flags = 0;
+	used = put_exe(draft, read, mm);
+	out.facts.flags |= draft->row.facts.flags;
+	out.facts.exe_len = used;
 	print(seq, &out);
+	if (used <= KAMAP_PATH_LEN)	/* for the verifier */
+		bpf_seq_write(seq, draft->row.text, used);
+	draft_give_back(draft);
 }
 
 /* Prints the kernel's own list of processes, to compare the table with. */
@@ -539,6 +673,6 @@ int tasks(struct bpf_iter__task *ctx)
 	if (!task)
 		print_task(ctx->meta->seq, first_process());
 	else if (task->pid == task->tgid)
-		print_task(ctx->meta->seq, untrusted(task));
+		print_task(ctx->meta->seq, task);
 	return 0;
 }

@@ -20,10 +20,13 @@ typedef unsigned long long u64;
  * Bytes of `exe`, `file` and arguments kept in a row. With it a row is 768
  * bytes, so that 16,384 of them stay under 14 MiB of kernel memory.
  */
-#define KAMAP_TEXT_LEN 672
+#define KAMAP_TEXT_LEN 664
 
-/* The most bytes of `exe`, and of `file`, that are kept. */
+/* The most bytes of `exe`, and of `file`, that a row keeps. */
 #define KAMAP_PATH_LEN 255
+
+/* The most bytes of them that an event keeps: PATH_MAX of the kernel, less the NUL. */
+#define KAMAP_LONG_PATH_LEN 4095
 
 /* The most bytes of arguments kept in an event: as many as a single one may have. */
 #define KAMAP_MAX_ARGS 131072
@@ -44,6 +47,8 @@ enum kamap_flag {
 	KAMAP_EXE_CUT = 1 << 2,		/* of `exe` only the end is kept */
 	KAMAP_FILE_CUT = 1 << 3,	/* of `file` only the beginning is kept */
 	KAMAP_FOLLOWED = 1 << 4,	/* the process that is followed, or it descends from that */
+	KAMAP_PROGRAM_SEEN = 1 << 5,	/* the exec of the program that it runs was recorded */
+	KAMAP_FILE_KNOWN = 1 << 6,	/* `file` is what was asked for, even if it is empty */
 };
 
 /*
@@ -53,8 +58,12 @@ enum kamap_flag {
  * Times are nanoseconds since boot, suspend included (CLOCK_BOOTTIME).
  */
 struct kamap_facts {
-	/* (pid, start_time) identifies a process; a PID alone does not. */
+	/*
+	 * (pid, start_time) identifies a process; a PID alone does not. 0 in a row: the
+	 * process had ended when it was to be added, there is no such process.
+	 */
 	u64 start_time;
+	u64 parent_start_time;	/* (ppid, parent_start_time) identifies the parent */
 	u64 first_exec_time;	/* 0: has not exec'd while kamap watched */
 	u64 last_exec_time;
 	u64 cgroup_id;		/* in the cgroup v2 hierarchy */
@@ -92,20 +101,21 @@ enum kamap_life {
 };
 
 /*
- * A process in the kernel's own list of tasks, to compare the table with.
+ * A process in the kernel's own list of tasks: what of a row can change while the process
+ * lives, as it is now, and what the table can be compared with. `exe` follows.
  */
 struct kamap_task {
-	u64 start_time;		/* as in kamap_process */
-	/*
-	 * Counts the execs of the process, on top of those of the process that
-	 * forked it. A row that has another number has missed one.
-	 */
-	u64 exec_id;
-	u32 pid;
+	struct kamap_facts facts;	/* without execs, file and arguments */
 	enum kamap_life life;
-	u32 kernel_thread;	/* 1: a thread of the kernel */
 	u32 reserved;
-	char comm[KAMAP_COMM_LEN];
+};
+
+/* The arguments of a process that is to be added, read by user space. Keyed by PID. */
+struct kamap_given_args {
+	u64 start_time;		/* of the process that they were read of */
+	u32 len;		/* as args_len and args_kept in kamap_facts */
+	u32 kept;
+	char text[KAMAP_TEXT_LEN];
 };
 
 enum kamap_event_kind {
@@ -134,7 +144,9 @@ struct kamap_event {
 
 /* A parent, or a parent's parent, at the time of an event. */
 struct kamap_ancestor {
+	u64 start_time;
 	u32 pid;	/* 0: there is none */
+	u32 reserved;
 	char comm[KAMAP_COMM_LEN];
 };
 
@@ -144,7 +156,7 @@ struct kamap_ancestor {
 /* What an event has to be like. An empty list lets all pass. */
 struct kamap_filter {
 	u64 min_duration;	/* of an exit: since the process started */
-	u64 cgroup_ids[KAMAP_FILTER_LEN];
+	u64 cgroup_ids[KAMAP_FILTER_LEN];	/* what lies below one of these counts too */
 	u32 uids[KAMAP_FILTER_LEN];
 	u32 pids[KAMAP_FILTER_LEN];
 	u32 ppids[KAMAP_FILTER_LEN];

@@ -25,12 +25,28 @@ typedef u32 __wsum;
 /* Of the kernel's user ABI: linux/bpf.h and asm-generic/errno*.h. */
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_RINGBUF = 27,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
 enum {
 	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
+	BPF_EXIST = 2,
+};
+enum {
+	BPF_F_NO_PREALLOC = 1,
+	BPF_F_PRESERVE_ELEMS = 2048,	/* since 5.10 */
+};
+enum {
+	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
+};
+#define BPF_F_CURRENT_CPU 0xffffffffULL
+struct bpf_perf_event_value {
+	u64 counter;
+	u64 enabled;
+	u64 running;
 };
 enum {
 	BPF_RB_NO_WAKEUP = 1,
@@ -118,6 +134,7 @@ struct file {
 struct mm_struct {
 	unsigned long arg_start;
 	unsigned long arg_end;
+	unsigned long env_end;
 	struct file *exe_file;
 };
 
@@ -131,6 +148,13 @@ struct kernfs_node {
 
 struct cgroup {
 	struct kernfs_node *kn;
+	int level;			/* how many are above it */
+	struct cgroup *ancestors[1];	/* since 6.1: from the root to itself */
+};
+
+/* Before 6.1. */
+struct cgroup___ids {
+	u64 ancestor_ids[1];
 };
 
 struct css_set {
@@ -141,19 +165,75 @@ struct list_head {
 	struct list_head *next;
 };
 
+typedef struct seqcount {
+	unsigned int sequence;	/* odd while somebody writes */
+} seqcount_t;
+
+typedef struct seqcount_spinlock {
+	seqcount_t seqcount;
+} seqcount_spinlock_t;
+
+typedef struct {
+	seqcount_spinlock_t seqcount;
+} seqlock_t;
+
 struct signal_struct {
 	atomic_t live;		/* threads that have not begun to exit */
 	int nr_threads;		/* threads that have not been released, and a list of these */
 	struct list_head thread_head;
 	unsigned int flags;
 	int group_exit_code;
+	seqlock_t stats_lock;	/* around the sum below, and a thread's leaving the list */
 	/* Of threads that have been released: */
 	unsigned long long sum_sched_runtime;
 	unsigned long maxrss;	/* in pages */
 };
 
+/* Times by the clock of the task's CPU, see cpu_time.bpf.h. */
 struct sched_entity {
-	u64 sum_exec_runtime;
+	u64 sum_exec_runtime;	/* up to exec_start */
+	u64 exec_start;
+	struct cfs_rq *cfs_rq;
+};
+
+struct cfs_rq {
+	struct rq *rq;
+};
+
+/* The run queue of a CPU: its clock when it last looked, and the same without what follows. */
+struct rq {
+	u64 clock;
+	u64 clock_task;
+	u64 prev_irq_time;
+	u64 prev_steal_time_rq;
+};
+
+typedef struct {
+	long counter;
+} atomic_long_t;
+
+typedef struct {
+	atomic_long_t a;
+} local_t;
+
+typedef struct {
+	local_t a;
+} local64_t;
+
+struct hw_perf_event {
+	local64_t prev_count;
+};
+
+struct perf_event {
+	struct hw_perf_event hw;
+};
+
+struct bpf_event_entry {
+	struct perf_event *event;
+};
+
+struct bpf_array {
+	void *ptrs[1];
 };
 
 struct pid_namespace {
@@ -175,9 +255,8 @@ struct bpf_iter_meta {
 	struct seq_file *seq;
 };
 
-/* On x86. */
 struct thread_info {
-	u32 status;
+	u32 status;	/* on x86 */
 };
 
 /* Of x86: what a system call was called with, and its number. */
@@ -206,7 +285,8 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct list_head thread_node;	/* in the list of its process */
 	struct sched_entity se;
-	const struct cred *cred;
+	int on_cpu;
+	const struct cred *real_cred;
 	struct mm_struct *mm;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
@@ -217,6 +297,9 @@ struct task_struct {
 
 struct linux_binprm {
 	const char *filename;
+	unsigned long p;	/* where the arguments begin, to be */
+	unsigned long exec;	/* where the environment behind them ends */
+	int argc;
 };
 
 struct bpf_iter__task {
@@ -232,13 +315,15 @@ struct bpf_iter__task {
  */
 typedef void (*btf_trace_sched_process_exit___group_dead)(void *, struct task_struct *, _Bool);
 
+/* For bpf_core_type_exists: since 6.10 this tracepoint tells of execs that cannot fail without harm. */
+typedef void (*btf_trace_sched_prepare_exec)(void *, struct task_struct *, struct linux_binprm *);
+
 /*
  * For bpf_core_enum_value_exists: the number here does not matter, only
  * whether the running kernel has the name.
  */
 enum bpf_func_id {
-	BPF_FUNC_copy_from_user_task = 191,	/* since 5.18 */
-	BPF_FUNC_loop = 181,			/* since 5.17 */
+	BPF_FUNC_loop = 181,	/* since 5.17 */
 };
 
 /*

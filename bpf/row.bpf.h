@@ -48,7 +48,8 @@ struct {
 	__type(value, struct draft);
 } drafts SEC(".maps");
 
-static __always_inline struct draft *draft_take(void)
+/* Returns NULL where all are taken. */
+static __always_inline struct draft *draft_try(void)
 {
 	/* Mostly the first is free. Unrolled, the others would be in the way. */
 #pragma clang loop unroll(disable)
@@ -59,9 +60,19 @@ static __always_inline struct draft *draft_take(void)
 		if (draft && !__sync_val_compare_and_swap(&draft->busy, 0, 1))
 			return draft;
 	}
-	count(refused);
-	count(skipped);
 	return NULL;
+}
+
+/* The same for what happens once: it is lost where all are taken. */
+static __always_inline struct draft *draft_take(void)
+{
+	struct draft *draft = draft_try();
+
+	if (!draft) {
+		count(refused);
+		count(skipped);
+	}
+	return draft;
 }
 
 static __always_inline void draft_give_back(struct draft *draft)
@@ -173,64 +184,73 @@ done:
 	return len;
 }
 
-/* Whose memory put_args reads. */
-enum args_of {
-	ARGS_OF_CURRENT,
-	ARGS_OF_OTHER,	/* for sleepable programs only */
-	ARGS_OF_NOBODY,	/* they count as cut */
-};
+/* Says how long the arguments are, and how much of them was kept. */
+static __always_inline void put_args_len(struct kamap_facts *facts, u64 len, u32 kept)
+{
+	/* Whoever chooses where they lie can have them as long as its address space. */
+	facts->args_len = len > ~0U ? ~0U : len;
+	facts->args_kept = kept;
+	if (kept < len)
+		count(args_cut);
+}
 
-/* Puts the arguments after `used` bytes of text. */
-static __always_inline void put_args(struct draft *draft, u32 used, struct task_struct *task,
-				     const struct mm_struct *mm, enum args_of of)
+/* Puts the arguments of the current process after `used` bytes of text. */
+static __always_inline void put_args(struct draft *draft, u32 used, const struct mm_struct *mm)
 {
 	unsigned long args = mm->arg_start;
 	unsigned long len = mm->arg_end - args;
 	u32 kept = KAMAP_TEXT_LEN - used;
-	long err = -1;
 
-	/* The kernel bounds them by far less than 4 GiB (MAX_ARG_STRLEN, rlimit). */
-	draft->row.facts.args_len = len;
 	if (kept > len)
 		kept = len;
 	if (kept > KAMAP_TEXT_LEN)	/* for the verifier */
 		return;
-	if (of == ARGS_OF_CURRENT)
-		err = bpf_probe_read_user(draft->row.text + used, kept, (void *)args);
-	else if (of == ARGS_OF_OTHER &&
-		 bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_copy_from_user_task))
-		err = bpf_copy_from_user_task(draft->row.text + used, kept, (void *)args,
-					      task, 0);
-	draft->row.facts.args_kept = err ? 0 : kept;
-	if (draft->row.facts.args_kept < len)
-		count(args_cut);
+	if (bpf_probe_read_user(draft->row.text + used, kept, (void *)args))
+		kept = 0;
+	put_args_len(&draft->row.facts, len, kept);
 }
 
-/* Puts exe, file and arguments; `file` is NULL where it is not known. */
-static __always_inline void put_text(struct draft *draft, struct task_struct *task,
-				     const char *file, enum args_of of)
+/* Puts `file`, a string of the kernel, after `used` bytes of text; returns how many there are. */
+static __always_inline u32 put_file(struct draft *draft, u32 used, const char *file)
+{
+	struct kamap_facts *facts = &draft->row.facts;
+	long len = bpf_probe_read_kernel_str(draft->row.text + used, KAMAP_PATH_LEN + 1, file);
+
+	if (len <= 0)
+		return used;
+	if (len == KAMAP_PATH_LEN + 1)
+		facts->flags |= KAMAP_FILE_CUT;
+	facts->flags |= KAMAP_FILE_KNOWN;
+	/* Not counting the NUL, which the arguments overwrite. */
+	len = (len - 1) & KAMAP_PATH_LEN;
+	facts->file_len = len;
+	return used + len;
+}
+
+/* Puts exe, file and arguments of the current process; `file` is NULL where it is not known. */
+static __always_inline void put_text(struct draft *draft, const struct task_struct *task,
+				     const char *file)
 {
 	const struct task_struct *read = untrusted(task);
 	const struct mm_struct *mm = read->mm;
 	u32 used;
-	long len;
 
 	if (!mm)
 		return;
 	used = put_exe(draft, read, mm);
 	draft->row.facts.exe_len = used;
-	if (file) {
-		len = bpf_probe_read_kernel_str(draft->row.text + used, KAMAP_PATH_LEN + 1, file);
-		if (len == KAMAP_PATH_LEN + 1)
-			draft->row.facts.flags |= KAMAP_FILE_CUT;
-		if (len > 0) {
-			/* Not counting the NUL, which the arguments overwrite. */
-			len = (len - 1) & KAMAP_PATH_LEN;
-			draft->row.facts.file_len = len;
-			used += len;
-		}
-	}
-	put_args(draft, used, task, mm, of);
+	if (file)
+		used = put_file(draft, used, file);
+	put_args(draft, used, mm);
+}
+
+/*
+ * Whether the memory is that of a program which is still being loaded, or could not be: the end of the
+ * environment is the last that is put there (create_elf_tables in fs/binfmt_elf.c).
+ */
+static __always_inline int is_half_made(const struct mm_struct *mm)
+{
+	return mm && !mm->env_end;
 }
 
 /* The name of a task. Field accesses cost far less than bpf_probe_read_kernel. */
@@ -242,26 +262,37 @@ static __always_inline void put_comm(char *comm, const struct task_struct *task)
 	((u64 *)comm)[1] = from[1];
 }
 
-/* All facts but those of its text and its execs, of which it says there are none. */
-static __always_inline void put_facts(struct kamap_facts *facts, const struct task_struct *task,
-				      enum kamap_origin origin)
+/*
+ * What can change while a process lives: as it is now. `leader` leads it. The credentials are those
+ * that others see (ps, /proc), not those that a thread has taken on for a moment.
+ */
+static __always_inline void put_state(struct kamap_facts *facts, const struct task_struct *leader)
 {
-	const struct task_struct *read = untrusted(task);
-	const struct cred *cred = read->cred;
+	const struct task_struct *read = untrusted(leader);
+	const struct task_struct *parent = read->real_parent->group_leader;
+	const struct cred *cred = read->real_cred;
 
-	/* A draft still holds its last row. Text beyond the lengths means nothing. */
-	__builtin_memset(facts, 0, sizeof(*facts));
-	facts->pid = task->tgid;
-	facts->start_time = task->start_boottime;
-	facts->exec_id = task->self_exec_id;
-	facts->ppid = read->real_parent->tgid;
+	facts->ppid = parent->tgid;
+	facts->parent_start_time = parent->start_boottime;
 	facts->uid = cred->euid.val;
 	facts->gid = cred->egid.val;
 	facts->cgroup_id = read->cgroups->dfl_cgrp->kn->id;
-	if (task->flags & PF_KTHREAD)
+	put_comm(facts->comm, leader);
+}
+
+/* All facts but those of its text and its execs, of which it says there are none. */
+static __always_inline void put_facts(struct kamap_facts *facts, const struct task_struct *leader,
+				      enum kamap_origin origin)
+{
+	/* A draft still holds its last row. Text beyond the lengths means nothing. */
+	__builtin_memset(facts, 0, sizeof(*facts));
+	facts->pid = leader->tgid;
+	facts->start_time = leader->start_boottime;
+	facts->exec_id = leader->self_exec_id;
+	if (leader->flags & PF_KTHREAD)
 		facts->flags = KAMAP_KTHREAD;
 	facts->origin = origin;
-	put_comm(facts->comm, task);
+	put_state(facts, leader);
 }
 
 /* A forked child runs what its parent runs, with the same arguments. */
@@ -274,7 +305,8 @@ static __always_inline void copy_text(struct kamap_process *row, const struct ka
 	row->facts.args_kept = from->facts.args_kept;
 	row->facts.args_len = from->facts.args_len;
 	row->facts.flags |= from->facts.flags &
-			    (KAMAP_EXE_DELETED | KAMAP_EXE_CUT | KAMAP_FILE_CUT);
+			    (KAMAP_EXE_DELETED | KAMAP_EXE_CUT | KAMAP_FILE_CUT |
+			     KAMAP_FILE_KNOWN | KAMAP_PROGRAM_SEEN);
 	if (len <= KAMAP_TEXT_LEN)	/* for the verifier */
 		bpf_probe_read_kernel(row->text, len, from->text);
 }
@@ -289,7 +321,8 @@ static __always_inline void copy_state(struct kamap_process *row, const struct k
 	row->facts.execs = from->facts.execs;
 	row->facts.origin = from->facts.origin;
 	row->facts.flags |= from->facts.flags &
-			    (KAMAP_EXE_DELETED | KAMAP_EXE_CUT | KAMAP_FOLLOWED);
+			    (KAMAP_EXE_DELETED | KAMAP_EXE_CUT | KAMAP_FOLLOWED |
+			     KAMAP_PROGRAM_SEEN);
 	if (len > KAMAP_PATH_LEN)	/* for the verifier */
 		return;
 	row->facts.exe_len = len;

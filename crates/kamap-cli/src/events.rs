@@ -21,7 +21,7 @@ pub(crate) fn run(args: &EventsArgs) -> anyhow::Result<ExitCode> {
     let mut tracker = args.tracker().start()?;
     let on_terminal = io::stdout().is_terminal();
     let ancestors = args.ancestors > 0;
-    let lines = Lines::new(*tracker.clock(), args.common.json, ancestors, on_terminal);
+    let lines = Lines::new(tracker.clock(), args.common.json, ancestors, on_terminal);
     let mut out = BufWriter::new(io::stdout().lock());
     let mut left = args.count;
     let mut from = 0;

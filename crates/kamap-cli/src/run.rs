@@ -45,7 +45,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         Err(err @ Error::Spawn { .. }) => return Ok(not_started(err)),
         follow => follow?,
     };
-    let clock = *follow.tracker().clock();
+    let clock = follow.tracker().clock();
     let lines = Lines::new(clock, args.common.json, false, report.on_terminal);
     let printed = if args.quiet {
         Kinds::default()

@@ -4,35 +4,47 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Converts times since boot, as the kernel takes them, to the time of day.
 ///
-/// The offset between the two is measured once, when the tracker starts: the
-/// same process has the same start time in each table, even if the clock is
-/// set meanwhile.
+/// The offset between the two changes only when somebody steps the clock: both are slowed down and sped
+/// up alike. So it is measured again and again, and kept as long as nothing contradicts it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    boot: SystemTime,
+    /// The offset, and what it is between.
+    boot: Duration,
+    earliest: Duration,
+    latest: Duration,
 }
 
 impl Clock {
     pub(crate) fn measure() -> Self {
         // The pair of readings that took the least time is the closest.
-        let (_, realtime, boottime) = (0..8)
+        let (_, realtime, before, after) = (0..8)
             .map(|_| {
                 let before = now(libc::CLOCK_BOOTTIME);
                 let realtime = now(libc::CLOCK_REALTIME);
                 let after = now(libc::CLOCK_BOOTTIME);
-                let took = after.saturating_sub(before);
-                (took, realtime, before + took / 2)
+                (after.saturating_sub(before), realtime, before, after)
             })
             .min()
             .unwrap_or_default();
+        let earliest = realtime.saturating_sub(after);
+        let latest = realtime.saturating_sub(before);
         Self {
-            boot: UNIX_EPOCH + realtime.saturating_sub(boottime),
+            boot: earliest + latest.saturating_sub(earliest) / 2,
+            earliest,
+            latest,
         }
+    }
+
+    /// The clock as it is set now: this one, unless it has been stepped.
+    pub(crate) fn now(self) -> Self {
+        let measured = Self::measure();
+        let may_be_same = measured.earliest <= self.latest && self.earliest <= measured.latest;
+        if may_be_same { self } else { measured }
     }
 
     /// The time of day at `since_boot`.
     pub fn system_time(&self, since_boot: Duration) -> SystemTime {
-        self.boot + since_boot
+        UNIX_EPOCH + self.boot + since_boot
     }
 
     /// The time since boot, suspend included (`CLOCK_BOOTTIME`), as rows have it.
@@ -50,4 +62,28 @@ fn now(clock: libc::clockid_t) -> Duration {
     // exist on every kernel since 2.6.39, and what they show is not negative.
     unsafe { libc::clock_gettime(clock, &mut time) };
     Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_the_same_until_it_is_stepped() {
+        let clock = Clock::measure();
+        for _ in 0..1000 {
+            assert_eq!(clock.now().boot, clock.boot);
+        }
+        let step = Duration::from_secs(3600);
+        let stepped = Clock {
+            boot: clock.boot + step,
+            earliest: clock.earliest + step,
+            latest: clock.latest + step,
+        };
+        let after = stepped.now().boot;
+        assert!(
+            (clock.earliest..=clock.latest).contains(&after)
+                || after.abs_diff(clock.boot) < Duration::from_millis(1)
+        );
+    }
 }

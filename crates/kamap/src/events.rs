@@ -4,12 +4,14 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::ops::BitOr;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use crate::maps::{Array, Map, MapData, RingBuf, page_size};
+use crate::maps::{Array, Map, RingBuf, page_size};
+use crate::skel::take;
 use crate::skel::types::{bss, kamap_ancestor, kamap_event, kamap_event_kind, kamap_filter};
 use crate::table::{Process, terminated};
-use crate::{Error, Result};
+use crate::{Clock, Error, Result};
 
 /// How long a reader sleeps at most while there is nothing to read: an event that
 /// wakes nobody waits no longer.
@@ -27,9 +29,9 @@ impl Kinds {
     /// A process has ended.
     pub const EXIT: Self = Self(kamap_event_kind::KAMAP_EVENT_EXIT.0);
     /// An exec has failed. As long as this is asked for, every system call of the machine
-    /// takes a little longer, for their ends are looked at. Of the arguments 256 at most
-    /// are kept, or fewer where some are longer than 511 bytes: each such piece counts. On
-    /// x86-64 alone.
+    /// takes a little longer, for their ends are looked at. Before Linux 5.17 at most 256
+    /// arguments are kept, or fewer where some are longer than 511 bytes: each such piece counts.
+    /// On x86-64 only.
     pub const EXEC_FAILED: Self = Self(kamap_event_kind::KAMAP_EVENT_EXEC_FAILED.0);
     /// What makes up a life: fork, exec and exit.
     pub const LIFE: Self = Self(Self::FORK.0 | Self::EXEC.0 | Self::EXIT.0);
@@ -120,8 +122,8 @@ impl Filter {
     }
 
     /// Only processes in the cgroup with this ID
-    /// ([`Process::cgroup_id`](crate::Process::cgroup_id)), or in others added in
-    /// the same way; those below it do not count.
+    /// ([`Process::cgroup_id`](crate::Process::cgroup_id)) or, at most 32 levels below the root, in one
+    /// below it; or in others added in the same way. Where a process is when it happens counts.
     #[must_use]
     pub fn cgroup_id(mut self, cgroup_id: u64) -> Self {
         self.cgroup_ids.push(cgroup_id);
@@ -181,14 +183,17 @@ pub struct Event {
     pub seq: u64,
     /// When it happened: since boot, suspend included.
     pub time: Duration,
-    /// The process, as it was then; of an exit as of the last exec.
+    /// The process, as it was then: the group leader's facts, whichever of its threads did it.
     ///
-    /// Arguments that a row has no room for are whole (up to
-    /// [`Builder::max_args`](crate::Builder::max_args)) in an exec, and in the exit of a
-    /// process of which the stream has told that exec, unless something was lost since.
+    /// Paths and arguments that a row has no room for are whole (up to 4,095 bytes, and
+    /// [`Builder::max_args`](crate::Builder::max_args)) in an exec, and in the other events of a
+    /// process of which the stream has told that exec, if it tells of exits as well and unless something
+    /// was lost since.
     ///
     /// Of a failed exec it is the process as it goes on, but for file and arguments, which
-    /// are those that were asked for.
+    /// are those that were asked for. One that has failed past the point of no return goes on to
+    /// its end: `exe` is what was to run then, and file and arguments are known since Linux 6.10
+    /// (before, there are none, and the arguments count as cut).
     pub process: Process,
     /// The parent, its parent, and so on, when it happened: as many as
     /// [`Builder::ancestors`](crate::Builder::ancestors) asked for, or fewer if there
@@ -204,6 +209,8 @@ pub struct Event {
 pub struct Ancestor {
     /// Process ID.
     pub pid: u32,
+    /// When it started, as in [`Process::start_time`].
+    pub start_time: Duration,
     comm: Vec<u8>,
 }
 
@@ -212,6 +219,11 @@ impl Ancestor {
     /// [`Process::comm`](crate::Process::comm).
     pub fn comm(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.comm)
+    }
+
+    /// The same, byte for byte.
+    pub fn comm_bytes(&self) -> &[u8] {
+        &self.comm
     }
 }
 
@@ -247,10 +259,9 @@ impl From<EventKind> for Kinds {
 pub struct End {
     /// The status as `wait(2)` gives it.
     pub status: i32,
-    /// The time that all of its threads have run, in user and in kernel mode, as far
-    /// as the scheduler had added it up: of each thread that runs on another CPU up to a
-    /// clock tick can be missing. Before Linux 5.17 that of threads which leave at the same
-    /// time is, but for the main one's.
+    /// The time that all of its threads have run, in user and in kernel mode, up to this event; what
+    /// the end of a process costs after that is not in it (`docs/exactness.md`). Before Linux 5.17 the
+    /// time of threads which leave at the same time is missing, but for the main one's.
     pub cpu_time: Duration,
     /// The most memory that it had at a time (resident set size), in bytes.
     pub max_rss: u64,
@@ -303,7 +314,8 @@ pub struct Events {
     /// The most bytes of arguments in an event.
     max_args: usize,
     order: Order,
-    long_args: LongArgs,
+    /// Where the stream tells of their beginnings and of their ends.
+    long_texts: Option<LongTexts>,
 }
 
 impl Events {
@@ -312,6 +324,7 @@ impl Events {
         globals: Map<Array<bss>>,
         ancestors: u32,
         max_args: u32,
+        wanted: Kinds,
     ) -> Self {
         Self {
             ring,
@@ -319,7 +332,9 @@ impl Events {
             ancestors: ancestors as usize,
             max_args: max_args as usize,
             order: Order::default(),
-            long_args: LongArgs::default(),
+            long_texts: wanted
+                .contains(Kinds::EXEC | Kinds::EXIT)
+                .then(LongTexts::default),
         }
     }
 
@@ -329,17 +344,39 @@ impl Events {
     }
 
     /// Waits until there is something to read or `timeout` is over, and hands all that
-    /// is there to `read`, but not what comes meanwhile. A signal ends the wait.
+    /// is there to `read`, but not what comes meanwhile. A signal ends the wait. An event waits up to
+    /// 50 ms for this.
     ///
     /// # Errors
     ///
     /// [`Error::Map`], and [`Error::Record`] if a record is not one of this version: what
     /// follows it cannot be told in order.
     pub fn read(&mut self, timeout: Duration, mut read: impl FnMut(Item)) -> Result<()> {
-        self.ring.wait(timeout.min(NAP))?;
-        let long_args = &mut self.long_args;
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            let left = deadline.map_or(NAP, |at| at.saturating_duration_since(Instant::now()));
+            let nap = left.min(NAP);
+            let began = Instant::now();
+            let is_ready = self.ring.wait(nap)?;
+            if self.read_all(&mut read)? || is_ready || left.is_zero() {
+                return Ok(());
+            }
+            // Nothing but a signal ends the wait before its time.
+            if began.elapsed() < nap {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Hands all that is there to `read`; returns whether there was anything.
+    fn read_all(&mut self, read: &mut impl FnMut(Item)) -> Result<bool> {
+        let long_texts = &mut self.long_texts;
+        let mut any = false;
         let mut read = |mut item| {
-            long_args.see(&mut item);
+            if let Some(long_texts) = long_texts {
+                long_texts.see(&mut item);
+            }
+            any = true;
             read(item);
         };
         let reserved = self.ring.reserved();
@@ -355,41 +392,94 @@ impl Events {
         if let Some(globals) = self.globals.get(&0)? {
             self.order.lose(globals.events_lost, &mut read);
         }
-        Ok(())
+        Ok(any)
     }
 }
 
-/// The live processes that have more arguments than a row holds, by PID. An exit is told
-/// by its row, and gets them from here.
+/// The live processes that have longer paths or arguments than a row holds, by PID. Other events
+/// than an exec are told by its row, and get them from here.
 #[derive(Debug, Default)]
-struct LongArgs(HashMap<u32, Process>);
+struct LongTexts {
+    processes: HashMap<u32, LongText>,
+    /// How many there were when those were last looked for that have ended.
+    pruned: usize,
+}
 
-impl LongArgs {
-    /// Takes note of an exec, and completes an exit.
+#[derive(Debug)]
+struct LongText {
+    process: Process,
+    /// When it was seen to have ended, although the stream has not told so yet: since boot.
+    ended: Option<Duration>,
+}
+
+impl LongTexts {
+    /// How many there may be before those are looked for that have ended.
+    const FEW: usize = 64;
+
+    /// Takes note of an exec, and completes what follows it.
     fn see(&mut self, item: &mut Item) {
         let Item::Event(event) = item else {
             // An exit may be among what was lost, and its process would stay for ever.
-            self.0.clear();
+            self.processes.clear();
             return;
         };
         let process = &mut event.process;
+        let known = self.processes.get(&process.pid).map(|known| &known.process);
+        let known = known.filter(|known| known.is(process.pid, process.start_time));
         match event.kind {
             EventKind::Exec if process.fits_row() => {
-                self.0.remove(&process.pid);
+                self.processes.remove(&process.pid);
             }
-            EventKind::Exec => {
-                self.0.insert(process.pid, process.clone());
-            }
-            EventKind::Exit(_) => {
-                if let Some(exec) = self.0.remove(&process.pid)
-                    && (exec.start_time, exec.last_exec_time)
-                        == (process.start_time, process.last_exec_time)
+            EventKind::Exec => self.insert(process, event.time),
+            EventKind::Fork => {
+                let parent = self.processes.get(&process.ppid);
+                if let Some(LongText {
+                    process: parent, ..
+                }) = parent
+                    && process.parent_start_time == Some(parent.start_time)
+                    && process.runs_as(parent)
                 {
-                    *process = exec;
+                    process.take_text(parent);
+                    self.insert(process, event.time);
                 }
             }
-            _ => {}
+            EventKind::ExecFailed(_) => {
+                if let Some(known) = known.filter(|known| process.runs_as(known)) {
+                    process.take_exe(known);
+                }
+            }
+            EventKind::Exit(_) => {
+                if let Some(known) = known.filter(|known| process.runs_as(known)) {
+                    process.take_text(known);
+                }
+                self.processes.remove(&process.pid);
+            }
         }
+    }
+
+    /// Keeps `process`, of an event at `time`.
+    fn insert(&mut self, process: &Process, time: Duration) {
+        let known = LongText {
+            process: process.clone(),
+            ended: None,
+        };
+        self.processes.insert(process.pid, known);
+        if self.processes.len() > Self::FEW.max(2 * self.pruned) {
+            self.prune(time);
+        }
+    }
+
+    /// An exit that the filter holds back is never told. Whoever had ended before `time` without that
+    /// is forgotten: the stream has told of all that came before.
+    fn prune(&mut self, time: Duration) {
+        let now = Clock::since_boot();
+        self.processes.retain(|pid, known| {
+            if known.ended.is_none() && !Path::new(&format!("/proc/{pid}")).exists() {
+                known.ended = Some(now);
+            }
+            known.ended.is_none_or(|ended| ended >= time)
+        });
+        self.pruned = self.processes.len();
     }
 }
 
@@ -405,6 +495,7 @@ fn decode(record: &[u8], ancestors: usize) -> Option<(Event, u64)> {
         if ancestor.pid != 0 {
             known.push(Ancestor {
                 pid: ancestor.pid,
+                start_time: Duration::from_nanos(ancestor.start_time),
                 comm: terminated(&ancestor.comm),
             });
         }
@@ -430,15 +521,6 @@ fn decode(record: &[u8], ancestors: usize) -> Option<(Event, u64)> {
         kind,
     };
     Some((event, header.lost))
-}
-
-/// The `T` at the begin of `bytes`, and what follows it.
-fn take<T: MapData>(bytes: &[u8]) -> Option<(T, &[u8])> {
-    let (first, rest) = bytes.split_at_checked(size_of::<T>())?;
-    // SAFETY: there are as many bytes, of which any are valid (`MapData`); they need
-    // not be aligned.
-    let value = unsafe { first.as_ptr().cast::<T>().read_unaligned() };
-    Some((value, rest))
 }
 
 /// Puts events into the order of their numbers.
@@ -566,6 +648,31 @@ mod tests {
     }
 
     #[test]
+    fn whoever_ends_unseen_is_forgotten_once_the_stream_is_past_that() {
+        let mut long_texts = LongTexts::default();
+        let (mut event, _) = decode(
+            &record(0, 0, kamap_event_kind::KAMAP_EVENT_EXEC, &[b'x'; 1000]),
+            0,
+        )
+        .expect("it is a record");
+        let mut exec = |pid, time| {
+            event.process.pid = pid;
+            event.time = time;
+            let mut item = Item::Event(event.clone());
+            long_texts.see(&mut item);
+            long_texts.processes.len()
+        };
+        // There are no such PIDs; their exits may still be in the ring.
+        let before = Clock::since_boot();
+        let first = u32::MAX / 2;
+        let known = (first..first + 200).map(|pid| exec(pid, before)).max();
+        assert_eq!(known, Some(200));
+        let after = Clock::since_boot() + Duration::from_secs(1);
+        let known = (first + 200..first + 700).map(|pid| exec(pid, after)).max();
+        assert!(known.is_some_and(|known| known < 500), "{known:?}");
+    }
+
+    #[test]
     fn an_exit_has_the_arguments_of_its_exec_unless_something_was_lost() {
         let long = [b'x'; 1000];
         let event = |kind, args: &[u8]| {
@@ -576,11 +683,14 @@ mod tests {
             let mut items = vec![event(kamap_event_kind::KAMAP_EVENT_EXEC, &long)];
             items.extend(between);
             items.push(event(kamap_event_kind::KAMAP_EVENT_EXIT, &long[..600]));
-            let mut long_args = LongArgs::default();
+            let mut long_texts = LongTexts::default();
             for item in &mut items {
-                long_args.see(item);
+                long_texts.see(item);
             }
-            assert!(long_args.0.is_empty(), "nothing is kept of what has ended");
+            assert!(
+                long_texts.processes.is_empty(),
+                "nothing is kept of what has ended"
+            );
             match items.pop() {
                 Some(Item::Event(exit)) => exit.process.args().map(OsStr::len).sum::<usize>(),
                 _ => panic!("it is an event"),

@@ -50,6 +50,10 @@ mod capabilities;
 #[cfg(feature = "tracker")]
 mod clock;
 #[cfg(feature = "tracker")]
+mod cmdline;
+#[cfg(feature = "tracker")]
+mod counts;
+#[cfg(feature = "tracker")]
 mod error;
 #[cfg(feature = "tracker")]
 mod events;
@@ -66,11 +70,15 @@ mod probe;
 #[cfg(feature = "tracker")]
 mod requirements;
 #[cfg(feature = "tracker")]
+mod seed;
+#[cfg(feature = "tracker")]
 mod signals;
 #[cfg(feature = "tracker")]
 mod skel;
 #[cfg(feature = "tracker")]
 mod table;
+#[cfg(feature = "tracker")]
+mod tasks;
 #[cfg(feature = "tracker")]
 mod tracker;
 #[cfg(feature = "tracker")]

@@ -11,7 +11,18 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/kamap.skel.rs"));
 }
 
+use crate::maps::MapData;
+
 pub(crate) use generated::{KamapSkelBuilder, OpenKamapSkel, types};
+
+/// The `T` at the begin of `bytes`, and what follows it.
+pub(crate) fn take<T: MapData>(bytes: &[u8]) -> Option<(T, &[u8])> {
+    let (first, rest) = bytes.split_at_checked(size_of::<T>())?;
+    // SAFETY: there are as many bytes, of which any are valid (`MapData`); they need
+    // not be aligned.
+    let value = unsafe { first.as_ptr().cast::<T>().read_unaligned() };
+    Some((value, rest))
+}
 
 crate::maps::map_data! {
     types::kamap_flag { 0 }
@@ -19,14 +30,15 @@ crate::maps::map_data! {
     types::kamap_life { 0 }
     types::kamap_event_kind { 0 }
     types::kamap_facts {
-        start_time, first_exec_time, last_exec_time, cgroup_id, exec_id, pid, ppid, uid, gid, execs,
+        start_time, parent_start_time, first_exec_time, last_exec_time, cgroup_id, exec_id, pid, ppid, uid, gid, execs,
         flags, args_len, args_kept, origin, exe_len, file_len, comm
     }
     types::kamap_process { facts, text }
     types::kamap_event { seq, lost, time, cpu_time, max_rss, status, kind, facts }
-    types::kamap_task { start_time, exec_id, pid, life, kernel_thread, reserved, comm }
+    types::kamap_task { facts, life, reserved }
+    types::kamap_given_args { start_time, len, kept, text }
     types::kamap_counters { forks, execs, exits, table_full, args_cut, event_args_cut, skipped, refused }
-    types::kamap_ancestor { pid, comm }
+    types::kamap_ancestor { start_time, pid, reserved, comm }
 }
 
 crate::maps::map_data! {
@@ -45,6 +57,7 @@ mod tests {
             types::kamap_process::LAYOUT,
             types::kamap_event::LAYOUT,
             types::kamap_task::LAYOUT,
+            types::kamap_given_args::LAYOUT,
             types::kamap_counters::LAYOUT,
             types::kamap_ancestor::LAYOUT,
         ] {

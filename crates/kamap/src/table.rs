@@ -1,62 +1,146 @@
 //! The table of processes, and the decoding of its rows.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::mem::offset_of;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::maps::{Hash, Map};
+use crate::counts::Counts;
+use crate::maps::{self, Hash, Map};
+use crate::seed::{Seed, TEXT_LEN};
 use crate::skel::types::{kamap_facts, kamap_flag, kamap_origin, kamap_process};
+use crate::tasks::{Task, Tasks};
 use crate::{Clock, Result};
 
 /// Kernel memory for each entry: key, row, and what the kernel adds (its `struct
 /// htab_elem` before them and the bucket).
 pub(crate) const BYTES_PER_ENTRY: u64 = size_of::<kamap_process>() as u64 + 8 + 48 + 16;
 
-/// Bytes of text in a row.
-const TEXT_LEN: usize = size_of::<kamap_process>() - offset_of!(kamap_process, text);
+/// `KAMAP_PATH_LEN` of kamap.h.
+const PATH_LEN: usize = 255;
 
 /// The live processes of the machine, read from the kernel's table.
 #[derive(Debug)]
 pub struct Table {
     rows: Map<Hash<u32, kamap_process>>,
+    tasks: Tasks,
+    seed: Seed,
+    counts: Arc<Counts>,
+    /// How many writes to the table had come to nothing before `seed` last ran.
+    refused_before: AtomicU64,
 }
 
 impl Table {
-    pub(crate) fn new(rows: Map<Hash<u32, kamap_process>>) -> Self {
-        Self { rows }
+    pub(crate) fn new(
+        rows: Map<Hash<u32, kamap_process>>,
+        tasks: Tasks,
+        seed: Seed,
+        counts: Arc<Counts>,
+    ) -> Self {
+        Self {
+            rows,
+            tasks,
+            seed,
+            counts,
+            refused_before: AtomicU64::new(0),
+        }
     }
 
-    /// All rows, by PID.
+    /// All processes, by PID.
     ///
     /// A process that lives throughout the call is in it exactly once. Of those
-    /// that start or end meanwhile, each may be in it or not.
+    /// that start or end meanwhile, each may be in it or not. What can change while a process
+    /// lives (user, name, parent, cgroup, the path of the executable) is as of this call.
+    ///
+    /// Processes that the table lacks because something was lost ([`Losses`](crate::Losses)) are
+    /// added first, as far as there is room by now.
     ///
     /// # Errors
     ///
-    /// [`Error::Map`](crate::Error::Map), where the kernel fails to read its map.
+    /// [`Error::Map`](crate::Error::Map) or [`Error::System`](crate::Error::System), where the kernel
+    /// fails to tell.
     pub fn snapshot(&self) -> Result<Snapshot> {
+        self.refill()?;
         let time = Clock::since_boot();
-        let mut processes = self
-            .rows
-            .iter()
-            .map(|entry| Ok(Process::from_row(&entry?.1)))
-            .collect::<Result<Vec<_>>>()?;
-        processes.sort_unstable_by_key(|process| (process.pid, process.start_time));
-        Ok(Snapshot { time, processes })
+        let mut processes = self.rows()?;
+        let tasks = self.tasks()?;
+        let tasks: HashMap<u32, &Task> = tasks.iter().map(|task| (task.facts.pid, task)).collect();
+        let mut current = Vec::with_capacity(processes.len());
+        for process in processes.drain(..) {
+            let task = tasks.get(&process.pid).copied();
+            current.extend(self.as_of(process, task)?);
+        }
+        current.sort_unstable_by_key(|process| (process.pid, process.start_time));
+        Ok(Snapshot {
+            time,
+            processes: current,
+        })
     }
 
-    /// The row of one process, `None` if there is none of that PID.
+    /// One process as of this call, `None` if there is none of that PID.
     ///
     /// # Errors
     ///
-    /// [`Error::Map`](crate::Error::Map), where the kernel fails to read its map.
+    /// As of [`snapshot`](Self::snapshot).
     pub fn get(&self, pid: u32) -> Result<Option<Process>> {
+        self.refill()?;
+        let Some(process) = self.row(pid)? else {
+            return Ok(None);
+        };
+        let tasks = self.tasks()?;
+        self.as_of(process, tasks.iter().find(|task| task.facts.pid == pid))
+    }
+
+    /// The process that a row shows, as the kernel lists it now; `None` if it has ended.
+    fn as_of(&self, process: Process, task: Option<&Task>) -> Result<Option<Process>> {
+        let is_it =
+            |task: &&Task| process.is(task.facts.pid, Duration::from_nanos(task.facts.start_time));
+        match task.filter(is_it) {
+            Some(task) if task.facts.exec_id == process.exec_id => {
+                Ok(Some(process.refreshed(task)))
+            }
+            // It has exec'd, or ended, since the row was read; or the list does not show it.
+            task => Ok(match self.row(process.pid)? {
+                Some(row) if row.start_time != process.start_time => None,
+                Some(row) if row.exec_id != process.exec_id => Some(row),
+                Some(row) => Some(match task {
+                    Some(task) => row.refreshed(task),
+                    None => row,
+                }),
+                None => None,
+            }),
+        }
+    }
+
+    /// The most processes that the table can hold.
+    pub fn max_entries(&self) -> u32 {
+        self.rows.max_entries()
+    }
+
+    /// The kernel's own list.
+    pub(crate) fn tasks(&self) -> Result<Vec<Task>> {
+        self.tasks.list()
+    }
+
+    /// All rows as they are in the table.
+    pub(crate) fn rows(&self) -> Result<Vec<Process>> {
+        let mut processes = Vec::new();
+        for entry in self.rows.iter() {
+            processes.extend(Process::from_row(&entry?.1));
+        }
+        Ok(processes)
+    }
+
+    /// A row as it is in the table.
+    fn row(&self, pid: u32) -> Result<Option<Process>> {
         // The kernel copies a single row without a lock, so it may be replaced
         // meanwhile: a reading counts when the next one is the same.
-        let read = || -> Result<_> { Ok(self.rows.get(&pid)?.as_ref().map(Process::from_row)) };
+        let read =
+            || -> Result<_> { Ok(self.rows.get(&pid)?.and_then(|row| Process::from_row(&row))) };
         let mut process = read()?;
         loop {
             let again = read()?;
@@ -67,9 +151,24 @@ impl Table {
         }
     }
 
-    /// The most processes that the table can hold.
-    pub fn max_entries(&self) -> u32 {
-        self.rows.max_entries()
+    /// Adds the live processes that the table lacks.
+    pub(crate) fn seed(&self) -> Result<()> {
+        let tasks = self.tasks()?;
+        let rows = self.rows.keys().collect::<maps::Result<HashSet<u32>>>()?;
+        let room = (self.max_entries() as usize).saturating_sub(rows.len());
+        let lacking = tasks.iter().filter(|task| !rows.contains(&task.facts.pid));
+        self.seed.run(lacking.take(room))
+    }
+
+    /// The same where some can be lacking because something was lost; returns whether it had to look.
+    pub(crate) fn refill(&self) -> Result<bool> {
+        let refused = self.counts.refused()?;
+        // What is refused during the run counts towards the next one.
+        if self.refused_before.swap(refused, Ordering::Relaxed) == refused {
+            return Ok(false);
+        }
+        self.seed()?;
+        Ok(true)
     }
 }
 
@@ -103,10 +202,10 @@ pub enum Origin {
     Exec,
 }
 
-/// A live process: a thread group, never a thread.
+/// A process: a thread group, never a thread.
 ///
-/// What can change while a process lives (name, user, parent, arguments) is as
-/// of its last exec or, without one, of its fork or of when the tracker met it.
+/// What can change while it lives is as of the call that has read it ([`Table::snapshot`]) or, of an
+/// [`Event`](crate::Event), as of when that happened. File and arguments are those of its last exec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Process {
@@ -114,12 +213,16 @@ pub struct Process {
     pub pid: u32,
     /// PID of the parent.
     pub ppid: u32,
+    /// When the parent started: since boot, suspend included. It identifies the parent together with
+    /// [`ppid`](Self::ppid). `None` if there is no parent.
+    pub parent_start_time: Option<Duration>,
     /// Effective user ID, as `ps` shows it.
     pub uid: u32,
     /// Effective group ID.
     pub gid: u32,
-    /// When it started: since boot, suspend included. Together with the PID this
-    /// identifies a process; PIDs are used again. [`Clock`] converts it.
+    /// When it started: since boot, suspend included, as the kernel has it. Together with the
+    /// PID this identifies a process of this boot, to every reader; PIDs are used again.
+    /// [`Clock`] converts it.
     pub start_time: Duration,
     /// When it first exec'd while the tracker watched.
     pub first_exec_time: Option<Duration>,
@@ -129,11 +232,18 @@ pub struct Process {
     pub execs: u32,
     /// How it came to be in the table.
     pub origin: Origin,
+    /// Whether the program that it runs was executed while the tracker watched: by itself, or by
+    /// the process that it was forked from.
+    pub program_seen: bool,
     /// ID of its cgroup in the v2 hierarchy: the inode number of its folder.
     pub cgroup_id: u64,
     /// Whether it is a thread of the kernel, which has neither executable nor
     /// arguments.
     pub kernel_thread: bool,
+    /// Whether [`exe`](Self::exe) is only the end of the path.
+    pub exe_cut: bool,
+    /// Whether [`file`](Self::file) is only the beginning of the path.
+    pub file_cut: bool,
     /// Whether [`args`](Self::args) are not all of the arguments: they were longer
     /// than what a row holds (about 600 bytes), or could not be read.
     pub args_cut: bool,
@@ -142,26 +252,29 @@ pub struct Process {
     pub(crate) exec_id: u64,
     pub(crate) comm: Vec<u8>,
     exe: OsString,
-    file: OsString,
+    file: Option<OsString>,
     args: Vec<u8>,
 }
 
 impl Process {
     /// The name that the kernel has for it (at most 15 bytes), with bytes that
-    /// are no UTF-8 replaced. A name given later (`PR_SET_NAME`) is not
-    /// seen; before Linux 6.4 a new thread of the kernel is named like that, and
-    /// shown as `kthreadd`. It may hold control characters: escape it before
+    /// are no UTF-8 replaced. It may hold control characters: escape it before
     /// it goes to a terminal.
     pub fn comm(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.comm)
     }
 
+    /// The same, byte for byte.
+    pub fn comm_bytes(&self) -> &[u8] {
+        &self.comm
+    }
+
     /// The executable that runs, as `/proc/PID/exe` names it, ` (deleted)`
-    /// included: for a script its interpreter. `None` for kernel threads, and
-    /// for processes whose main thread had already gone when the tracker came.
+    /// included: for a script its interpreter. `None` for kernel threads, for processes whose main
+    /// thread had already gone when the tracker came, and for one that ended in an exec that failed.
     ///
-    /// Of a path of more than 254 bytes, or of more than about 30 folders, the end
-    /// is kept, after `…`.
+    /// A row has room for 254 bytes and about 30 folders, an event for 4,095 bytes. Of a longer path the
+    /// end is kept, after `…` ([`exe_cut`](Self::exe_cut)).
     pub fn exe(&self) -> Option<&Path> {
         (!self.exe.is_empty()).then(|| Path::new(&self.exe))
     }
@@ -170,9 +283,10 @@ impl Process {
     /// a script the script, for `fexecve` `/dev/fd/N`. One that has not exec'd since it
     /// was forked has its parent's. `None` if neither exec'd while the tracker watched.
     ///
-    /// Of a path of more than 255 bytes the beginning is kept, before `…`.
+    /// A row has room for 255 bytes, an event for 4,095. Of a longer path the beginning is kept, before
+    /// `…` ([`file_cut`](Self::file_cut)).
     pub fn file(&self) -> Option<&Path> {
-        (!self.file.is_empty()).then(|| Path::new(&self.file))
+        self.file.as_deref().map(Path::new)
     }
 
     /// The arguments, the name of the program first. If
@@ -189,7 +303,28 @@ impl Process {
 
     /// Whether its text has room in a row.
     pub(crate) fn fits_row(&self) -> bool {
-        self.exe.len() + self.file.len() + self.args.len() <= TEXT_LEN
+        let file = self.file.as_ref().map_or(0, |file| file.len());
+        let longest = self.exe.len().max(file);
+        longest < PATH_LEN && self.exe.len() + file + self.args.len() <= TEXT_LEN
+    }
+
+    /// Whether it runs the program that `other`, the same process or the one that forked it, has run.
+    pub(crate) fn runs_as(&self, other: &Self) -> bool {
+        self.exec_id == other.exec_id
+    }
+
+    /// Takes over the path of the executable.
+    pub(crate) fn take_exe(&mut self, from: &Self) {
+        self.exe.clone_from(&from.exe);
+        self.exe_cut = from.exe_cut;
+    }
+
+    /// Takes over the paths and the arguments.
+    pub(crate) fn take_text(&mut self, from: &Self) {
+        self.take_exe(from);
+        self.file.clone_from(&from.file);
+        self.args.clone_from(&from.args);
+        (self.file_cut, self.args_cut) = (from.file_cut, from.args_cut);
     }
 
     /// Keeps at most so many bytes of the arguments.
@@ -200,8 +335,36 @@ impl Process {
         }
     }
 
-    fn from_row(row: &kamap_process) -> Self {
-        Self::decode(&row.facts, &row.text.map(i8::cast_unsigned))
+    /// The process of a row; `None` if it has ended while it was being added.
+    fn from_row(row: &kamap_process) -> Option<Self> {
+        let text = row.text.map(i8::cast_unsigned);
+        (row.facts.start_time != 0).then(|| Self::decode(&row.facts, &text))
+    }
+
+    /// Whether it is the process with this identity.
+    pub(crate) fn is(&self, pid: u32, start_time: Duration) -> bool {
+        (self.pid, self.start_time) == (pid, start_time)
+    }
+
+    /// The process with what can change as `task` has it.
+    fn refreshed(self, task: &Task) -> Self {
+        let now = Self::decode(&task.facts, &task.exe);
+        // One whose main thread has gone has no executable any more.
+        let (exe, exe_cut) = match now.exec_id == self.exec_id && !now.exe.is_empty() {
+            true => (now.exe, now.exe_cut),
+            false => (self.exe, self.exe_cut),
+        };
+        Self {
+            ppid: now.ppid,
+            parent_start_time: now.parent_start_time,
+            uid: now.uid,
+            gid: now.gid,
+            cgroup_id: now.cgroup_id,
+            comm: now.comm,
+            exe,
+            exe_cut,
+            ..self
+        }
     }
 
     /// The process with these facts and this text.
@@ -215,6 +378,8 @@ impl Process {
         Self {
             pid: facts.pid,
             ppid: facts.ppid,
+            parent_start_time: (facts.ppid != 0)
+                .then(|| Duration::from_nanos(facts.parent_start_time)),
             uid: facts.uid,
             gid: facts.gid,
             start_time: Duration::from_nanos(facts.start_time),
@@ -226,8 +391,11 @@ impl Process {
                 kamap_origin::KAMAP_ORIGIN_FORK => Origin::Fork,
                 _ => Origin::Seed,
             },
+            program_seen: flag(kamap_flag::KAMAP_PROGRAM_SEEN),
             cgroup_id: facts.cgroup_id,
             kernel_thread: flag(kamap_flag::KAMAP_KTHREAD),
+            exe_cut: flag(kamap_flag::KAMAP_EXE_CUT),
+            file_cut: flag(kamap_flag::KAMAP_FILE_CUT),
             args_cut: facts.args_kept < facts.args_len,
             exec_id: facts.exec_id,
             comm: terminated(&facts.comm),
@@ -236,11 +404,13 @@ impl Process {
                 (true, exe),
                 (flag(kamap_flag::KAMAP_EXE_DELETED), b" (deleted)"),
             ]),
-            file: path([
-                (true, file),
-                (flag(kamap_flag::KAMAP_FILE_CUT), "…".as_bytes()),
-                (false, b""),
-            ]),
+            file: flag(kamap_flag::KAMAP_FILE_KNOWN).then(|| {
+                path([
+                    (true, file),
+                    (flag(kamap_flag::KAMAP_FILE_CUT), "…".as_bytes()),
+                    (false, b""),
+                ])
+            }),
             args: args.to_vec(),
         }
     }
@@ -276,6 +446,11 @@ mod tests {
             args_kept: args.len() as u32,
             args_len: args.len() as u32,
             origin: kamap_origin::KAMAP_ORIGIN_EXEC,
+            start_time: 1,
+            flags: match file.is_empty() {
+                true => kamap_flag(0),
+                false => kamap_flag::KAMAP_FILE_KNOWN,
+            },
             ..kamap_facts::default()
         };
         let mut row = kamap_process {
@@ -288,8 +463,12 @@ mod tests {
         row
     }
 
+    pub(super) fn decoded(row: &kamap_process) -> Process {
+        Process::from_row(row).expect("it has a start time")
+    }
+
     fn args(bytes: &[u8]) -> Vec<String> {
-        let process = Process::from_row(&row(b"", b"", bytes));
+        let process = decoded(&row(b"", b"", bytes));
         let args = process.args();
         args.map(|arg| arg.to_string_lossy().into_owned()).collect()
     }
@@ -307,13 +486,13 @@ mod tests {
 
     #[test]
     fn exe_file_and_arguments_are_told_apart() {
-        let process = Process::from_row(&row(b"/usr/bin/dash", b"./run", b"sh\0./run\0"));
+        let process = decoded(&row(b"/usr/bin/dash", b"./run", b"sh\0./run\0"));
         assert_eq!(process.exe(), Some(Path::new("/usr/bin/dash")));
         assert_eq!(process.file(), Some(Path::new("./run")));
         assert!(process.args().eq(["sh", "./run"]));
         assert!(!process.args_cut);
 
-        let nothing = Process::from_row(&row(b"", b"", b""));
+        let nothing = decoded(&row(b"", b"", b""));
         assert_eq!((nothing.exe(), nothing.file()), (None, None));
     }
 
@@ -323,10 +502,11 @@ mod tests {
         long.facts.flags = kamap_flag(
             kamap_flag::KAMAP_EXE_CUT.0
                 | kamap_flag::KAMAP_EXE_DELETED.0
-                | kamap_flag::KAMAP_FILE_CUT.0,
+                | kamap_flag::KAMAP_FILE_CUT.0
+                | kamap_flag::KAMAP_FILE_KNOWN.0,
         );
         long.facts.args_len = 900;
-        let process = Process::from_row(&long);
+        let process = decoded(&long);
         assert_eq!(process.exe(), Some(Path::new("…/deep/prog (deleted)")));
         assert_eq!(process.file(), Some(Path::new("./very/lo…")));
         assert!(process.args_cut);
@@ -337,7 +517,7 @@ mod tests {
         let mut wild = row(b"/bin/true", b"", b"");
         (wild.facts.exe_len, wild.facts.file_len) = (600, u16::MAX);
         wild.facts.args_kept = u32::MAX;
-        let process = Process::from_row(&wild);
+        let process = decoded(&wild);
         assert_eq!(process.exe().map(|exe| exe.as_os_str().len()), Some(600));
         assert_eq!(process.args().count(), 0);
     }
@@ -346,6 +526,6 @@ mod tests {
     fn a_comm_of_full_length_needs_no_nul() {
         let mut full = row(b"", b"", b"");
         full.facts.comm = [b'x'.cast_signed(); 16];
-        assert_eq!(Process::from_row(&full).comm(), "x".repeat(16));
+        assert_eq!(decoded(&full).comm(), "x".repeat(16));
     }
 }

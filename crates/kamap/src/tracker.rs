@@ -1,21 +1,23 @@
 //! Starting the BPF programs: the only module that drives libbpf.
 
-use std::io::{self, Read};
+use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use libbpf_rs::libbpf_sys;
+use libbpf_rs::Link;
+use libbpf_rs::btf::{Btf, BtfType};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Iter, Link, ProgramType};
 
+use crate::counts::Counts;
 use crate::events::{Events, Filter, Kinds};
-use crate::maps::{Array, Map, MapData, PerCpuArray, RingBuf, page_size};
+use crate::maps::{Map, RingBuf, open_cpu_clocks, page_size};
+use crate::seed::Seed;
 use crate::signals::Blocked;
-use crate::skel::types::{bss, kamap_counters, kamap_task};
 use crate::skel::{KamapSkelBuilder, OpenKamapSkel};
+use crate::tasks::Tasks;
 use crate::verify::{Look, Verification, verify};
 use crate::{
     Clock, Error, Follow, Follower, Losses, Result, Seen, Table, libbpf_log, requirements,
@@ -202,23 +204,36 @@ fn start(builder: &Builder, max_entries: u32) -> Result<Tracker, Failure> {
     let skel = open.load().map_err(failed_to("load the BPF programs"))?;
 
     let (maps, progs) = (&skel.maps, &skel.progs);
-    let table = Table::new(Map::from_skeleton(&maps.processes)?);
-    let counters = Map::from_skeleton(&maps.counters)?;
-    let globals = Map::from_skeleton(&maps.bss)?;
-    let events = if builder.events.wanted() == Kinds::default() {
+    let wanted = builder.events.wanted();
+    if wanted.contains(Kinds::EXIT) {
+        open_cpu_clocks(maps.cpu_clocks.as_fd()).map_err(|source| Error::System {
+            action: "open the clock of a CPU",
+            source,
+        })?;
+    }
+    let events = if wanted == Kinds::default() {
         None
     } else {
         let ring = RingBuf::from_fd(duplicate(maps.events.as_fd())?).map_err(Error::from)?;
         let globals = Map::from_skeleton(&maps.bss)?;
         let max_args = builder.checked_max_args();
-        Some(Events::new(ring, globals, builder.ancestors, max_args))
+        Some(Events::new(
+            ring,
+            globals,
+            builder.ancestors,
+            max_args,
+            wanted,
+        ))
     };
     let mut links = Vec::new();
     let mut programs = Vec::new();
     // Exit first: else a process that starts and ends in between would stay.
     let mut hooks = vec![&progs.on_exit, &progs.on_exec, &progs.on_fork];
-    if builder.events.wanted().contains(Kinds::EXEC_FAILED) {
+    if wanted.contains(Kinds::EXEC_FAILED) {
         hooks.push(&progs.on_exec_failed);
+        if progs.on_prepare_exec.autoload() {
+            hooks.push(&progs.on_prepare_exec);
+        }
     }
     for program in hooks {
         links.push(program.attach().map_err(failed_to("attach a program"))?);
@@ -228,19 +243,23 @@ fn start(builder: &Builder, max_entries: u32) -> Result<Tracker, Failure> {
     let seed = progs.seed.attach().map_err(iterator)?;
     let iterator = failed_to("attach a task iterator");
     let tasks = progs.tasks.attach().map_err(iterator)?;
-    run(&seed)?;
+    let counters = Map::from_skeleton(&maps.counters)?;
+    let globals = Map::from_skeleton(&maps.bss)?;
+    let counts = Arc::new(Counts::new(programs, counters, globals));
+    let table = Table::new(
+        Map::from_skeleton(&maps.processes)?,
+        Tasks::new(tasks),
+        Seed::new(seed, Map::from_skeleton(&maps.given_args)?),
+        Arc::clone(&counts),
+    );
+    table.seed()?;
 
     Ok(Tracker {
         links,
-        seed,
-        tasks,
-        refused_before: AtomicU64::new(0),
-        programs,
         table,
         events,
-        counters,
-        globals,
-        clock: Clock::measure(),
+        counts,
+        clock: Mutex::new(Clock::measure()),
     })
 }
 
@@ -273,20 +292,31 @@ fn configure(
             .set_max_entries(ring_size)
             .map_err(failed_to("set the size of the ring of events"))?;
     }
-    open.progs
-        .on_exec_failed
-        .set_autoload(wanted.contains(Kinds::EXEC_FAILED));
-    // Asked for programs of a type that is always sleepable, as `seed` is then.
-    let reads_others = ProgramType::Syscall
-        .is_helper_supported(libbpf_sys::BPF_FUNC_copy_from_user_task)
-        .map_err(failed_to("ask what the kernel offers"))?;
-    if reads_others {
-        open.progs.seed.set_flags(libbpf_sys::BPF_F_SLEEPABLE);
+    let exec_failed = wanted.contains(Kinds::EXEC_FAILED);
+    let prepare_exec = exec_failed && has_prepare_exec()?;
+    open.progs.on_exec_failed.set_autoload(exec_failed);
+    open.progs.on_prepare_exec.set_autoload(prepare_exec);
+    for (map, is_wanted) in [
+        (&mut open.maps.cpu_clocks, wanted.contains(Kinds::EXIT)),
+        (&mut open.maps.long_paths, wanted.contains(Kinds::EXEC)),
+        (&mut open.maps.attempts, prepare_exec),
+    ] {
+        map.set_autocreate(is_wanted)
+            .map_err(failed_to("leave out a map"))?;
     }
-    open.maps
-        .processes
-        .set_max_entries(max_entries)
-        .map_err(failed_to("set the size of the table"))
+    for map in [&mut open.maps.processes, &mut open.maps.given_args] {
+        map.set_max_entries(max_entries)
+            .map_err(failed_to("set the size of the table"))?;
+    }
+    Ok(())
+}
+
+/// Whether the kernel has the tracepoint before the point of no return of an exec (since 6.10).
+fn has_prepare_exec() -> Result<bool, Failure> {
+    let types = Btf::from_vmlinux().map_err(failed_to("read the types of the kernel"))?;
+    Ok(types
+        .type_by_name::<BtfType<'_>>("btf_trace_sched_prepare_exec")
+        .is_some())
 }
 
 /// As many entries as there can be PIDs, within reason.
@@ -300,33 +330,6 @@ fn default_max_entries() -> Result<u32> {
         source: io::Error::new(io::ErrorKind::InvalidData, err),
     })?;
     Ok(pid_max.min(REASON))
-}
-
-/// Runs an iterator to its end; returns what it prints.
-fn run(iterator: &Link) -> Result<Vec<u8>> {
-    let failed = |source| Error::System {
-        action: "read the kernel's task list",
-        source,
-    };
-    let mut iter = Iter::new(iterator).map_err(|err| failed(io::Error::other(err)))?;
-    let mut printed = Vec::new();
-    loop {
-        match iter.read_to_end(&mut printed) {
-            Ok(_) => return Ok(printed),
-            // After a million tasks in a row the kernel wants to be asked again.
-            Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
-            Err(err) => return Err(failed(err)),
-        }
-    }
-}
-
-/// What an iterator that prints `T`s has printed.
-fn records<T: MapData>(printed: &[u8]) -> Vec<T> {
-    let records = printed.chunks_exact(size_of::<T>());
-    // SAFETY: each chunk has the size of a `T`, of which any bytes are valid
-    // (`MapData`); it need not be aligned.
-    let read = |record: &[u8]| unsafe { record.as_ptr().cast::<T>().read_unaligned() };
-    records.map(read).collect()
 }
 
 fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
@@ -344,18 +347,10 @@ fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
 pub struct Tracker {
     /// What keeps the programs attached.
     links: Vec<Link>,
-    programs: Vec<OwnedFd>,
-    /// Adds the processes that the table lacks, each time it is run.
-    seed: Link,
-    /// Lists the processes, each time it is run.
-    tasks: Link,
-    /// How many writes to the table had come to nothing before `seed` last ran.
-    refused_before: AtomicU64,
     table: Table,
     events: Option<Events>,
-    counters: Map<PerCpuArray<kamap_counters>>,
-    globals: Map<Array<bss>>,
-    clock: Clock,
+    counts: Arc<Counts>,
+    clock: Mutex<Clock>,
 }
 
 impl Tracker {
@@ -389,7 +384,7 @@ impl Tracker {
     ///
     /// [`Error::Map`], where the kernel does not tell.
     pub fn next_seq(&self) -> Result<u64> {
-        Ok(self.globals.get(&0)?.map_or(0, |bss| bss.events_put))
+        self.counts.next_seq()
     }
 
     /// Detaches the programs: from now on nothing is recorded, and nothing removed. What
@@ -398,14 +393,20 @@ impl Tracker {
         self.links.clear();
     }
 
-    /// Converts the times of this tracker to the time of day.
-    pub fn clock(&self) -> &Clock {
-        &self.clock
+    /// Converts times since boot to the time of day, as the clock is set now. It is the same each time,
+    /// unless the clock has been stepped meanwhile.
+    pub fn clock(&self) -> Clock {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        *clock = clock.now();
+        *clock
     }
 
     /// Adds the live processes that the table lacks because something was lost
     /// ([`losses`](Self::losses)), as far as there is room by now. Does nothing
     /// where nothing can be lacking; returns whether it had to look.
+    ///
+    /// Reading the table does the same ([`Table::snapshot`]). Who reads events alone calls it now and
+    /// then, so that the ends of such processes are told.
     ///
     /// They get rows like those that were alive before the tracker
     /// ([`Origin::Seed`](crate::Origin::Seed)).
@@ -414,13 +415,7 @@ impl Tracker {
     ///
     /// [`Error::Map`] or [`Error::System`], where the kernel does not tell.
     pub fn refill(&self) -> Result<bool> {
-        let refused = self.counters()?.refused + self.recursion_misses()?;
-        // What is refused during the run counts towards the next one.
-        if self.refused_before.swap(refused, Ordering::Relaxed) == refused {
-            return Ok(false);
-        }
-        run(&self.seed)?;
-        Ok(true)
+        self.table.refill()
     }
 
     /// Compares the table with the kernel's own list of processes, looking again
@@ -436,9 +431,9 @@ impl Tracker {
     /// [`Error::Map`] or [`Error::System`], where the kernel does not tell.
     pub fn verify(&self) -> Result<Verification> {
         let look = || -> Result<Look> {
-            let before = self.table.snapshot()?.processes;
-            let tasks = records::<kamap_task>(&run(&self.tasks)?);
-            let after = self.table.snapshot()?.processes;
+            let before = self.table.rows()?;
+            let tasks = self.table.tasks()?;
+            let after = self.table.rows()?;
             Ok(Look::new(before, tasks, after))
         };
         verify(look, &WAITS)
@@ -450,17 +445,7 @@ impl Tracker {
     ///
     /// [`Error::Map`] or [`Error::System`], where the kernel does not tell.
     pub fn losses(&self) -> Result<Losses> {
-        let globals = self.globals.get(&0)?;
-        let refused = globals.map_or(0, |bss| bss.first_refused);
-        let counters = self.counters()?;
-        Ok(Losses {
-            table_full: counters.table_full,
-            first_refused_pid: (refused != 0).then_some(refused),
-            ring_full: globals.map_or(0, |bss| bss.events_lost),
-            missed_runs: counters.skipped + self.recursion_misses()?,
-            args_cut: counters.args_cut,
-            event_args_cut: counters.event_args_cut,
-        })
+        self.counts.losses()
     }
 
     /// What was seen since the start.
@@ -469,52 +454,6 @@ impl Tracker {
     ///
     /// [`Error::Map`], where the kernel does not tell.
     pub fn seen(&self) -> Result<Seen> {
-        let counters = self.counters()?;
-        Ok(Seen {
-            fork: counters.forks,
-            exec: counters.execs,
-            exit: counters.exits,
-        })
+        self.counts.seen()
     }
-
-    /// Runs of the programs that the kernel skipped.
-    fn recursion_misses(&self) -> Result<u64> {
-        let programs = self.programs.iter();
-        programs
-            .map(|program| recursion_misses(program.as_fd()))
-            .sum()
-    }
-
-    /// The sum over all CPUs.
-    fn counters(&self) -> Result<kamap_counters> {
-        let mut sum = kamap_counters::default();
-        for cpu in self.counters.get(&0)?.iter().flat_map(|cpus| cpus.iter()) {
-            sum.forks += cpu.forks;
-            sum.execs += cpu.execs;
-            sum.exits += cpu.exits;
-            sum.table_full += cpu.table_full;
-            sum.args_cut += cpu.args_cut;
-            sum.event_args_cut += cpu.event_args_cut;
-            sum.skipped += cpu.skipped;
-            sum.refused += cpu.refused;
-        }
-        Ok(sum)
-    }
-}
-
-/// How often the kernel skipped a program to avoid recursion (since 5.12).
-fn recursion_misses(program: BorrowedFd<'_>) -> Result<u64> {
-    let mut info = libbpf_sys::bpf_prog_info::default();
-    let mut len = size_of_val(&info) as u32;
-    // SAFETY: `info` is valid for writes of `len` bytes, and all 0 it asks for
-    // nothing that would need a buffer.
-    let ret =
-        unsafe { libbpf_sys::bpf_prog_get_info_by_fd(program.as_raw_fd(), &mut info, &mut len) };
-    if ret < 0 {
-        return Err(Error::System {
-            action: "ask for a program's statistics",
-            source: io::Error::from_raw_os_error(-ret),
-        });
-    }
-    Ok(info.recursion_misses)
 }

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::Clock;
-use crate::skel::types::{kamap_life, kamap_task};
+use crate::skel::types::{kamap_flag, kamap_life};
 use crate::table::{Process, terminated};
+use crate::tasks::Task;
 
 /// What a comparison of the table with the kernel's own list of processes found,
 /// see [`Tracker::verify`](crate::Tracker::verify).
@@ -101,12 +102,12 @@ enum Difference {
 /// must be as the list shows it.
 pub(crate) struct Look {
     before: HashMap<u32, Row>,
-    tasks: HashMap<u32, kamap_task>,
+    tasks: HashMap<u32, Task>,
     after: HashMap<u32, Row>,
 }
 
 impl Look {
-    pub(crate) fn new(before: Vec<Process>, tasks: Vec<kamap_task>, after: Vec<Process>) -> Self {
+    pub(crate) fn new(before: Vec<Process>, tasks: Vec<Task>, after: Vec<Process>) -> Self {
         let rows = |processes: Vec<Process>| {
             let rows = processes.into_iter().map(|process| {
                 let row = Row {
@@ -122,12 +123,15 @@ impl Look {
         };
         Self {
             before: rows(before),
-            tasks: tasks.into_iter().map(|task| (task.pid, task)).collect(),
+            tasks: tasks
+                .into_iter()
+                .map(|task| (task.facts.pid, task))
+                .collect(),
             after: rows(after),
         }
     }
 
-    fn alive(&self) -> impl Iterator<Item = &kamap_task> {
+    fn alive(&self) -> impl Iterator<Item = &Task> {
         self.tasks.values().filter(|task| {
             matches!(
                 task.life,
@@ -139,15 +143,15 @@ impl Look {
     fn differences(&self) -> Vec<Difference> {
         let mut differences = Vec::new();
         for task in self.alive() {
-            let row = self.after.get(&task.pid);
-            match row.filter(|row| row.start_time == task.start_time) {
+            let row = self.after.get(&task.facts.pid);
+            match row.filter(|row| row.start_time == task.facts.start_time) {
                 None => differences.push(Difference::Missing(Suspect {
-                    pid: task.pid,
-                    start_time: Duration::from_nanos(task.start_time),
-                    comm: terminated(&task.comm),
+                    pid: task.facts.pid,
+                    start_time: Duration::from_nanos(task.facts.start_time),
+                    comm: terminated(&task.facts.comm),
                 })),
                 Some(row)
-                    if self.before.get(&task.pid) == Some(row)
+                    if self.before.get(&task.facts.pid) == Some(row)
                         && task.life == kamap_life::KAMAP_LIFE_ALIVE =>
                 {
                     let fields = fields(row, task);
@@ -166,7 +170,8 @@ impl Look {
             let task = self.tasks.get(&row.pid);
             if still.is_some_and(|still| still.start_time == row.start_time)
                 && task.is_none_or(|task| {
-                    task.start_time != row.start_time || task.life == kamap_life::KAMAP_LIFE_DEAD
+                    task.facts.start_time != row.start_time
+                        || task.life == kamap_life::KAMAP_LIFE_DEAD
                 })
             {
                 differences.push(Difference::Stale(row.suspect()));
@@ -186,13 +191,13 @@ impl Row {
     }
 }
 
-fn fields(row: &Row, task: &kamap_task) -> Vec<Field> {
+fn fields(row: &Row, task: &Task) -> Vec<Field> {
     [
-        ("exec_id", row.exec_id, task.exec_id),
+        ("exec_id", row.exec_id, task.facts.exec_id),
         (
             "kernel_thread",
             row.kernel_thread.into(),
-            task.kernel_thread.into(),
+            u64::from(task.facts.flags.0 & kamap_flag::KAMAP_KTHREAD.0 != 0),
         ),
     ]
     .into_iter()

@@ -55,7 +55,7 @@ impl View {
         processes.sort_by_key(|process| (process.start_time, process.pid));
         Ok(Self {
             time: snapshot.time,
-            clock: *tracker.clock(),
+            clock: tracker.clock(),
             processes,
             live,
             captured,

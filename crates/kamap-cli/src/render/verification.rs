@@ -26,7 +26,7 @@ impl Checked {
         tracker.refill()?;
         Ok(Self {
             found: tracker.verify()?,
-            clock: *tracker.clock(),
+            clock: tracker.clock(),
             losses: tracker.losses()?,
             seen: tracker.seen()?,
         })

@@ -98,6 +98,8 @@ pub use map::{Entries, Keyed, Kind, Map, Put};
 pub use nested::{ArrayOfMaps, HashOfMaps, Nested};
 #[cfg(feature = "tracker")]
 pub(crate) use pages::page_size;
+#[cfg(feature = "tracker")]
+pub(crate) use perf::open_cpu_clocks;
 pub use perf::{PerfEventArray, Sample};
 pub use queue::{Queue, Sequence, Stack};
 pub use record::Record;

@@ -1,6 +1,7 @@
 //! Perf event arrays.
 
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
@@ -78,6 +79,35 @@ pub enum Sample<E> {
     },
 }
 
+/// Puts an event that counts the clock of the scheduler into `map`, a perf event array, for each CPU
+/// that is online.
+#[cfg(feature = "tracker")]
+pub(crate) fn open_cpu_clocks(map: BorrowedFd<'_>) -> io::Result<()> {
+    for cpu in sys::online_cpus()? {
+        let event = match sys::open_perf_event(cpu, libbpf_sys::PERF_COUNT_SW_CPU_CLOCK, 0) {
+            // It has gone offline.
+            Err(err) if err.raw_os_error() == Some(libc::ENODEV) => continue,
+            event => event?,
+        };
+        put(map, cpu, event.as_fd())?;
+    }
+    Ok(())
+}
+
+/// Puts the event of a CPU into a perf event array.
+fn put(map: BorrowedFd<'_>, cpu: u32, event: BorrowedFd<'_>) -> io::Result<()> {
+    let event = event.as_raw_fd();
+    // SAFETY: keys and values of a perf event array are four bytes.
+    unsafe {
+        sys::update(
+            map,
+            ptr::from_ref(&cpu).cast(),
+            ptr::from_ref(&event).cast(),
+            u64::from(libbpf_sys::BPF_ANY),
+        )
+    }
+}
+
 impl<E: Record + ?Sized> PerfEventArray<E> {
     /// Opens a buffer of `bytes`, a power of two and at least a page (4,096), for each
     /// CPU that is online, and puts it into the map behind `fd`, where it stays until
@@ -127,26 +157,18 @@ impl<E: Record + ?Sized> PerfEventArray<E> {
             samples: PhantomData,
         };
         for cpu in cpus {
-            let event = match sys::open_perf_event(cpu, wakeup_events) {
+            let output = libbpf_sys::PERF_COUNT_SW_BPF_OUTPUT;
+            let event = match sys::open_perf_event(cpu, output, wakeup_events) {
                 // It has gone offline.
                 Err(err) if err.raw_os_error() == Some(libc::ENODEV) => continue,
                 event => event.map_err(failed_to("open the perf event of a CPU"))?,
             };
             let buffer = Buffer::map(cpu, event, bytes).map_err(failed_to("map a buffer"))?;
-            let event = buffer.event.as_raw_fd();
             sys::epoll_add(this.wakeups.as_fd(), buffer.event.as_fd())
                 .map_err(failed_to("prepare to wait"))?;
+            put(this.map.as_fd(), cpu, buffer.event.as_fd())
+                .map_err(failed_to("put the buffer of a CPU"))?;
             this.buffers.push(buffer);
-            // SAFETY: keys and values of a perf event array are four bytes.
-            unsafe {
-                sys::update(
-                    this.map.as_fd(),
-                    ptr::from_ref(&cpu).cast(),
-                    ptr::from_ref(&event).cast(),
-                    u64::from(libbpf_sys::BPF_ANY),
-                )
-            }
-            .map_err(failed_to("put the buffer of a CPU"))?;
         }
         Ok(this)
     }

@@ -341,13 +341,13 @@ pub(super) fn wait(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
     }
 }
 
-/// Opens the event that takes what programs send on `cpu`. Whoever waits for it is
+/// Opens an event of `cpu` that the kernel itself counts (`PERF_COUNT_SW_…`). Whoever waits for it is
 /// woken by each `wakeup_events`th sample.
-pub(super) fn open_perf_event(cpu: u32, wakeup_events: u32) -> io::Result<OwnedFd> {
+pub(super) fn open_perf_event(cpu: u32, counts: u32, wakeup_events: u32) -> io::Result<OwnedFd> {
     let mut attr = libbpf_sys::perf_event_attr {
         type_: libbpf_sys::PERF_TYPE_SOFTWARE,
         size: size_of::<libbpf_sys::perf_event_attr>() as u32,
-        config: u64::from(libbpf_sys::PERF_COUNT_SW_BPF_OUTPUT),
+        config: u64::from(counts),
         sample_type: u64::from(libbpf_sys::PERF_SAMPLE_RAW),
         ..libbpf_sys::perf_event_attr::default()
     };

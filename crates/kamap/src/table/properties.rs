@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::tests::row;
+use super::tests::{decoded, row};
 use super::*;
 
 const SIZE: usize = size_of::<kamap_process>();
@@ -50,7 +50,10 @@ proptest! {
     #[test]
     fn any_bytes_are_a_row(row in any_row()) {
         let process = Process::from_row(&row);
-        let kept = process.exe.len() + process.file.len() + process.args.len();
+        prop_assert_eq!(process.is_none(), row.facts.start_time == 0);
+        let Some(process) = process else { return Ok(()) };
+        let file_len = process.file.as_ref().map_or(0, |file| file.len());
+        let kept = process.exe.len() + file_len + process.args.len();
         let marks = "… (deleted)…".len();
         prop_assert!(kept <= TEXT_LEN + marks);
         prop_assert!(process.args.len() <= row.facts.args_kept as usize);
@@ -69,7 +72,8 @@ proptest! {
         let shown = format!("{process:?}{}", process.comm());
         prop_assert!(!shown.is_empty());
         prop_assert_eq!(process.exe().is_none(), process.exe.is_empty());
-        prop_assert_eq!(process.file().is_none(), process.file.is_empty());
+        let is_known = row.facts.flags.0 & kamap_flag::KAMAP_FILE_KNOWN.0 != 0;
+        prop_assert_eq!(process.file().is_some(), is_known);
     }
 
     #[test]
@@ -81,7 +85,7 @@ proptest! {
         args.iter_mut().flatten().for_each(|byte| *byte = (*byte).max(1));
         let bytes: Vec<u8> = args.iter().flat_map(|arg| [arg, &b"\0"[..]].concat()).collect();
         prop_assert!(exe.len() + file.len() + bytes.len() <= TEXT_LEN);
-        let process = Process::from_row(&row(&exe, &file, &bytes));
+        let process = decoded(&row(&exe, &file, &bytes));
         let path = |path: Option<&Path>| path.map(|path| path.as_os_str().as_bytes().to_vec());
         prop_assert_eq!(path(process.exe()).unwrap_or_default(), exe);
         prop_assert_eq!(path(process.file()).unwrap_or_default(), file);

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * How long a process has run, when its last thread is leaving.
+ *
+ * The scheduler adds a thread's time up at ticks and when it switches to another, so that up to
+ * a tick is missing while it runs: all of it, for most processes. What is missing is the time
+ * since `se.exec_start`, by the clock of the run queue; wait() has it, since the kernel looks
+ * again later.
+ */
+#ifndef CPU_TIME_BPF_H
+#define CPU_TIME_BPF_H
+
+#include "kernel.bpf.h"
+
+/*
+ * An event of each CPU that counts the clock of the scheduler (PERF_COUNT_SW_CPU_CLOCK), which
+ * no helper tells. They stay when the file descriptor is closed with which they were put there. Filled
+ * before the programs are attached; created only where exits are wanted.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__uint(map_flags, BPF_F_PRESERVE_ELEMS);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(u32));
+} cpu_clocks SEC(".maps");
+
+/*
+ * local_clock() of the kernel, 0 where it is not known: on a CPU that was not there when the
+ * events were opened. Reading the event makes it remember when that was (cpu_clock_event_update
+ * in kernel/events/core.c), and what it says is counted from its start only.
+ */
+static __always_inline u64 scheduler_clock(void)
+{
+	struct bpf_perf_event_value value;
+	u32 cpu = bpf_get_smp_processor_id();
+	const struct bpf_event_entry *entry;
+	const struct bpf_array *events;
+	const void *map = &cpu_clocks;
+
+	if (bpf_perf_event_read_value(&cpu_clocks, BPF_F_CURRENT_CPU, &value, sizeof(value)))
+		return 0;
+	/* The verifier adds nothing to the address of a map; a copy is a number to it. */
+	bpf_probe_read_kernel(&events, sizeof(events), &map);
+	if (bpf_probe_read_kernel(&entry, sizeof(entry),
+				  (void *)__builtin_preserve_access_index(&events->ptrs) +
+				  cpu * sizeof(entry)))
+		return 0;
+	return BPF_CORE_READ(entry, event, hw.prev_count.a.a.counter);
+}
+
+/*
+ * Puts what the clock of the thread's run queue lags behind that of the scheduler: the time that
+ * interrupts and, of a virtual machine, its host have taken, where the kernel tells it apart. Returns
+ * whether that is known.
+ */
+static __always_inline int clock_lag(const struct task_struct *thread, u64 *lag)
+{
+	const struct rq *rq;
+
+	*lag = 0;
+	if (!bpf_core_field_exists(struct rq, prev_irq_time) &&
+	    !bpf_core_field_exists(struct rq, prev_steal_time_rq))
+		return 1;
+	/* Only with CONFIG_FAIR_GROUP_SCHED does a task lead to its run queue. */
+	if (!bpf_core_field_exists(thread->se.cfs_rq))
+		return 0;
+	rq = BPF_CORE_READ(thread, se.cfs_rq, rq);
+	*lag = BPF_CORE_READ(rq, clock) - BPF_CORE_READ(rq, clock_task);
+	return 1;
+}
+
+/* How long a thread that runs has done so since its time was last added up. */
+static __always_inline u64 time_at_hand(const struct task_struct *thread, u64 now)
+{
+	u64 since;
+	u64 lag;
+
+	if (!now || !clock_lag(thread, &lag))
+		return 0;
+	since = BPF_CORE_READ(thread, se.exec_start) + lag;
+	return now > since ? now - since : 0;
+}
+
+/* The most threads that are looked at one by one. */
+#define MAX_THREADS 4096
+
+/* A walk through the threads of a process. */
+struct threads {
+	const struct list_head *at;
+	const struct list_head *end;
+	u64 now;
+	u64 time;	/* that those so far have run */
+	u32 have_memory;	/* how many of those so far have not given up their memory */
+	u32 reserved;
+};
+
+static long add_thread(u32 i, struct threads *threads)
+{
+	const struct task_struct *thread = container_of(threads->at, struct task_struct, thread_node);
+
+	if (threads->at == threads->end)
+		return 1;
+	threads->time += BPF_CORE_READ(thread, se.sum_exec_runtime);
+	if (BPF_CORE_READ(thread, on_cpu))
+		threads->time += time_at_hand(thread, threads->now);
+	threads->have_memory += !!BPF_CORE_READ(thread, mm);
+	threads->at = BPF_CORE_READ(thread, thread_node.next);
+	return 0;
+}
+
+static __always_inline int can_walk_threads(void)
+{
+	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop);
+}
+
+/* How often a walk is begun again because a thread was released meanwhile. */
+#define MAX_WALKS 4
+
+/*
+ * The time that all threads of a process have run, whose last one, `task`, is leaving.
+ *
+ * That of a thread moves to the sum when it is released, under a sequence count: a walk that saw
+ * it change would count a thread twice, or not at all. Not inlined, so that its caller keeps all
+ * bounds in registers: the verifier of 6.1 forgets those of 32 bits that it has to put aside.
+ */
+static __noinline u64 cpu_time_of(const struct task_struct *task)
+{
+	const struct signal_struct *signal = task->signal;
+	u64 now = scheduler_clock();
+	u64 time;
+
+	if (signal->nr_threads > 1 && can_walk_threads()) {
+		struct threads threads;
+
+		for (u32 i = 0; i < MAX_WALKS; i++) {
+			u32 sequence = *(volatile u32 *)&signal->stats_lock.seqcount.seqcount.sequence;
+
+			threads.at = signal->thread_head.next;
+			threads.end = &signal->thread_head;
+			threads.now = now;
+			threads.time = signal->sum_sched_runtime;
+			bpf_loop(MAX_THREADS, add_thread, &threads, 0);
+			if (!(sequence & 1) &&
+			    sequence == *(volatile u32 *)&signal->stats_lock.seqcount.seqcount.sequence)
+				break;
+		}
+		return threads.time;
+	}
+	time = signal->sum_sched_runtime + task->se.sum_exec_runtime + time_at_hand(task, now);
+	/* The main thread may have left before, but is released last. */
+	if (task->group_leader != task)
+		time += task->group_leader->se.sum_exec_runtime;
+	return time;
+}
+
+/*
+ * Whether another thread of the process still has its memory. Not inlined for the same reason.
+ */
+static __noinline int others_have_memory(const struct task_struct *task)
+{
+	const struct signal_struct *signal = task->signal;
+	struct threads threads = {
+		.at = signal->thread_head.next,
+		.end = &signal->thread_head,
+	};
+
+	bpf_loop(MAX_THREADS, add_thread, &threads, 0);
+	return threads.have_memory > !!task->mm;
+}
+
+#endif
