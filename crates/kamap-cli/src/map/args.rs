@@ -26,6 +26,8 @@ Literals:
   [1, 2]  [1, ..]    arrays; `..` at the end: the rest is zero
   {a: 1, b: 2}  {a: 1, ..}
                      structs, in any order. Of a union one member is enough
+  {counter#1: 1, counter#2: 2}
+                     members that share a name, in the order of the type
   {cpu0: 1, cpu1: 2}
                      values of a per-CPU map; any other literal is written for every CPU
   hex: 01 02 ff      bytes, for anything

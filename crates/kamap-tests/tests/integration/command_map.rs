@@ -470,11 +470,14 @@ struct Typed {
 impl Typed {
     #[track_caller]
     fn new(kind: &str, locked: bool) -> Self {
+        Self::pin(&typed::processes(kind, locked))
+    }
+
+    #[track_caller]
+    fn pin(map: &AnyMap) -> Self {
         let folder = BpfFs::mount();
         let path = folder.at("typed");
-        typed::processes(kind, locked)
-            .pin(&path)
-            .expect("it can be pinned");
+        map.pin(&path).expect("it can be pinned");
         let _folder = folder;
         Self { _folder, path }
     }
@@ -536,6 +539,41 @@ fn values_are_given_and_shown_as_their_btf_says() {
     assert_eq!(
         refused(&["next", path, "1"]),
         "map `typed` has no more keys"
+    );
+}
+
+#[test]
+fn variables_of_one_name_are_told_apart_and_written_back() {
+    let map = Typed::pin(&typed::variables());
+    let path = map.path();
+    let value = "{counter#1: 1, position: {x: 2, y: 3, z: 4}, counter#2: 5, f.counter: 6}";
+    kamap(&["update", path, "0", value]);
+    assert_eq!(kamap(&["dump", path]), format!("0 => {value}\n"));
+    let bytes = "01 00 00 00 02 03 00 00 04 00 00 00 05 00 00 00 06 00 00 00";
+    assert_eq!(
+        kamap(&["lookup", path, "0", "--hex"]),
+        format!("hex: {bytes}\n")
+    );
+    let json = r#"{"counter#1":1,"position":{"x":2,"y":3,"z":4},"counter#2":5,"f.counter":6}"#;
+    let line = format!("{{\"v\":1,\"type\":\"entry\",\"key\":0,\"value\":{json}}}\n");
+    assert_eq!(kamap(&["lookup", path, "0", "--json"]), line);
+    assert_eq!(
+        refused(&["update", path, "0", "{counter: 7, ..}"]),
+        "value: expected one of several members (`counter#1`, `counter#2`), found `counter`"
+    );
+}
+
+#[test]
+fn members_of_two_structs_without_a_name_are_told_apart_and_written_back() {
+    let map = Typed::pin(&typed::of_twins());
+    let path = map.path();
+    let value = "{x#1: 1, y#1: 2, x#2: 3, y#2: 4}";
+    kamap(&["update", path, "7", value]);
+    assert_eq!(kamap(&["lookup", path, "7"]), format!("{value}\n"));
+    let line: Value = serde_json::from_str(&kamap(&["lookup", path, "7", "--json"])).expect("JSON");
+    assert_eq!(
+        line["value"],
+        json!({"x#1": 1, "y#1": 2, "x#2": 3, "y#2": 4})
     );
 }
 

@@ -134,11 +134,13 @@ impl Btf {
 
     /// The type with this ID.
     pub(super) fn find(&self, id: u32) -> Result<Type, Bad> {
-        Walk {
+        let mut walk = Walk {
             btf: self,
             parts: 0,
-        }
-        .resolve(id, 0)
+        };
+        let mut ty = walk.resolve(id, 0)?;
+        ty.number_members();
+        Ok(ty)
     }
 
     /// The entry with this ID.

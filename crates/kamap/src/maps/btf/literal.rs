@@ -18,7 +18,8 @@ impl Type {
     /// - text for an array of bytes: `"a\n\x00\u{e4}"`, filled up with zeros;
     /// - `[1, 2, 3]` for an array, `{pid: 7, name: "x"}` for a struct, in any order. All
     ///   is to be given, unless `..` at the end says that the rest is zero. Of a union one
-    ///   member is enough; several must agree;
+    ///   member is enough; several must agree. Members that share a name have numbers:
+    ///   `counter#1`;
     /// - `hex: 01 02 ff` for anything, with as many bytes as it has.
     ///
     /// Where nothing is known of the type it is `hex:`, or a number if there are 1, 2, 4, 8 or
@@ -188,7 +189,7 @@ impl<'text> Parser<'text> {
             }
             let name = self.peek_word();
             let Some((offset, member)) = find(members, name) else {
-                return Err(self.expected(&one_of(members)));
+                return Err(self.expected(&one_like(members, name)));
             };
             if !given.insert(name) {
                 return Err(self.expected(&format!("each member once, `{name}` is there")));
@@ -313,9 +314,9 @@ impl<'text> Parser<'text> {
 
     /// The number or name that is next; empty if there is none.
     fn peek_word(&self) -> &'text str {
-        let end = self
-            .rest
-            .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '+' | '$')));
+        let end = self.rest.find(|c: char| {
+            !(c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '+' | '$' | '#'))
+        });
         &self.rest[..end.unwrap_or(self.rest.len())]
     }
 
@@ -426,6 +427,20 @@ fn one_of(members: &[Member]) -> String {
     match listed(&names) {
         none if names.is_empty() => format!("no member{none}"),
         listed => format!("a member ({listed})"),
+    }
+}
+
+/// What `name` can mean, where it is not the name of a member: one of several that share it.
+fn one_like(members: &[Member], name: &str) -> String {
+    let mut names = Vec::new();
+    collect_names(members, &mut names);
+    names.retain(|of| {
+        of.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with('#'))
+    });
+    match names.as_slice() {
+        [] => one_of(members),
+        _ => format!("one of several members ({})", listed(&names)),
     }
 }
 

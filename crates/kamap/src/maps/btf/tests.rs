@@ -282,6 +282,38 @@ fn variables_are_the_members_of_their_section() {
 
 #[test]
 #[cfg_attr(miri, ignore = "calls libbpf")]
+fn members_that_share_a_name_are_numbered() {
+    let mut btf = Built::new();
+    let int = btf.int("unsigned int", 4, 0);
+    let inner = btf.structure("", 8, &[("x", int, 0, 0), ("y", int, 32, 0)]);
+    let other = btf.structure("", 8, &[("x", int, 0, 0), ("z", int, 32, 0)]);
+    let parts = [
+        ("", inner, 0, 0),
+        ("", other, 64, 0),
+        ("own", inner, 128, 0),
+    ];
+    let outer = btf.structure("outer", 24, &parts);
+    let outer = btf.array(outer, 1);
+    let section = btf.variables(
+        ".bss",
+        36,
+        &[
+            ("counter", int, 0, 4),
+            ("f.counter", int, 4, 4),
+            ("counter", int, 8, 4),
+            ("outer", outer, 12, 24),
+        ],
+    );
+    let section = btf.get(section);
+    assert_eq!(
+        section.read(&[0; 36]).to_string(),
+        "{counter#1: 0, f.counter: 0, counter#2: 0, \
+         outer: [{x#1: 0, y: 0, x#2: 0, z: 0, own: {x: 0, y: 0}}]}"
+    );
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "calls libbpf")]
 fn what_makes_no_sense_is_refused() {
     let mut btf = Built::new();
     let int = btf.int("unsigned int", 4, 0);

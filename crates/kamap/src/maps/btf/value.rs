@@ -155,7 +155,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// The member of this name.
+    /// The member of this name; with its number, where several have it: `counter#2`.
     pub fn get(self, name: &str) -> Option<Value<'a>> {
         self.iter()
             .find_map(|(of, value)| (of == name).then_some(value))

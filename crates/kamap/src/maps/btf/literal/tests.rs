@@ -105,7 +105,7 @@ fn with_bitfield(mut ty: Type, signed: bool) -> Type {
     ty
 }
 
-/// Any type, whose members all have names of their own.
+/// Any type, some of whose members share a name and are numbered.
 fn any_type() -> impl Strategy<Value = Type> {
     let ty = any_leaf().prop_recursive(4, 32, 4, |inner| {
         let parts = || vec((any::<bool>(), inner.clone()), 0..5);
@@ -124,19 +124,20 @@ fn any_type() -> impl Strategy<Value = Type> {
     });
     ty.prop_map(|mut ty| {
         rename(&mut ty, &mut 0);
+        ty.number_members();
         ty
     })
 }
 
-/// Only a struct or union can do without a name.
-fn rename(ty: &mut Type, count: &mut u32) {
+/// Gives names to all members but structs and unions that have none.
+fn rename(ty: &mut Type, count: &mut usize) {
     match &mut ty.shape {
         Shape::Array { element, .. } => rename(element, count),
         Shape::Struct { members } | Shape::Union { members } => {
             for member in members {
                 *count += 1;
                 if member.inner().is_none() {
-                    member.name = format!("m{count}");
+                    member.name = ["hex", "f.x", "x", "y", "z"][*count % 5].to_owned();
                 }
                 rename(&mut member.ty, count);
             }
@@ -206,6 +207,32 @@ fn a_value_is_shown_as_its_type_says() {
     assert_eq!(
         ty.read(&rest).to_string(),
         r#"{pid: 0, comm: "", state: DEAD, ports: [0, 0], v4: 0, wide: 0}"#
+    );
+}
+
+#[test]
+fn one_of_several_members_of_a_name_is_given_by_its_number() {
+    let inner = || structure(vec![("x", unsigned(1))]);
+    let mut ty = structure(vec![("", inner()), ("x", unsigned(1)), ("", inner())]);
+    ty.number_members();
+    let bytes = ty
+        .parse("value", "{x#3: 3, x#1: 1, x#2: 2}")
+        .expect("it is a literal");
+    assert_eq!(ty.read(&bytes).to_string(), "{x#1: 1, x#2: 2, x#3: 3}");
+    refused(
+        &ty,
+        "{x: 1, ..}",
+        "value: expected one of several members (`x#1`, `x#2`, `x#3`), found `x`",
+    );
+    refused(
+        &ty,
+        "{x#1: 1, x#2: 2}",
+        "value: expected `x#3` too (or `..` at the end, for zeros), found no more",
+    );
+    refused(
+        &ty,
+        "{x#1: 1, x#1: 2, ..}",
+        "value: expected each member once, `x#1` is there, found `x#1`",
     );
 }
 
