@@ -557,6 +557,9 @@ fn variables_of_one_name_are_told_apart_and_written_back() {
     let json = r#"{"counter#1":1,"position":{"x":2,"y":3,"z":4},"counter#2":5,"f.counter":6}"#;
     let line = format!("{{\"v\":1,\"type\":\"entry\",\"key\":0,\"value\":{json}}}\n");
     assert_eq!(kamap(&["lookup", path, "0", "--json"]), line);
+    kamap(&["update", path, "0", "{..}"]);
+    kamap(&["update", path, "0", json]);
+    assert_eq!(kamap(&["dump", path]), format!("0 => {value}\n"));
     assert_eq!(
         refused(&["update", path, "0", "{counter: 7, ..}"]),
         "value: expected one of several members (`counter#1`, `counter#2`), found `counter`"
@@ -575,6 +578,49 @@ fn members_of_two_structs_without_a_name_are_told_apart_and_written_back() {
         line["value"],
         json!({"x#1": 1, "y#1": 2, "x#2": 3, "y#2": 4})
     );
+}
+
+#[rstest]
+#[case::hash("hash")]
+#[case::percpu_hash("percpu_hash")]
+fn json_that_is_printed_can_be_given(#[case] kind: &str) {
+    let map = Typed::new(kind, false);
+    let path = map.path();
+    let entry = |key: &str| -> Value {
+        serde_json::from_str(&kamap(&["lookup", path, key, "--json"])).expect("JSON")
+    };
+    kamap(&["update", path, "1", PROCESS]);
+    let printed = entry("1");
+    kamap(&["update", path, "2", &printed["value"].to_string()]);
+    assert_eq!(entry("2")["value"], printed["value"]);
+
+    // Text that is not UTF-8.
+    kamap(&["update", path, "3", r#"{"name": "\xff", ..}"#]);
+    let printed = entry("3");
+    assert!(printed.to_string().contains(r#"{"hex":"ff"}"#), "{printed}");
+    kamap(&["update", path, "4", &printed["value"].to_string()]);
+    assert_eq!(entry("4")["value"], printed["value"]);
+}
+
+#[test]
+fn bytes_that_are_printed_as_json_can_be_given() {
+    let folder = BpfFs::mount();
+    let path = folder.at("plain");
+    let made = Made {
+        kind: "hash",
+        key: 3,
+        value: 5,
+        entries: 1,
+        flags: 0,
+    };
+    made.by_kamap(&path, None);
+    let path = path.to_str().expect("it is UTF-8");
+    let [key, value] = [r#"{"hex":"0102ff"}"#, r#"{"hex":"00aabbccdd"}"#];
+    kamap(&["update", path, key, value]);
+    let line = format!("{{\"v\":1,\"type\":\"entry\",\"key\":{key},\"value\":{value}}}\n");
+    assert_eq!(kamap(&["lookup", path, key, "--json"]), line);
+    kamap(&["delete", path, key]);
+    assert_eq!(kamap(&["dump", path]), "");
 }
 
 #[test]

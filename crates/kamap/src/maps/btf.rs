@@ -5,6 +5,8 @@
 //! [`Value`] ([`Type::read`]), which can be shown, and literals bytes ([`Type::parse`]).
 
 mod bits;
+#[cfg(feature = "serde")]
+mod json;
 mod literal;
 mod make;
 #[cfg(test)]

@@ -107,9 +107,18 @@ impl EntryTypes {
 
 /// Whether a literal has a member for each CPU.
 fn names_cpus(literal: &str) -> bool {
-    let name = literal.trim_start().strip_prefix('{');
-    let number = name.and_then(|name| name.trim_start().strip_prefix("cpu"));
-    number.is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()))
+    let members = literal.trim_start().strip_prefix('{');
+    members.is_some_and(begins_with_cpu)
+}
+
+/// Whether the first word is the name of a CPU, such as `cpu0`, maybe in quotes.
+fn begins_with_cpu(text: &str) -> bool {
+    let text = text.trim_start();
+    let Some(number) = text.strip_prefix('"').unwrap_or(text).strip_prefix("cpu") else {
+        return false;
+    };
+    let after = number.trim_start_matches(|c: char| c.is_ascii_digit());
+    after.len() < number.len() && !after.starts_with(|c: char| c.is_alphanumeric() || c == '_')
 }
 
 fn of_cpus(one: &Type, cpus: &[u32]) -> Type {
@@ -125,5 +134,20 @@ fn of_cpus(one: &Type, cpus: &[u32]) -> Type {
         name: String::new(),
         size: stride * cpus.len(),
         shape: Shape::Struct { members },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpus_are_named_by_their_number() {
+        for literal in ["{cpu0: 1}", " { \"cpu12\" : {}}", "{cpu0"] {
+            assert!(names_cpus(literal), "{literal}");
+        }
+        for literal in ["{cpu: 1}", "{cpu0_hits: 1}", "{hits: 1}", "cpu0", "7", ""] {
+            assert!(!names_cpus(literal), "{literal}");
+        }
     }
 }

@@ -8,7 +8,8 @@ use super::{Member, Shape, Type, bits};
 ///
 /// Shown (`Display`), it is a literal that [`Type::parse`] reads:
 /// `{pid: 7, name: "init", state: RUNNING, times: [1, 2]}`. Members of a struct without a
-/// name are shown among those of the outer one, and of a union all members.
+/// name are shown among those of the outer one, and of a union all members. With the feature
+/// `serde` it can be serialized, as JSON that [`Type::parse`] reads as well.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Value<'a> {
