@@ -100,6 +100,9 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
 fn update(args: &UpdateArgs) -> anyhow::Result<()> {
     let map = args.map.open()?;
     let types = types(&map, false)?;
+    if !args.set.is_empty() {
+        return set(&map, &types, args);
+    }
     let (key, value) = match &args.value {
         Some(value) => (Some(args.key.as_str()), value),
         None => (None, &args.key),
@@ -123,6 +126,29 @@ fn update(args: &UpdateArgs) -> anyhow::Result<()> {
             Put::IfAbsent => format!("map `{name}` has this key already"),
             _ => format!("map `{name}` has no such key"),
         });
+    }
+    Ok(())
+}
+
+/// Changes parts of a value that is there.
+fn set(map: &AnyMap, types: &EntryTypes, args: &UpdateArgs) -> anyhow::Result<()> {
+    if map.info().kind.refers().is_some() {
+        bail!(
+            "map `{}` is of kind `{}`, whose values have no parts",
+            map.info().name,
+            map.info().kind
+        );
+    }
+    let key = key_of(map, types, Some(&args.key))?;
+    let Some(mut value) = map.get(&key, args.locked)? else {
+        return Err(no_such_key(map));
+    };
+    for assignment in &args.set {
+        types.assign(&mut value, assignment)?;
+    }
+    // One that has gone meanwhile does not come back.
+    if !map.insert(&key, &value, Put::IfPresent, args.locked)? {
+        return Err(no_such_key(map));
     }
     Ok(())
 }

@@ -51,6 +51,7 @@ Examples:
   kamap map list
   kamap map create /sys/fs/bpf/counts --type hash --key 4 --value 8 --entries 1024
   kamap map update counts 7 1 --if-absent
+  kamap map update prog.bss 0 --set limit=10 --set 'ports[1]=443'
   kamap map lookup flows '{port: 80, proto: TCP}'
   kamap map dump /sys/fs/bpf/counts --json | jq .value")]
 pub(crate) struct MapArgs {
@@ -256,7 +257,7 @@ impl CreateArgs {
     }
 }
 
-/// Write a value for a key; add a value to a queue, stack or bloom filter
+/// Write a value for a key, or parts of it; add a value to a queue, stack or bloom filter
 #[derive(Debug, clap::Args)]
 pub(super) struct UpdateArgs {
     #[command(flatten)]
@@ -269,6 +270,19 @@ pub(super) struct UpdateArgs {
     /// The value
     #[arg(allow_negative_numbers = true)]
     pub(super) value: Option<String>,
+
+    /// Change only this part of the value that is there, such as `state=RUNNING` (repeatable)
+    ///
+    /// PART is members and indices: `peer.ports[1]=443`. Of a per-CPU map it is a part of the value
+    /// of each CPU, or of one: `cpu0.hits=0`. All else keeps its bytes. Several are applied in their
+    /// order, all of them or none.
+    ///
+    /// It is not atomic: the value is read, changed and written as a whole, so that what a program
+    /// or another process writes to it in between is lost, to its other members as well. With
+    /// --locked neither reading nor writing is torn, but the lock is not held from one to the other.
+    /// The key must be there, and still be there when it is written.
+    #[arg(long, value_name = "PART=LITERAL", conflicts_with_all = ["value", "if_absent"])]
+    pub(super) set: Vec<String>,
 
     /// Only if the key is not there
     #[arg(long, conflicts_with = "if_present")]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use kamap::maps::{AnyMap, MapType, NewMap};
+use kamap::maps::{AnyMap, MapType, NewMap, Put};
 use kamap::{Probe, Support};
 use kamap_tests::BpfFs;
 use rstest::rstest;
@@ -621,6 +621,134 @@ fn bytes_that_are_printed_as_json_can_be_given() {
     assert_eq!(kamap(&["lookup", path, key, "--json"]), line);
     kamap(&["delete", path, key]);
     assert_eq!(kamap(&["dump", path]), "");
+}
+
+#[test]
+fn a_member_is_set_without_zeroing_the_others() {
+    let map = Typed::new("hash", false);
+    let path = map.path();
+    kamap(&["update", path, "1", PROCESS]);
+    kamap(&["update", path, "1", "--set", "state=RUNNING"]);
+    let expected = PROCESS.replace("DEAD", "RUNNING");
+    assert_eq!(kamap(&["dump", path]), format!("1 => {expected}\n"));
+    let sets = ["--set", "ports[1]=1", "--set", "nice=3"];
+    kamap(&[&["update", path, "1", "--if-present"], &sets[..]].concat());
+    let expected = expected.replace("443", "1").replace("nice: 19", "nice: 3");
+    assert_eq!(kamap(&["dump", path]), format!("1 => {expected}\n"));
+
+    let refused = |arguments: &[&str]| refused(&[&["update", path], arguments].concat());
+    // Of several that are not all right, none is applied.
+    assert_eq!(
+        refused(&["1", "--set", "pid=9", "--set", "nice=32"]),
+        "value.nice: expected a whole number from 0 to 31, found `32`"
+    );
+    assert_eq!(
+        refused(&["2", "--set", "pid=9"]),
+        "map `typed` has no such key"
+    );
+    assert_eq!(kamap(&["dump", path]), format!("1 => {expected}\n"));
+    for arguments in [&["{..}"][..], &["--if-absent"]] {
+        let mut command = Command::new(KAMAP);
+        command.args(["map", "update", path, "1", "--set", "pid=9"]);
+        let (code, _, stderr) = run(command.args(arguments));
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("cannot be used with"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_variable_is_set_without_changing_padding_or_the_others() {
+    let typed = typed::variables();
+    let map = Typed::pin(&typed);
+    let path = map.path();
+    let mut bytes: Vec<u8> = (1..=20).collect();
+    let key = 0_u32.to_ne_bytes();
+    assert!(
+        typed
+            .insert(&key, &bytes, Put::Any, false)
+            .expect("it can be written")
+    );
+    let sets = ["counter#2=0", "position.y=0", "f.counter=0"];
+    let sets = sets.iter().flat_map(|set| ["--set", set]);
+    kamap(
+        &["update", path, "0"]
+            .into_iter()
+            .chain(sets)
+            .collect::<Vec<_>>(),
+    );
+    bytes[12..].fill(0);
+    bytes[5] = 0;
+    assert_eq!(typed.get(&key, false).expect("it can be read"), Some(bytes));
+    assert_eq!(
+        refused(&["update", path, "0", "--set", "counter=7"]),
+        "value: expected one of several members (`counter#1`, `counter#2`), found `counter`"
+    );
+    kamap(&["freeze", path]);
+    assert_eq!(
+        refused(&["update", path, "0", "--set", "f.counter=7"]),
+        "map `typed` is frozen: only BPF programs can write it"
+    );
+}
+
+#[test]
+fn a_member_is_set_for_each_cpu_or_for_one() {
+    let map = Typed::new("percpu_array", false);
+    let path = map.path();
+    let value = || -> Value {
+        let line: Value =
+            serde_json::from_str(&kamap(&["lookup", path, "3", "--json"])).expect("JSON");
+        line["value"].clone()
+    };
+    kamap(&["update", path, "3", PROCESS]);
+    let mut expected = value();
+    kamap(&[
+        "update",
+        path,
+        "3",
+        "--set",
+        "ports[0]=1",
+        "--set",
+        "cpu0.pid=9",
+    ]);
+    for cpu in 0..cpus() {
+        expected[format!("cpu{cpu}")]["ports"][0] = json!(1);
+    }
+    expected["cpu0"]["pid"] = json!(9);
+    assert_eq!(value(), expected);
+}
+
+#[test]
+fn a_member_of_a_value_with_a_lock_is_set_holding_it() {
+    let map = Typed::new("array", true);
+    let path = map.path();
+    kamap(&["update", path, "3", "{pid: 5, ..}", "--locked"]);
+    kamap(&["update", path, "3", "--set", "name=\"x\"", "--locked"]);
+    let value = kamap(&["lookup", path, "3", "--locked"]);
+    assert!(value.starts_with("{pid: 5, name: \"x\","), "{value}");
+}
+
+#[test]
+fn what_has_no_parts_cannot_be_set() {
+    let folder = BpfFs::mount();
+    for (kind, key, reason) in [
+        ("queue", 0, "which has no keys"),
+        ("prog_array", 4, "whose values have no parts"),
+    ] {
+        let path = folder.at(kind);
+        let made = Made {
+            kind,
+            key,
+            value: 4,
+            entries: 1,
+            flags: 0,
+        };
+        made.by_kamap(&path, None);
+        let path = path.to_str().expect("it is UTF-8");
+        assert_eq!(
+            refused(&["update", path, "0", "--set", "x=1"]),
+            format!("map `{kind}` is of kind `{kind}`, {reason}")
+        );
+    }
 }
 
 #[test]

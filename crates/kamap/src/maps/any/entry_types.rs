@@ -103,6 +103,27 @@ impl EntryTypes {
         bytes.resize(cpus::stride(one.size), 0);
         Ok(bytes.repeat(self.value.size / cpus::stride(one.size)))
     }
+
+    /// Changes a part of a value, such as `ports[1]=443`: see [`Type::assign`]. Of a per-CPU
+    /// map it is a part of each CPU's value, or of one: `cpu0.ports[1]=443`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadLiteral`]; the value is as it was.
+    ///
+    /// # Panics
+    ///
+    /// Where `value` has not as many bytes as a value of the map.
+    pub fn assign(&self, value: &mut [u8], assignment: &str) -> Result<()> {
+        let Some(one) = self.one.as_ref().filter(|_| !begins_with_cpu(assignment)) else {
+            return self.value.assign("value", value, assignment);
+        };
+        assert_eq!(value.len(), self.value.size, "bytes of a value");
+        for value in value.chunks_exact_mut(cpus::stride(one.size)) {
+            one.assign("value", &mut value[..one.size], assignment)?;
+        }
+        Ok(())
+    }
 }
 
 /// Whether a literal has a member for each CPU.
@@ -146,6 +167,7 @@ mod tests {
         for literal in ["{cpu0: 1}", " { \"cpu12\" : {}}", "{cpu0"] {
             assert!(names_cpus(literal), "{literal}");
         }
+        assert!(begins_with_cpu("cpu0.x=1") && begins_with_cpu("\"cpu1\"=1"));
         for literal in ["{cpu: 1}", "{cpu0_hits: 1}", "{hits: 1}", "cpu0", "7", ""] {
             assert!(!names_cpus(literal), "{literal}");
         }

@@ -1,5 +1,6 @@
 //! From a literal to bytes, as its type says.
 
+mod assign;
 #[cfg(test)]
 mod tests;
 
@@ -36,17 +37,9 @@ impl Type {
     ///
     /// [`Error::BadLiteral`], which names the place in the type.
     pub fn parse(&self, what: &str, literal: &str) -> Result<Vec<u8>> {
-        let mut parser = Parser {
-            rest: literal,
-            out: Composed::new(self.size),
-            path: what.to_owned(),
-        };
+        let mut parser = Parser::new(self, what, literal);
         parser.value(self, 0, None)?;
-        parser.skip_space();
-        if !parser.rest.is_empty() {
-            return Err(parser.expected("nothing more"));
-        }
-        Ok(parser.out.bytes)
+        Ok(parser.end()?.bytes)
     }
 }
 
@@ -59,6 +52,23 @@ struct Parser<'text> {
 }
 
 impl<'text> Parser<'text> {
+    fn new(ty: &Type, what: &str, text: &'text str) -> Self {
+        Self {
+            rest: text,
+            out: Composed::new(ty.size),
+            path: what.to_owned(),
+        }
+    }
+
+    /// What has been put together, if the text ends here.
+    fn end(mut self) -> Result<Composed> {
+        self.skip_space();
+        if !self.rest.is_empty() {
+            return Err(self.expected("nothing more"));
+        }
+        Ok(self.out)
+    }
+
     /// Reads a value of this type to bit `at`; of a bitfield only so many bits.
     fn value(&mut self, ty: &Type, at: usize, field: Option<u32>) -> Result<()> {
         let bits = field.map_or(8 * ty.size, |bits| bits as usize);

@@ -12,7 +12,7 @@ fn scalar(name: &str, size: usize, shape: Shape) -> Type {
     }
 }
 
-fn unsigned(size: usize) -> Type {
+pub(super) fn unsigned(size: usize) -> Type {
     scalar("unsigned", size, Shape::Integer { signed: false })
 }
 
@@ -20,7 +20,7 @@ fn text(len: usize) -> Type {
     array(scalar("char", 1, Shape::Char { signed: true }), len)
 }
 
-fn array(element: Type, len: usize) -> Type {
+pub(super) fn array(element: Type, len: usize) -> Type {
     let size = element.size * len;
     let element = Box::new(element);
     scalar("", size, Shape::Array { element, len })
@@ -37,7 +37,7 @@ fn state() -> Type {
 }
 
 /// A struct of these members, one after the other with a byte of padding between them.
-fn structure(parts: Vec<(&str, Type)>) -> Type {
+pub(super) fn structure(parts: Vec<(&str, Type)>) -> Type {
     let mut size = 0;
     let mut members = Vec::new();
     for (name, ty) in parts {
@@ -47,7 +47,7 @@ fn structure(parts: Vec<(&str, Type)>) -> Type {
     scalar("", size, Shape::Struct { members })
 }
 
-fn union(parts: Vec<(&str, Type)>) -> Type {
+pub(super) fn union(parts: Vec<(&str, Type)>) -> Type {
     let size = parts.iter().map(|(_, ty)| ty.size).max().unwrap_or(0);
     let members = parts.iter().map(|(name, ty)| member(name, 0, None, ty));
     let members = members.collect();
@@ -64,7 +64,7 @@ fn member(name: &str, bit_offset: usize, bits: Option<u32>, ty: &Type) -> Member
 }
 
 /// `{ u32 pid; char comm[16]; enum state state; u16 ports[2]; union { u32 v4; u64 wide; } }`
-fn process() -> Type {
+pub(super) fn process() -> Type {
     structure(vec![
         ("pid", unsigned(4)),
         ("comm", text(16)),
@@ -93,7 +93,7 @@ fn any_leaf() -> impl Strategy<Value = Type> {
 }
 
 /// A struct that begins with a bitfield of three bits.
-fn with_bitfield(mut ty: Type, signed: bool) -> Type {
+pub(super) fn with_bitfield(mut ty: Type, signed: bool) -> Type {
     if let Shape::Struct { members } = &mut ty.shape {
         for member in &mut *members {
             member.bit_offset += 16;
@@ -188,6 +188,21 @@ proptest! {
     #[test]
     fn what_is_shown_is_read_again((ty, bytes) in any_bytes()) {
         is_read_again(&ty, &bytes, |value| value.to_string())?;
+    }
+
+    #[test]
+    fn a_member_that_is_assigned_as_it_is_shown_stays((ty, bytes) in any_bytes()) {
+        let bytes = ty.parse("value", &ty.read(&bytes).to_string());
+        let bytes = bytes.map_err(|err| TestCaseError::fail(err.to_string()))?;
+        if let Value::Struct(fields) = ty.read(&bytes) {
+            for (name, value) in fields.iter() {
+                let mut assigned = bytes.clone();
+                let assignment = format!("{name}={value}");
+                ty.assign("value", &mut assigned, &assignment)
+                    .map_err(|err| TestCaseError::fail(format!("{err} in {assignment}")))?;
+                prop_assert_eq!(&assigned, &bytes, "{}", assignment);
+            }
+        }
     }
 
     #[test]
