@@ -268,14 +268,19 @@ fn types(map: &AnyMap, hex: bool) -> anyhow::Result<EntryTypes> {
         return Ok(map.plain_types()?);
     }
     let types = map.types()?;
-    if types.source == TypeSource::NotPermitted {
-        // Where standard error is closed, the bytes have to do.
-        let _ = writeln!(
-            io::stderr(),
-            "kamap: it takes CAP_SYS_ADMIN to read the BTF of map `{}`: its types are unknown",
-            map.info().name
-        );
-    }
+    let name = &map.info().name;
+    let unknown = match types.source {
+        TypeSource::NotPermitted => {
+            format!("it takes CAP_SYS_ADMIN to read the BTF of map `{name}`: its types are unknown")
+        }
+        TypeSource::NoKernelBtf => format!(
+            "/sys/kernel/btf/vmlinux does not have the type of map `{name}`, which can be that of a \
+             kernel module: it is unknown"
+        ),
+        _ => return Ok(types),
+    };
+    // Where standard error is closed, the bytes have to do.
+    let _ = writeln!(io::stderr(), "kamap: {unknown}");
     Ok(types)
 }
 

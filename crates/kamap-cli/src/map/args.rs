@@ -38,7 +38,7 @@ program; for a cgroup array as the folder of a cgroup.
 
 JSON:
   One object per line, with \"v\":1 and \"type\": \"map\", \"key\" or \"entry\". Keys and values are \
-numbers, booleans, strings, arrays and objects; an enum is its name, bytes and text that is no UTF-8 \
+numbers, booleans, strings, arrays and objects; an enum is its name, bytes and text that is not UTF-8 \
 are {\"hex\":\"0102\"}. What is printed so can be given in place of a literal.
 
 Exit status:

@@ -106,6 +106,8 @@ pub(super) fn details(map: &Info, types: TypeSource) -> String {
     let types = match types {
         TypeSource::Btf => "from its BTF",
         TypeSource::NoBtf => "unknown, it has no BTF",
+        TypeSource::KernelBtf => "from the kernel's BTF; functions are the IDs of programs",
+        TypeSource::NoKernelBtf => "unknown, /sys/kernel/btf/vmlinux does not have them",
         TypeSource::NotPermitted => "unknown, it takes CAP_SYS_ADMIN to read its BTF",
         _ => "unknown",
     };

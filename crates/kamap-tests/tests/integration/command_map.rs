@@ -1,6 +1,8 @@
 //! `kamap map`, and what bpftool makes of the same maps.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -10,6 +12,7 @@ use kamap_tests::BpfFs;
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use crate::congestion::Congestion;
 use crate::programs::KAMAP;
 use crate::typed;
 
@@ -965,6 +968,63 @@ fn a_map_is_found_by_id_name_and_path_unless_several_have_the_name() {
     );
     let gone = refused(&["show", "name:no such map"]);
     assert_eq!(gone, "there is no map with the name `no such map`");
+}
+
+#[test]
+fn a_struct_ops_map_is_shown_by_the_types_of_the_kernel() {
+    let mut storage = MaybeUninit::uninit();
+    let mut congestion = Congestion::new(&mut storage);
+    let id = congestion.map.info().id.to_string();
+    let [ssthresh, cong_avoid, undo_cwnd] = congestion.programs();
+    let shown = kamap(&["show", &id]);
+    assert!(
+        shown.contains("\ntypes    from the kernel's BTF; functions are the IDs of programs\n"),
+        "{shown}"
+    );
+    let lookup = kamap(&["lookup", &id, "0", "--json"]);
+    let line: Value = serde_json::from_str(&lookup).expect("JSON");
+    let value = &line["value"];
+    let data = &value["data"];
+    for (member, expected) in [
+        ("ssthresh", json!(ssthresh)),
+        ("cong_avoid", json!(cong_avoid)),
+        ("undo_cwnd", json!(undo_cwnd)),
+        ("cong_control", json!(0)),
+        ("name", json!(congestion.name)),
+    ] {
+        assert_eq!(data[member], expected, "{member}: {value}");
+    }
+    assert!(
+        value
+            .to_string()
+            .contains(r#""BPF_STRUCT_OPS_STATE_INUSE""#),
+        "{value}"
+    );
+    let dumped = kamap(&["dump", &id]);
+    assert!(dumped.starts_with("0 => {"), "{dumped}");
+    assert!(
+        dumped.contains(&format!("ssthresh: {ssthresh}, ")),
+        "{dumped}"
+    );
+    let hex = kamap(&["lookup", &id, "0", "--hex"]);
+    assert!(hex.starts_with("hex: "), "{hex}");
+
+    // What is read has IDs of programs, what is written would need their file descriptors.
+    let error = "map `congestion` is of kind `struct_ops`, which cannot insert plain data";
+    let value = value.to_string();
+    for arguments in [&["{..}"][..], &[&value], &["--set", "data.ssthresh=0"]] {
+        let arguments = [&["update", &id, "0"], arguments].concat();
+        assert_eq!(refused(&arguments), error);
+    }
+    let is_available = || {
+        let names = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control");
+        let names = names.expect("it is there");
+        names.split_whitespace().any(|name| name == congestion.name)
+    };
+    assert!(is_available());
+    kamap(&["delete", &id, "0"]);
+    assert!(!is_available());
+    congestion.disconnect();
 }
 
 #[test]

@@ -30,12 +30,25 @@ pub enum TypeSource {
     NoBtf,
     /// The map has BTF, but it takes `CAP_SYS_ADMIN` to read it.
     NotPermitted,
+    /// From the kernel's BTF: it is a struct_ops map. A function in its value is the ID of
+    /// the program that is called, 0 for none.
+    KernelBtf,
+    /// It is a struct_ops map of a type that `/sys/kernel/btf/vmlinux` does not have, such as
+    /// that of a kernel module: values are plain bytes.
+    NoKernelBtf,
 }
 
 impl EntryTypes {
     pub(super) fn of(map: &AnyMap) -> Result<Self> {
         match Types::of(map)? {
-            Types::Known { key, value } => Self::new(map, key, value, TypeSource::Btf),
+            Types::Known { key, value } => {
+                let source = match &value {
+                    _ if !map.info().kind.is_struct_ops() => TypeSource::Btf,
+                    Some(_) => TypeSource::KernelBtf,
+                    None => TypeSource::NoKernelBtf,
+                };
+                Self::new(map, key, value, source)
+            }
             Types::None => Self::without_btf(map),
             Types::NotPermitted => Self::new(map, None, None, TypeSource::NotPermitted),
         }
