@@ -5,7 +5,12 @@ use std::path::{Path, PathBuf};
 fn main() {
     let out_dir = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
     tiny(&out_dir.join("tiny"));
-    for name in ["kernel_and_user_map", "perf_events", "records"] {
+    for name in [
+        "congestion",
+        "kernel_and_user_map",
+        "perf_events",
+        "records",
+    ] {
         skeleton(name, &out_dir);
     }
 }

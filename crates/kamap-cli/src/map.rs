@@ -100,6 +100,9 @@ fn create(args: &CreateArgs) -> anyhow::Result<()> {
 fn update(args: &UpdateArgs) -> anyhow::Result<()> {
     let map = args.map.open()?;
     let types = types(&map, false)?;
+    if !args.set.is_empty() {
+        return set(&map, &types, args);
+    }
     let (key, value) = match &args.value {
         Some(value) => (Some(args.key.as_str()), value),
         None => (None, &args.key),
@@ -123,6 +126,29 @@ fn update(args: &UpdateArgs) -> anyhow::Result<()> {
             Put::IfAbsent => format!("map `{name}` has this key already"),
             _ => format!("map `{name}` has no such key"),
         });
+    }
+    Ok(())
+}
+
+/// Changes parts of a value that is there.
+fn set(map: &AnyMap, types: &EntryTypes, args: &UpdateArgs) -> anyhow::Result<()> {
+    if map.info().kind.refers().is_some() {
+        bail!(
+            "map `{}` is of kind `{}`, whose values have no parts",
+            map.info().name,
+            map.info().kind
+        );
+    }
+    let key = key_of(map, types, Some(&args.key))?;
+    let Some(mut value) = map.get(&key, args.locked)? else {
+        return Err(no_such_key(map));
+    };
+    for assignment in &args.set {
+        types.assign(&mut value, assignment)?;
+    }
+    // One that has gone meanwhile does not come back.
+    if !map.insert(&key, &value, Put::IfPresent, args.locked)? {
+        return Err(no_such_key(map));
     }
     Ok(())
 }
@@ -242,14 +268,19 @@ fn types(map: &AnyMap, hex: bool) -> anyhow::Result<EntryTypes> {
         return Ok(map.plain_types()?);
     }
     let types = map.types()?;
-    if types.source == TypeSource::NotPermitted {
-        // Where standard error is closed, the bytes have to do.
-        let _ = writeln!(
-            io::stderr(),
-            "kamap: it takes CAP_SYS_ADMIN to read the BTF of map `{}`: its types are unknown",
-            map.info().name
-        );
-    }
+    let name = &map.info().name;
+    let unknown = match types.source {
+        TypeSource::NotPermitted => {
+            format!("it takes CAP_SYS_ADMIN to read the BTF of map `{name}`: its types are unknown")
+        }
+        TypeSource::NoKernelBtf => format!(
+            "/sys/kernel/btf/vmlinux does not have the type of map `{name}`, which can be that of a \
+             kernel module: it is unknown"
+        ),
+        _ => return Ok(types),
+    };
+    // Where standard error is closed, the bytes have to do.
+    let _ = writeln!(io::stderr(), "kamap: {unknown}");
     Ok(types)
 }
 

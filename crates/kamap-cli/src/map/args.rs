@@ -26,6 +26,8 @@ Literals:
   [1, 2]  [1, ..]    arrays; `..` at the end: the rest is zero
   {a: 1, b: 2}  {a: 1, ..}
                      structs, in any order. Of a union one member is enough
+  {counter#1: 1, counter#2: 2}
+                     members that share a name, in the order of the type
   {cpu0: 1, cpu1: 2}
                      values of a per-CPU map; any other literal is written for every CPU
   hex: 01 02 ff      bytes, for anything
@@ -36,8 +38,8 @@ program; for a cgroup array as the folder of a cgroup.
 
 JSON:
   One object per line, with \"v\":1 and \"type\": \"map\", \"key\" or \"entry\". Keys and values are \
-numbers, booleans, strings, arrays and objects; an enum is its name, bytes and text that is no UTF-8 \
-are {\"hex\":\"0102\"}.
+numbers, booleans, strings, arrays and objects; an enum is its name, bytes and text that is not UTF-8 \
+are {\"hex\":\"0102\"}. What is printed so can be given in place of a literal.
 
 Exit status:
   0  fine
@@ -49,6 +51,7 @@ Examples:
   kamap map list
   kamap map create /sys/fs/bpf/counts --type hash --key 4 --value 8 --entries 1024
   kamap map update counts 7 1 --if-absent
+  kamap map update prog.bss 0 --set limit=10 --set 'ports[1]=443'
   kamap map lookup flows '{port: 80, proto: TCP}'
   kamap map dump /sys/fs/bpf/counts --json | jq .value")]
 pub(crate) struct MapArgs {
@@ -254,7 +257,7 @@ impl CreateArgs {
     }
 }
 
-/// Write a value for a key; add a value to a queue, stack or bloom filter
+/// Write a value for a key, or parts of it; add a value to a queue, stack or bloom filter
 #[derive(Debug, clap::Args)]
 pub(super) struct UpdateArgs {
     #[command(flatten)]
@@ -267,6 +270,19 @@ pub(super) struct UpdateArgs {
     /// The value
     #[arg(allow_negative_numbers = true)]
     pub(super) value: Option<String>,
+
+    /// Change only this part of the value that is there, such as `state=RUNNING` (repeatable)
+    ///
+    /// PART is members and indices: `peer.ports[1]=443`. Of a per-CPU map it is a part of the value
+    /// of each CPU, or of one: `cpu0.hits=0`. All else keeps its bytes. Several are applied in their
+    /// order, all of them or none.
+    ///
+    /// It is not atomic: the value is read, changed and written as a whole, so that what a program
+    /// or another process writes to it in between is lost, to its other members as well. With
+    /// --locked neither reading nor writing is torn, but the lock is not held from one to the other.
+    /// The key must be there, and still be there when it is written.
+    #[arg(long, value_name = "PART=LITERAL", conflicts_with_all = ["value", "if_absent"])]
+    pub(super) set: Vec<String>,
 
     /// Only if the key is not there
     #[arg(long, conflicts_with = "if_present")]

@@ -4,10 +4,9 @@ use std::ffi::OsStr;
 use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use kamap::maps::btf::{Fields, List, Value};
+use kamap::maps::btf::Value;
 use kamap::maps::{EntryTypes, Info, TypeSource, flags};
 use serde::Serialize;
-use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 
 use crate::render::{VERSION, escape};
 
@@ -48,8 +47,8 @@ impl<W: Write> Entries<'_, W> {
         let line = EntryLine {
             v: VERSION,
             r#type: if value.is_some() { "entry" } else { "key" },
-            key: key.map(|key| Json(self.types.key.read(key))),
-            value: value.map(|value| Json(self.types.value.read(value))),
+            key: key.map(|key| self.types.key.read(key)),
+            value: value.map(|value| self.types.value.read(value)),
         };
         serde_json::to_writer(&mut self.out, &line)?;
         self.out.write_all(b"\n")
@@ -66,56 +65,9 @@ struct EntryLine<'a> {
     v: u32,
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<Json<'a>>,
+    key: Option<Value<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<Json<'a>>,
-}
-
-struct Json<'a>(Value<'a>);
-
-impl Serialize for Json<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Value::Unsigned(number) => to.serialize_u128(number),
-            Value::Signed(number) => to.serialize_i128(number),
-            Value::Address(address) => to.serialize_u64(address),
-            Value::Bool(is) => to.serialize_bool(is),
-            Value::Float(number) if number.is_finite() => to.serialize_f64(number),
-            Value::Text(text) => match str::from_utf8(text) {
-                Ok(text) => to.serialize_str(text),
-                Err(_) => hex(text, to),
-            },
-            Value::Bytes(bytes) => hex(bytes, to),
-            Value::Name { name, .. } => to.serialize_str(name),
-            Value::List(list) => elements(list, to),
-            Value::Struct(fields) => members(fields, to),
-            // What is infinite; and all that there may be in the future has a text.
-            other => to.collect_str(&other),
-        }
-    }
-}
-
-fn hex<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut map = to.serialize_map(Some(1))?;
-    map.serialize_entry("hex", &digits)?;
-    map.end()
-}
-
-fn elements<S: Serializer>(list: List<'_>, to: S) -> Result<S::Ok, S::Error> {
-    let mut sequence = to.serialize_seq(None)?;
-    for element in list.iter() {
-        sequence.serialize_element(&Json(element))?;
-    }
-    sequence.end()
-}
-
-fn members<S: Serializer>(fields: Fields<'_>, to: S) -> Result<S::Ok, S::Error> {
-    let mut map = to.serialize_map(None)?;
-    for (name, value) in fields.iter() {
-        map.serialize_entry(name, &Json(value))?;
-    }
-    map.end()
+    value: Option<Value<'a>>,
 }
 
 /// A line for each map.
@@ -154,6 +106,8 @@ pub(super) fn details(map: &Info, types: TypeSource) -> String {
     let types = match types {
         TypeSource::Btf => "from its BTF",
         TypeSource::NoBtf => "unknown, it has no BTF",
+        TypeSource::KernelBtf => "from the kernel's BTF; functions are the IDs of programs",
+        TypeSource::NoKernelBtf => "unknown, /sys/kernel/btf/vmlinux does not have them",
         TypeSource::NotPermitted => "unknown, it takes CAP_SYS_ADMIN to read its BTF",
         _ => "unknown",
     };

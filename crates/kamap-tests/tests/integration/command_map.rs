@@ -1,15 +1,18 @@
 //! `kamap map`, and what bpftool makes of the same maps.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use kamap::maps::{AnyMap, MapType, NewMap};
+use kamap::maps::{AnyMap, MapType, NewMap, Put};
 use kamap::{Probe, Support};
 use kamap_tests::BpfFs;
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use crate::congestion::Congestion;
 use crate::programs::KAMAP;
 use crate::typed;
 
@@ -470,11 +473,14 @@ struct Typed {
 impl Typed {
     #[track_caller]
     fn new(kind: &str, locked: bool) -> Self {
+        Self::pin(&typed::processes(kind, locked))
+    }
+
+    #[track_caller]
+    fn pin(map: &AnyMap) -> Self {
         let folder = BpfFs::mount();
         let path = folder.at("typed");
-        typed::processes(kind, locked)
-            .pin(&path)
-            .expect("it can be pinned");
+        map.pin(&path).expect("it can be pinned");
         let _folder = folder;
         Self { _folder, path }
     }
@@ -537,6 +543,215 @@ fn values_are_given_and_shown_as_their_btf_says() {
         refused(&["next", path, "1"]),
         "map `typed` has no more keys"
     );
+}
+
+#[test]
+fn variables_of_one_name_are_told_apart_and_written_back() {
+    let map = Typed::pin(&typed::variables());
+    let path = map.path();
+    let value = "{counter#1: 1, position: {x: 2, y: 3, z: 4}, counter#2: 5, f.counter: 6}";
+    kamap(&["update", path, "0", value]);
+    assert_eq!(kamap(&["dump", path]), format!("0 => {value}\n"));
+    let bytes = "01 00 00 00 02 03 00 00 04 00 00 00 05 00 00 00 06 00 00 00";
+    assert_eq!(
+        kamap(&["lookup", path, "0", "--hex"]),
+        format!("hex: {bytes}\n")
+    );
+    let json = r#"{"counter#1":1,"position":{"x":2,"y":3,"z":4},"counter#2":5,"f.counter":6}"#;
+    let line = format!("{{\"v\":1,\"type\":\"entry\",\"key\":0,\"value\":{json}}}\n");
+    assert_eq!(kamap(&["lookup", path, "0", "--json"]), line);
+    kamap(&["update", path, "0", "{..}"]);
+    kamap(&["update", path, "0", json]);
+    assert_eq!(kamap(&["dump", path]), format!("0 => {value}\n"));
+    assert_eq!(
+        refused(&["update", path, "0", "{counter: 7, ..}"]),
+        "value: expected one of several members (`counter#1`, `counter#2`), found `counter`"
+    );
+}
+
+#[test]
+fn members_of_two_structs_without_a_name_are_told_apart_and_written_back() {
+    let map = Typed::pin(&typed::of_twins());
+    let path = map.path();
+    let value = "{x#1: 1, y#1: 2, x#2: 3, y#2: 4}";
+    kamap(&["update", path, "7", value]);
+    assert_eq!(kamap(&["lookup", path, "7"]), format!("{value}\n"));
+    let line: Value = serde_json::from_str(&kamap(&["lookup", path, "7", "--json"])).expect("JSON");
+    assert_eq!(
+        line["value"],
+        json!({"x#1": 1, "y#1": 2, "x#2": 3, "y#2": 4})
+    );
+}
+
+#[rstest]
+#[case::hash("hash")]
+#[case::percpu_hash("percpu_hash")]
+fn json_that_is_printed_can_be_given(#[case] kind: &str) {
+    let map = Typed::new(kind, false);
+    let path = map.path();
+    let entry = |key: &str| -> Value {
+        serde_json::from_str(&kamap(&["lookup", path, key, "--json"])).expect("JSON")
+    };
+    kamap(&["update", path, "1", PROCESS]);
+    let printed = entry("1");
+    kamap(&["update", path, "2", &printed["value"].to_string()]);
+    assert_eq!(entry("2")["value"], printed["value"]);
+
+    // Text that is not UTF-8.
+    kamap(&["update", path, "3", r#"{"name": "\xff", ..}"#]);
+    let printed = entry("3");
+    assert!(printed.to_string().contains(r#"{"hex":"ff"}"#), "{printed}");
+    kamap(&["update", path, "4", &printed["value"].to_string()]);
+    assert_eq!(entry("4")["value"], printed["value"]);
+}
+
+#[test]
+fn bytes_that_are_printed_as_json_can_be_given() {
+    let folder = BpfFs::mount();
+    let path = folder.at("plain");
+    let made = Made {
+        kind: "hash",
+        key: 3,
+        value: 5,
+        entries: 1,
+        flags: 0,
+    };
+    made.by_kamap(&path, None);
+    let path = path.to_str().expect("it is UTF-8");
+    let [key, value] = [r#"{"hex":"0102ff"}"#, r#"{"hex":"00aabbccdd"}"#];
+    kamap(&["update", path, key, value]);
+    let line = format!("{{\"v\":1,\"type\":\"entry\",\"key\":{key},\"value\":{value}}}\n");
+    assert_eq!(kamap(&["lookup", path, key, "--json"]), line);
+    kamap(&["delete", path, key]);
+    assert_eq!(kamap(&["dump", path]), "");
+}
+
+#[test]
+fn a_member_is_set_without_zeroing_the_others() {
+    let map = Typed::new("hash", false);
+    let path = map.path();
+    kamap(&["update", path, "1", PROCESS]);
+    kamap(&["update", path, "1", "--set", "state=RUNNING"]);
+    let expected = PROCESS.replace("DEAD", "RUNNING");
+    assert_eq!(kamap(&["dump", path]), format!("1 => {expected}\n"));
+    let sets = ["--set", "ports[1]=1", "--set", "nice=3"];
+    kamap(&[&["update", path, "1", "--if-present"], &sets[..]].concat());
+    let expected = expected.replace("443", "1").replace("nice: 19", "nice: 3");
+    assert_eq!(kamap(&["dump", path]), format!("1 => {expected}\n"));
+
+    let refused = |arguments: &[&str]| refused(&[&["update", path], arguments].concat());
+    // Of several that are not all right, none is applied.
+    assert_eq!(
+        refused(&["1", "--set", "pid=9", "--set", "nice=32"]),
+        "value.nice: expected a whole number from 0 to 31, found `32`"
+    );
+    assert_eq!(
+        refused(&["2", "--set", "pid=9"]),
+        "map `typed` has no such key"
+    );
+    assert_eq!(kamap(&["dump", path]), format!("1 => {expected}\n"));
+    for arguments in [&["{..}"][..], &["--if-absent"]] {
+        let mut command = Command::new(KAMAP);
+        command.args(["map", "update", path, "1", "--set", "pid=9"]);
+        let (code, _, stderr) = run(command.args(arguments));
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("cannot be used with"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_variable_is_set_without_changing_padding_or_the_others() {
+    let typed = typed::variables();
+    let map = Typed::pin(&typed);
+    let path = map.path();
+    let mut bytes: Vec<u8> = (1..=20).collect();
+    let key = 0_u32.to_ne_bytes();
+    assert!(
+        typed
+            .insert(&key, &bytes, Put::Any, false)
+            .expect("it can be written")
+    );
+    let sets = ["counter#2=0", "position.y=0", "f.counter=0"];
+    let sets = sets.iter().flat_map(|set| ["--set", set]);
+    kamap(
+        &["update", path, "0"]
+            .into_iter()
+            .chain(sets)
+            .collect::<Vec<_>>(),
+    );
+    bytes[12..].fill(0);
+    bytes[5] = 0;
+    assert_eq!(typed.get(&key, false).expect("it can be read"), Some(bytes));
+    assert_eq!(
+        refused(&["update", path, "0", "--set", "counter=7"]),
+        "value: expected one of several members (`counter#1`, `counter#2`), found `counter`"
+    );
+    kamap(&["freeze", path]);
+    assert_eq!(
+        refused(&["update", path, "0", "--set", "f.counter=7"]),
+        "map `typed` is frozen: only BPF programs can write it"
+    );
+}
+
+#[test]
+fn a_member_is_set_for_each_cpu_or_for_one() {
+    let map = Typed::new("percpu_array", false);
+    let path = map.path();
+    let value = || -> Value {
+        let line: Value =
+            serde_json::from_str(&kamap(&["lookup", path, "3", "--json"])).expect("JSON");
+        line["value"].clone()
+    };
+    kamap(&["update", path, "3", PROCESS]);
+    let mut expected = value();
+    kamap(&[
+        "update",
+        path,
+        "3",
+        "--set",
+        "ports[0]=1",
+        "--set",
+        "cpu0.pid=9",
+    ]);
+    for cpu in 0..cpus() {
+        expected[format!("cpu{cpu}")]["ports"][0] = json!(1);
+    }
+    expected["cpu0"]["pid"] = json!(9);
+    assert_eq!(value(), expected);
+}
+
+#[test]
+fn a_member_of_a_value_with_a_lock_is_set_holding_it() {
+    let map = Typed::new("array", true);
+    let path = map.path();
+    kamap(&["update", path, "3", "{pid: 5, ..}", "--locked"]);
+    kamap(&["update", path, "3", "--set", "name=\"x\"", "--locked"]);
+    let value = kamap(&["lookup", path, "3", "--locked"]);
+    assert!(value.starts_with("{pid: 5, name: \"x\","), "{value}");
+}
+
+#[test]
+fn what_has_no_parts_cannot_be_set() {
+    let folder = BpfFs::mount();
+    for (kind, key, reason) in [
+        ("queue", 0, "which has no keys"),
+        ("prog_array", 4, "whose values have no parts"),
+    ] {
+        let path = folder.at(kind);
+        let made = Made {
+            kind,
+            key,
+            value: 4,
+            entries: 1,
+            flags: 0,
+        };
+        made.by_kamap(&path, None);
+        let path = path.to_str().expect("it is UTF-8");
+        assert_eq!(
+            refused(&["update", path, "0", "--set", "x=1"]),
+            format!("map `{kind}` is of kind `{kind}`, {reason}")
+        );
+    }
 }
 
 #[test]
@@ -753,6 +968,63 @@ fn a_map_is_found_by_id_name_and_path_unless_several_have_the_name() {
     );
     let gone = refused(&["show", "name:no such map"]);
     assert_eq!(gone, "there is no map with the name `no such map`");
+}
+
+#[test]
+fn a_struct_ops_map_is_shown_by_the_types_of_the_kernel() {
+    let mut storage = MaybeUninit::uninit();
+    let mut congestion = Congestion::new(&mut storage);
+    let id = congestion.map.info().id.to_string();
+    let [ssthresh, cong_avoid, undo_cwnd] = congestion.programs();
+    let shown = kamap(&["show", &id]);
+    assert!(
+        shown.contains("\ntypes    from the kernel's BTF; functions are the IDs of programs\n"),
+        "{shown}"
+    );
+    let lookup = kamap(&["lookup", &id, "0", "--json"]);
+    let line: Value = serde_json::from_str(&lookup).expect("JSON");
+    let value = &line["value"];
+    let data = &value["data"];
+    for (member, expected) in [
+        ("ssthresh", json!(ssthresh)),
+        ("cong_avoid", json!(cong_avoid)),
+        ("undo_cwnd", json!(undo_cwnd)),
+        ("cong_control", json!(0)),
+        ("name", json!(congestion.name)),
+    ] {
+        assert_eq!(data[member], expected, "{member}: {value}");
+    }
+    assert!(
+        value
+            .to_string()
+            .contains(r#""BPF_STRUCT_OPS_STATE_INUSE""#),
+        "{value}"
+    );
+    let dumped = kamap(&["dump", &id]);
+    assert!(dumped.starts_with("0 => {"), "{dumped}");
+    assert!(
+        dumped.contains(&format!("ssthresh: {ssthresh}, ")),
+        "{dumped}"
+    );
+    let hex = kamap(&["lookup", &id, "0", "--hex"]);
+    assert!(hex.starts_with("hex: "), "{hex}");
+
+    // What is read has IDs of programs, what is written would need their file descriptors.
+    let error = "map `congestion` is of kind `struct_ops`, which cannot insert plain data";
+    let value = value.to_string();
+    for arguments in [&["{..}"][..], &[&value], &["--set", "data.ssthresh=0"]] {
+        let arguments = [&["update", &id, "0"], arguments].concat();
+        assert_eq!(refused(&arguments), error);
+    }
+    let is_available = || {
+        let names = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control");
+        let names = names.expect("it is there");
+        names.split_whitespace().any(|name| name == congestion.name)
+    };
+    assert!(is_available());
+    kamap(&["delete", &id, "0"]);
+    assert!(!is_available());
+    congestion.disconnect();
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod command_events;
 mod command_map;
 mod command_probe;
 mod command_run;
+mod congestion;
 mod errors;
 mod examples;
 mod fixtures;

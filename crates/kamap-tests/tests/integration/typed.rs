@@ -48,7 +48,7 @@ pub(crate) fn processes(kind: &str, locked: bool) -> AnyMap {
     members.push((last.0, last.1, 160, 0));
     let size = 24;
     let process = btf.structure("process", size, &members);
-    btf.map(kind, 4, int, size, process)
+    btf.map(kind, (4, int), (size, process), 16)
 }
 
 /// A map from `int` to `int`.
@@ -56,7 +56,49 @@ pub(crate) fn processes(kind: &str, locked: bool) -> AnyMap {
 pub(crate) fn of_ints(kind: &str) -> AnyMap {
     let mut btf = Btf::new();
     let int = btf.int("int", 4, sys::BTF_INT_SIGNED);
-    btf.map(kind, 4, int, 4, int)
+    btf.map(kind, (4, int), (4, int), 16)
+}
+
+/// The variables of a program, as a linker leaves them where two files have a `counter`:
+///
+/// ```c
+/// static __u32 counter;
+/// static struct { __u8 x, y; __u32 z; } position;     // with padding
+/// static __u32 counter;
+/// __u32 f(void) { static __u32 counter; return counter++; }
+/// ```
+#[track_caller]
+pub(crate) fn variables() -> AnyMap {
+    let mut btf = Btf::new();
+    let int = btf.int("unsigned int", 4, 0);
+    let byte = btf.int("unsigned char", 1, 0);
+    let position = btf.structure(
+        "",
+        8,
+        &[("x", byte, 0, 0), ("y", byte, 8, 0), ("z", int, 32, 0)],
+    );
+    let section = btf.section(
+        ".bss",
+        20,
+        &[
+            ("counter", int, 0, 4),
+            ("position", position, 4, 8),
+            ("counter", int, 12, 4),
+            ("f.counter", int, 16, 4),
+        ],
+    );
+    btf.map("array", (4, 0), (20, section), 1)
+}
+
+/// A hash map from `__u32` to
+/// `struct { struct { __u32 x, y; }; struct { __u32 x, y; }; }`.
+#[track_caller]
+pub(crate) fn of_twins() -> AnyMap {
+    let mut btf = Btf::new();
+    let int = btf.int("unsigned int", 4, 0);
+    let twin = btf.structure("", 8, &[("x", int, 0, 0), ("y", int, 32, 0)]);
+    let twins = btf.structure("twins", 16, &[("", twin, 0, 0), ("", twin, 64, 0)]);
+    btf.map("hash", (4, int), (16, twins), 16)
 }
 
 struct Btf(*mut sys::btf);
@@ -127,8 +169,41 @@ impl Btf {
         id
     }
 
+    /// A section of variables: name, type, offset and size of each.
     #[track_caller]
-    fn map(self, kind: &str, key_size: u32, key: i32, value_size: u32, value: i32) -> AnyMap {
+    fn section(&mut self, name: &str, size: u32, variables: &[(&str, i32, u32, u32)]) -> i32 {
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, ty, offset, size)| {
+                // SAFETY: see `new`.
+                let id = self.add(name, |btf, name| unsafe {
+                    sys::btf__add_var(btf, name, sys::BTF_VAR_STATIC as i32, *ty)
+                });
+                (id, *offset, *size)
+            })
+            .collect();
+        // SAFETY: see `new`.
+        let section = self.add(name, |btf, name| unsafe {
+            sys::btf__add_datasec(btf, name, size)
+        });
+        for (id, offset, size) in variables {
+            // SAFETY: see `new`.
+            self.add("", |btf, _| unsafe {
+                sys::btf__add_datasec_var_info(btf, id, offset, size)
+            });
+        }
+        section
+    }
+
+    /// A map of such keys and values, each given by its size and type.
+    #[track_caller]
+    fn map(
+        self,
+        kind: &str,
+        (key_size, key): (u32, i32),
+        (value_size, value): (u32, i32),
+        max_entries: u32,
+    ) -> AnyMap {
         let kind = kamap::maps::MapType::from_name(kind).expect("there is such a type");
         // SAFETY: see `new`; the options have their size.
         let fd = unsafe {
@@ -141,7 +216,7 @@ impl Btf {
                 ..Default::default()
             };
             let name = c"typed".as_ptr();
-            sys::bpf_map_create(kind.0, name, key_size, value_size, 16, &opts)
+            sys::bpf_map_create(kind.0, name, key_size, value_size, max_entries, &opts)
         };
         assert!(fd >= 0, "it can be made: {fd}");
         // SAFETY: it has just been made, and nobody else has it.

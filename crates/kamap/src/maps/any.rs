@@ -285,11 +285,13 @@ impl AnyMap {
     ///
     /// As for [`get`](Self::get), [`Error::Full`] and [`Error::IndexOutOfRange`].
     /// [`Error::NotOfKind`] also where values refer to something: see
-    /// [`insert_file`](Self::insert_file).
+    /// [`insert_file`](Self::insert_file); and for a struct_ops map, whose programs only
+    /// their loader can put in.
     pub fn insert(&self, key: &[u8], value: &[u8], put: Put, locked: bool) -> Result<bool> {
         const OPERATION: &str = "insert";
         self.check(OPERATION, key, Some(value))?;
-        if self.info.kind.refers().is_some() {
+        // In what is written to a struct_ops map, functions are file descriptors.
+        if self.info.kind.refers().is_some() || self.info.kind.is_struct_ops() {
             return Err(self.unsupported("insert plain data"));
         }
         self.update(OPERATION, key, value, put, lock(locked))

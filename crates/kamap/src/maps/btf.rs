@@ -5,6 +5,8 @@
 //! [`Value`] ([`Type::read`]), which can be shown, and literals bytes ([`Type::parse`]).
 
 mod bits;
+#[cfg(feature = "serde")]
+mod json;
 mod literal;
 mod make;
 #[cfg(test)]
@@ -33,7 +35,9 @@ pub enum Types {
         /// Type of the keys; `None` where the map was made without one, as that of a
         /// program's variables is.
         key: Option<Type>,
-        /// Type of the values; `None` where it is one of the kernel's.
+        /// Type of the values. Those of a struct_ops map are of a type of the kernel, in which
+        /// a pointer to a function is the ID of the program that is called (0: none); `None`
+        /// where `/sys/kernel/btf/vmlinux` does not have it, such as that of a module.
         value: Option<Type>,
     },
     /// The map has no BTF.
@@ -56,6 +60,20 @@ impl Types {
 
     /// The same for the map that `info` is of.
     pub(super) fn find(info: &libbpf_sys::bpf_map_info) -> Result<Self> {
+        let bad = |part, bad: Bad| Error::BadBtf {
+            map: sys::name(info),
+            part,
+            reason: bad.to_string(),
+        };
+        let of_kernel = info.btf_vmlinux_value_type_id;
+        if of_kernel != 0 {
+            // The BTF that such a map has as well is that of its programs.
+            let value = Btf::of_kernel()
+                .filter(|btf| btf.entry(of_kernel).is_ok())
+                .map(|btf| btf.of_operations(of_kernel, info.value_size as usize));
+            let value = value.transpose().map_err(|err| bad("value", err))?;
+            return Ok(Self::Known { key: None, value });
+        }
         if info.btf_id == 0 {
             return Ok(Self::None);
         }
@@ -75,16 +93,21 @@ impl Types {
             _ => btf
                 .of_size(id, size as usize)
                 .map(Some)
-                .map_err(|bad| Error::BadBtf {
-                    map: sys::name(info),
-                    part,
-                    reason: bad.to_string(),
-                }),
+                .map_err(|err| bad(part, err)),
         };
         Ok(Self::Known {
             key: find("key", info.btf_key_type_id, info.key_size)?,
             value: find("value", info.btf_value_type_id, info.value_size)?,
         })
+    }
+}
+
+impl Type {
+    fn check_size(self, expected: usize) -> Result<Self, Bad> {
+        match self.size {
+            found if found == expected => Ok(self),
+            found => Err(Bad::Size { found, expected }),
+        }
     }
 }
 
@@ -123,22 +146,19 @@ impl Btf {
 
     /// The type with this ID, which is to have so many bytes.
     fn of_size(&self, id: u32, expected: usize) -> Result<Type, Bad> {
-        match self.find(id)? {
-            ty if ty.size == expected => Ok(ty),
-            ty => Err(Bad::Size {
-                found: ty.size,
-                expected,
-            }),
-        }
+        self.find(id)?.check_size(expected)
+    }
+
+    /// The same, of the values of a struct_ops map.
+    fn of_operations(&self, id: u32, expected: usize) -> Result<Type, Bad> {
+        let mut walk = Walk::new(self);
+        walk.functions_are_programs = true;
+        walk.whole(id)?.check_size(expected)
     }
 
     /// The type with this ID.
     pub(super) fn find(&self, id: u32) -> Result<Type, Bad> {
-        Walk {
-            btf: self,
-            parts: 0,
-        }
-        .resolve(id, 0)
+        Walk::new(self).whole(id)
     }
 
     /// The entry with this ID.
@@ -270,9 +290,26 @@ struct Walk<'btf> {
     btf: &'btf Btf,
     /// How many parts there are by now.
     parts: usize,
+    /// Whether a pointer to a function is the ID of a program.
+    functions_are_programs: bool,
 }
 
 impl<'btf> Walk<'btf> {
+    fn new(btf: &'btf Btf) -> Self {
+        Self {
+            btf,
+            parts: 0,
+            functions_are_programs: false,
+        }
+    }
+
+    /// The type with this ID, in which each member has a name of its own.
+    fn whole(mut self, id: u32) -> Result<Type, Bad> {
+        let mut ty = self.resolve(id, 0)?;
+        ty.number_members();
+        Ok(ty)
+    }
+
     fn resolve(&mut self, id: u32, depth: u32) -> Result<Type, Bad> {
         let (id, entry) = self.skip(id)?;
         if depth > MAX_DEPTH {
@@ -299,7 +336,11 @@ impl<'btf> Walk<'btf> {
             }
             libbpf_sys::BTF_KIND_PTR => {
                 size = POINTER;
-                Shape::Pointer
+                if self.functions_are_programs && self.is_function(entry.size_or_type())? {
+                    Shape::Integer { signed: false }
+                } else {
+                    Shape::Pointer
+                }
             }
             libbpf_sys::BTF_KIND_ARRAY => {
                 // SAFETY: one follows an array.
@@ -329,6 +370,10 @@ impl<'btf> Walk<'btf> {
             kind => return Err(Bad::NoValues { id, kind }),
         };
         Ok(Type { name, size, shape })
+    }
+
+    fn is_function(&self, id: u32) -> Result<bool, Bad> {
+        Ok(self.skip(id)?.1.kind() == libbpf_sys::BTF_KIND_FUNC_PROTO)
     }
 
     /// The type that is meant, behind typedefs and qualifiers, and its ID.

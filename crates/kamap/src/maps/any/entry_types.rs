@@ -30,12 +30,25 @@ pub enum TypeSource {
     NoBtf,
     /// The map has BTF, but it takes `CAP_SYS_ADMIN` to read it.
     NotPermitted,
+    /// From the kernel's BTF: it is a struct_ops map. A function in its value is the ID of
+    /// the program that is called, 0 for none.
+    KernelBtf,
+    /// It is a struct_ops map of a type that `/sys/kernel/btf/vmlinux` does not have, such as
+    /// that of a kernel module: values are plain bytes.
+    NoKernelBtf,
 }
 
 impl EntryTypes {
     pub(super) fn of(map: &AnyMap) -> Result<Self> {
         match Types::of(map)? {
-            Types::Known { key, value } => Self::new(map, key, value, TypeSource::Btf),
+            Types::Known { key, value } => {
+                let source = match &value {
+                    _ if !map.info().kind.is_struct_ops() => TypeSource::Btf,
+                    Some(_) => TypeSource::KernelBtf,
+                    None => TypeSource::NoKernelBtf,
+                };
+                Self::new(map, key, value, source)
+            }
             Types::None => Self::without_btf(map),
             Types::NotPermitted => Self::new(map, None, None, TypeSource::NotPermitted),
         }
@@ -103,13 +116,43 @@ impl EntryTypes {
         bytes.resize(cpus::stride(one.size), 0);
         Ok(bytes.repeat(self.value.size / cpus::stride(one.size)))
     }
+
+    /// Changes a part of a value, such as `ports[1]=443`: see [`Type::assign`]. Of a per-CPU
+    /// map it is a part of each CPU's value, or of one: `cpu0.ports[1]=443`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadLiteral`]; the value is as it was.
+    ///
+    /// # Panics
+    ///
+    /// Where `value` has not as many bytes as a value of the map.
+    pub fn assign(&self, value: &mut [u8], assignment: &str) -> Result<()> {
+        let Some(one) = self.one.as_ref().filter(|_| !begins_with_cpu(assignment)) else {
+            return self.value.assign("value", value, assignment);
+        };
+        assert_eq!(value.len(), self.value.size, "bytes of a value");
+        for value in value.chunks_exact_mut(cpus::stride(one.size)) {
+            one.assign("value", &mut value[..one.size], assignment)?;
+        }
+        Ok(())
+    }
 }
 
 /// Whether a literal has a member for each CPU.
 fn names_cpus(literal: &str) -> bool {
-    let name = literal.trim_start().strip_prefix('{');
-    let number = name.and_then(|name| name.trim_start().strip_prefix("cpu"));
-    number.is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()))
+    let members = literal.trim_start().strip_prefix('{');
+    members.is_some_and(begins_with_cpu)
+}
+
+/// Whether the first word is the name of a CPU, such as `cpu0`, maybe in quotes.
+fn begins_with_cpu(text: &str) -> bool {
+    let text = text.trim_start();
+    let Some(number) = text.strip_prefix('"').unwrap_or(text).strip_prefix("cpu") else {
+        return false;
+    };
+    let after = number.trim_start_matches(|c: char| c.is_ascii_digit());
+    after.len() < number.len() && !after.starts_with(|c: char| c.is_alphanumeric() || c == '_')
 }
 
 fn of_cpus(one: &Type, cpus: &[u32]) -> Type {
@@ -125,5 +168,21 @@ fn of_cpus(one: &Type, cpus: &[u32]) -> Type {
         name: String::new(),
         size: stride * cpus.len(),
         shape: Shape::Struct { members },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpus_are_named_by_their_number() {
+        for literal in ["{cpu0: 1}", " { \"cpu12\" : {}}", "{cpu0"] {
+            assert!(names_cpus(literal), "{literal}");
+        }
+        assert!(begins_with_cpu("cpu0.x=1") && begins_with_cpu("\"cpu1\"=1"));
+        for literal in ["{cpu: 1}", "{cpu0_hits: 1}", "{hits: 1}", "cpu0", "7", ""] {
+            assert!(!names_cpus(literal), "{literal}");
+        }
     }
 }

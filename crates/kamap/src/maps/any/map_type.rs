@@ -94,6 +94,11 @@ impl MapType {
         self.0 == sys::BPF_MAP_TYPE_BLOOM_FILTER
     }
 
+    /// Whether its value is a table of programs that the kernel calls.
+    pub(super) fn is_struct_ops(self) -> bool {
+        self.0 == sys::BPF_MAP_TYPE_STRUCT_OPS
+    }
+
     /// Whether it is memory that is shared, and has no entries.
     pub(super) fn is_memory(self) -> bool {
         matches!(

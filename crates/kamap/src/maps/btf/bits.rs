@@ -49,6 +49,20 @@ impl Composed {
         }
         agrees
     }
+
+    /// Takes what these bits are for written.
+    pub(super) fn mark(&mut self, at: usize, bits: usize) {
+        for (byte, shift) in (at..at + bits).map(place) {
+            self.written[byte] |= 1 << shift;
+        }
+    }
+
+    /// Overwrites in `other`, which is as long, what has been written.
+    pub(super) fn apply(&self, other: &mut [u8]) {
+        for (other, (byte, written)) in other.iter_mut().zip(self.bytes.iter().zip(&self.written)) {
+            *other = *other & !written | byte & written;
+        }
+    }
 }
 
 /// Byte of a bit, and its place in there.
@@ -108,6 +122,18 @@ mod tests {
         assert!(composed.write(3, 6, 0b10_1010));
         assert!(!composed.write(3, 6, 0b10_1011));
         assert!(composed.write(9, 3, 0b101));
+    }
+
+    #[test]
+    fn only_what_has_been_written_is_applied() {
+        let mut composed = Composed::new(3);
+        assert!(composed.write(8, 4, 0));
+        composed.mark(12, 4);
+        composed.mark(16, 8);
+        let mut other = [0xff; 3];
+        composed.apply(&mut other);
+        assert_eq!(other, [0xff, 0, 0]);
+        assert!(!composed.write(12, 1, 1));
     }
 
     proptest! {

@@ -1,8 +1,10 @@
 //! From a literal to bytes, as its type says.
 
+mod assign;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write;
 
@@ -11,15 +13,20 @@ use super::{Member, Shape, Type};
 use crate::maps::{Error, Result};
 
 impl Type {
-    /// Reads a literal of this type, as [`Value`](super::Value) is shown:
+    /// Reads a literal of this type, as [`Value`](super::Value) is shown or serialized to JSON:
     ///
     /// - numbers: `-7`, `0x1f`, `1_000`, and of floating point `2.5e-3`;
     /// - `true` and `false`; the names of an enum, or their numbers;
     /// - text for an array of bytes: `"a\n\x00\u{e4}"`, filled up with zeros;
     /// - `[1, 2, 3]` for an array, `{pid: 7, name: "x"}` for a struct, in any order. All
     ///   is to be given, unless `..` at the end says that the rest is zero. Of a union one
-    ///   member is enough; several must agree;
+    ///   member is enough; several must agree. Members that share a name have numbers:
+    ///   `counter#1`;
     /// - `hex: 01 02 ff` for anything, with as many bytes as it has.
+    ///
+    /// In JSON, names of members and of enums and infinite numbers are in quotes, and
+    /// `{"hex": "0102ff"}` is for anything but a struct or union with a member `hex`. As an
+    /// array of bytes it can be shorter, like text.
     ///
     /// Where nothing is known of the type it is `hex:`, or a number if there are 1, 2, 4, 8 or
     /// 16 bytes. What no literal can reach, such as padding, is zero.
@@ -30,17 +37,9 @@ impl Type {
     ///
     /// [`Error::BadLiteral`], which names the place in the type.
     pub fn parse(&self, what: &str, literal: &str) -> Result<Vec<u8>> {
-        let mut parser = Parser {
-            rest: literal,
-            out: Composed::new(self.size),
-            path: what.to_owned(),
-        };
+        let mut parser = Parser::new(self, what, literal);
         parser.value(self, 0, None)?;
-        parser.skip_space();
-        if !parser.rest.is_empty() {
-            return Err(parser.expected("nothing more"));
-        }
-        Ok(parser.out.bytes)
+        Ok(parser.end()?.bytes)
     }
 }
 
@@ -53,6 +52,23 @@ struct Parser<'text> {
 }
 
 impl<'text> Parser<'text> {
+    fn new(ty: &Type, what: &str, text: &'text str) -> Self {
+        Self {
+            rest: text,
+            out: Composed::new(ty.size),
+            path: what.to_owned(),
+        }
+    }
+
+    /// What has been put together, if the text ends here.
+    fn end(mut self) -> Result<Composed> {
+        self.skip_space();
+        if !self.rest.is_empty() {
+            return Err(self.expected("nothing more"));
+        }
+        Ok(self.out)
+    }
+
     /// Reads a value of this type to bit `at`; of a bitfield only so many bits.
     fn value(&mut self, ty: &Type, at: usize, field: Option<u32>) -> Result<()> {
         let bits = field.map_or(8 * ty.size, |bits| bits as usize);
@@ -60,13 +76,14 @@ impl<'text> Parser<'text> {
         if field.is_none() && self.takes_hex() {
             return self.hex(ty.size, at);
         }
+        if field.is_none() && self.takes_hex_object(ty) {
+            return self.hex_object(ty, at);
+        }
         match &ty.shape {
             Shape::Struct { members } => self.members(ty, members, at),
             Shape::Union { members } => self.members(ty, members, at),
             Shape::Array { element, len } => {
-                let of_bytes = element.size == 1
-                    && matches!(element.shape, Shape::Char { .. } | Shape::Integer { .. });
-                if of_bytes && self.rest.starts_with('"') {
+                if is_byte(element) && self.rest.starts_with('"') {
                     self.text(*len, at)
                 } else {
                     self.list(element, *len, at)
@@ -103,21 +120,26 @@ impl<'text> Parser<'text> {
         signed: bool,
         named: impl Fn(&str) -> Option<i128>,
     ) -> Result<()> {
-        let word = self.peek_word();
-        let number = match named(word) {
+        let (word, rest) = self.peek_name();
+        let number = match named(&word) {
             Some(value) => Some(value.cast_unsigned()),
-            None => number(word, bits, signed),
+            None if self.rest.starts_with('"') => None,
+            None => number(&word, bits, signed),
         };
         let Some(number) = number.filter(|_| bits <= bits::WIDEST) else {
             return Err(self.expected(&describe(ty, bits)));
         };
         self.write(at, bits, number)?;
-        self.rest = &self.rest[word.len()..];
+        self.rest = rest;
         Ok(())
     }
 
     fn float(&mut self, ty: &Type, at: usize) -> Result<()> {
-        let word = self.peek_word();
+        let (word, rest) = self.peek_name();
+        // As JSON has no infinite numbers, they are in quotes there.
+        if self.rest.starts_with('"') && !matches!(&*word, "inf" | "-inf") {
+            return Err(self.expected(&describe(ty, 8 * ty.size)));
+        }
         // What has digits and is too large is parsed as infinity.
         let has_digits = word.contains(|c: char| c.is_ascii_digit());
         let number = match ty.size {
@@ -137,7 +159,7 @@ impl<'text> Parser<'text> {
             return Err(self.expected(&describe(ty, 8 * ty.size)));
         };
         self.write(at, 8 * ty.size, number)?;
-        self.rest = &self.rest[word.len()..];
+        self.rest = rest;
         Ok(())
     }
 
@@ -186,14 +208,14 @@ impl<'text> Parser<'text> {
             if self.take("..") {
                 return self.close("}", "`}` after `..`");
             }
-            let name = self.peek_word();
-            let Some((offset, member)) = find(members, name) else {
-                return Err(self.expected(&one_of(members)));
+            let (name, rest) = self.peek_name();
+            let Some((offset, member)) = find(members, &name) else {
+                return Err(self.expected(&one_like(members, &name)));
             };
-            if !given.insert(name) {
+            if !given.insert(member.name.as_str()) {
                 return Err(self.expected(&format!("each member once, `{name}` is there")));
             }
-            self.rest = &self.rest[name.len()..];
+            self.rest = rest;
             if !self.take(":") {
                 return Err(self.expected(&format!("`:` after `{name}`")));
             }
@@ -218,8 +240,8 @@ impl<'text> Parser<'text> {
         let start = self.rest;
         let Some((text, rest)) = unquote(start) else {
             return Err(self.bad(
-                "text that ends with `\"`, in which `\\` is followed by n, r, t, 0, \\, \", xHH \
-                 or u{H}"
+                "text that ends with `\"`, in which `\\` is followed by n, r, t, b, f, 0, \\, /, \
+                 \", xHH, u{H} or uHHHH"
                     .to_owned(),
                 quote(start),
             ));
@@ -230,12 +252,51 @@ impl<'text> Parser<'text> {
                 format!("{} bytes", text.len()),
             ));
         }
-        for i in 0..len {
-            let byte = text.get(i).copied().unwrap_or(0);
-            self.write(at + 8 * i, 8, byte.into())?;
-        }
+        self.fill(&text, len, at)?;
         self.rest = rest;
         Ok(())
+    }
+
+    /// Writes these bytes, and zeros up to so many.
+    fn fill(&mut self, bytes: &[u8], len: usize, at: usize) -> Result<()> {
+        for i in 0..len {
+            let byte = bytes.get(i).copied().unwrap_or(0);
+            self.write(at + 8 * i, 8, byte.into())?;
+        }
+        Ok(())
+    }
+
+    /// Takes `{"hex":` if it is next and no member is meant.
+    fn takes_hex_object(&mut self, ty: &Type) -> bool {
+        if let Shape::Struct { members } | Shape::Union { members } = &ty.shape
+            && find(members, "hex").is_some()
+        {
+            return false;
+        }
+        let start = self.rest;
+        let taken = self.take("{") && self.take("\"hex\"") && self.take(":");
+        if !taken {
+            self.rest = start;
+        }
+        taken
+    }
+
+    /// Reads what follows `{"hex":`.
+    fn hex_object(&mut self, ty: &Type, at: usize) -> Result<()> {
+        let digits = unquote(self.rest);
+        let bytes = digits.and_then(|(digits, rest)| Some((hex_bytes(&digits)?, rest)));
+        let Some((bytes, rest)) = bytes else {
+            return Err(self.expected("pairs of hexadecimal digits, in quotes"));
+        };
+        // Text that is not UTF-8 is shown so, and text has no zeros at its end.
+        let is_text = matches!(&ty.shape, Shape::Array { element, .. } if is_byte(element));
+        if bytes.len() > ty.size || (bytes.len() < ty.size && !is_text) {
+            let most = if is_text { "at most " } else { "" };
+            return Err(self.bad(format!("{most}{} bytes", ty.size), bytes.len().to_string()));
+        }
+        self.fill(&bytes, ty.size, at)?;
+        self.rest = rest;
+        self.close("}", "`}` after the bytes")
     }
 
     /// Takes `hex:` if it is next.
@@ -313,10 +374,21 @@ impl<'text> Parser<'text> {
 
     /// The number or name that is next; empty if there is none.
     fn peek_word(&self) -> &'text str {
-        let end = self
-            .rest
-            .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '+' | '$')));
+        let end = self.rest.find(|c: char| {
+            !(c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '+' | '$' | '#'))
+        });
         &self.rest[..end.unwrap_or(self.rest.len())]
+    }
+
+    /// The same, or what is in quotes, and what follows.
+    fn peek_name(&self) -> (Cow<'text, str>, &'text str) {
+        if let Some((text, rest)) = unquote(self.rest)
+            && let Ok(text) = String::from_utf8(text)
+        {
+            return (Cow::Owned(text), rest);
+        }
+        let word = self.peek_word();
+        (Cow::Borrowed(word), &self.rest[word.len()..])
     }
 
     fn expected(&self, expected: &str) -> Error {
@@ -429,6 +501,20 @@ fn one_of(members: &[Member]) -> String {
     }
 }
 
+/// What `name` can mean, where it is not the name of a member: one of several that share it.
+fn one_like(members: &[Member], name: &str) -> String {
+    let mut names = Vec::new();
+    collect_names(members, &mut names);
+    names.retain(|of| {
+        of.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with('#'))
+    });
+    match names.as_slice() {
+        [] => one_of(members),
+        _ => format!("one of several members ({})", listed(&names)),
+    }
+}
+
 /// Some names, for a message.
 fn listed(names: &[&str]) -> String {
     const MOST: usize = 8;
@@ -493,10 +579,44 @@ fn missing(ty: &Type, given: &HashSet<&str>) -> Option<String> {
     }
 }
 
+/// Whether an array of such elements can be text.
+fn is_byte(element: &Type) -> bool {
+    element.size == 1 && matches!(element.shape, Shape::Char { .. } | Shape::Integer { .. })
+}
+
+/// A number of hexadecimal digits alone.
+fn hex_number(digits: &str) -> Option<u16> {
+    let are_digits = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    are_digits.then(|| u16::from_str_radix(digits, 16).ok())?
+}
+
 /// Two hexadecimal digits.
 fn hex_byte(digits: &str) -> Option<u8> {
-    let are_digits = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    are_digits.then(|| u8::from_str_radix(digits, 16).ok())?
+    u8::try_from(hex_number(digits)?).ok()
+}
+
+/// Pairs of hexadecimal digits.
+fn hex_bytes(digits: &[u8]) -> Option<Vec<u8>> {
+    let pairs = digits.chunks(2).map(|pair| match pair {
+        [_, _] => hex_byte(str::from_utf8(pair).ok()?),
+        _ => None,
+    });
+    pairs.collect()
+}
+
+/// The character that `text` begins with the four digits of, and what follows them. A
+/// character beyond U+FFFF is a pair of surrogates, `\ud83d\ude00`, as in JSON.
+fn utf16(text: &str) -> Option<(char, &str)> {
+    let unit = |text: &str| hex_number(text.get(..4)?);
+    let first = unit(text)?;
+    let (units, rest) = match text[4..].strip_prefix("\\u") {
+        Some(second) if (0xd800..0xdc00).contains(&first) => {
+            (vec![first, unit(second)?], &second[4..])
+        }
+        _ => (vec![first], &text[4..]),
+    };
+    let c = char::decode_utf16(units).next()?.ok()?;
+    Some((c, rest))
 }
 
 /// The bytes between the quotes that `text` begins with, and what follows them.
@@ -520,15 +640,23 @@ fn unquote(text: &str) -> Option<(Vec<u8>, &str)> {
             'n' => bytes.push(b'\n'),
             'r' => bytes.push(b'\r'),
             't' => bytes.push(b'\t'),
+            'b' => bytes.push(0x08),
+            'f' => bytes.push(0x0c),
             '0' => bytes.push(0),
-            '\\' | '"' | '\'' => bytes.push(escaped as u8),
+            '\\' | '"' | '\'' | '/' => bytes.push(escaped as u8),
             'x' => {
                 bytes.push(hex_byte(rest.get(..2)?)?);
                 rest = &rest[2..];
             }
             'u' => {
-                let (digits, after) = rest.strip_prefix('{')?.split_once('}')?;
-                let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
+                let (c, after) = match rest.strip_prefix('{') {
+                    Some(digits) => {
+                        let (digits, after) = digits.split_once('}')?;
+                        let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
+                        (c, after)
+                    }
+                    None => utf16(rest)?,
+                };
                 bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
                 rest = after;
             }

@@ -62,6 +62,13 @@ impl Built {
         })
     }
 
+    fn function(&mut self) -> u32 {
+        // SAFETY: see `int`.
+        self.add("", |btf, _| unsafe {
+            libbpf_sys::btf__add_func_proto(btf, 0)
+        })
+    }
+
     pub(in crate::maps) fn array(&mut self, of: u32, len: u32) -> u32 {
         // SAFETY: see `int`.
         self.add("", |btf, _| unsafe {
@@ -278,6 +285,68 @@ fn variables_are_the_members_of_their_section() {
     assert_eq!(members[1].name, "two");
     assert_eq!(members[1].bit_offset, 64);
     assert_eq!(members[0].ty, u32_type("unsigned int"));
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "calls libbpf")]
+fn members_that_share_a_name_are_numbered() {
+    let mut btf = Built::new();
+    let int = btf.int("unsigned int", 4, 0);
+    let inner = btf.structure("", 8, &[("x", int, 0, 0), ("y", int, 32, 0)]);
+    let other = btf.structure("", 8, &[("x", int, 0, 0), ("z", int, 32, 0)]);
+    let parts = [
+        ("", inner, 0, 0),
+        ("", other, 64, 0),
+        ("own", inner, 128, 0),
+    ];
+    let outer = btf.structure("outer", 24, &parts);
+    let outer = btf.array(outer, 1);
+    let section = btf.variables(
+        ".bss",
+        36,
+        &[
+            ("counter", int, 0, 4),
+            ("f.counter", int, 4, 4),
+            ("counter", int, 8, 4),
+            ("outer", outer, 12, 24),
+        ],
+    );
+    let section = btf.get(section);
+    assert_eq!(
+        section.read(&[0; 36]).to_string(),
+        "{counter#1: 0, f.counter: 0, counter#2: 0, \
+         outer: [{x#1: 0, y: 0, x#2: 0, z: 0, own: {x: 0, y: 0}}]}"
+    );
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "calls libbpf")]
+fn functions_of_operations_are_programs() {
+    let mut btf = Built::new();
+    let function = btf.function();
+    let [to_function, to_nothing] = [function, 0].map(|to| btf.pointer(to));
+    let parts = [("call", to_function, 0, 0), ("data", to_nothing, 64, 0)];
+    let operations = btf.structure("operations", 16, &parts);
+    let value: Vec<_> = [7_u64, 8].into_iter().flat_map(u64::to_ne_bytes).collect();
+    let ty = btf.0.of_operations(operations, 16).expect("it is a type");
+    assert_eq!(ty.read(&value).to_string(), "{call: 7, data: 0x8}");
+    let ty = btf.get(operations);
+    assert_eq!(ty.read(&value).to_string(), "{call: 0x7, data: 0x8}");
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "calls libbpf")]
+fn a_type_that_the_kernel_does_not_have_is_unknown() {
+    let info = libbpf_sys::bpf_map_info {
+        btf_id: 1,
+        btf_vmlinux_value_type_id: u32::MAX,
+        ..Default::default()
+    };
+    let unknown = Types::Known {
+        key: None,
+        value: None,
+    };
+    assert_eq!(Types::find(&info).expect("it is not an error"), unknown);
 }
 
 #[test]

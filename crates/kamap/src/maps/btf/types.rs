@@ -1,5 +1,7 @@
 //! What BTF can say of a type.
 
+use std::collections::HashMap;
+
 /// A type of C, without the typedefs and qualifiers by which it was named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -28,6 +30,43 @@ impl Type {
             name: "unsigned int".to_owned(),
             size: 4,
             shape: Shape::Integer { signed: false },
+        }
+    }
+
+    /// Gives each member a name of its own: where several have one name, each gets its
+    /// number, such as `counter#1` and `counter#2`. The kernel allows no `#` in a name.
+    pub(super) fn number_members(&mut self) {
+        match &mut self.shape {
+            Shape::Array { element, .. } => element.number_members(),
+            Shape::Struct { members } | Shape::Union { members } => {
+                let mut counts = HashMap::new();
+                for_each_named(members, &mut |member| {
+                    *counts.entry(member.name.clone()).or_insert(0) += 1;
+                });
+                let mut numbers = HashMap::new();
+                for_each_named(members, &mut |member| {
+                    if counts[&member.name] > 1 {
+                        let number = numbers.entry(member.name.clone()).or_insert(0);
+                        *number += 1;
+                        member.name += &format!("#{number}");
+                    }
+                    member.ty.number_members();
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Calls `each` with all members that are shown as the struct's: in place of one without a
+/// name, its own members.
+fn for_each_named(members: &mut [Member], each: &mut dyn FnMut(&mut Member)) {
+    for member in members {
+        match &mut member.ty.shape {
+            Shape::Struct { members } | Shape::Union { members } if member.name.is_empty() => {
+                for_each_named(members, each);
+            }
+            _ => each(member),
         }
     }
 }
@@ -85,7 +124,9 @@ pub enum Shape {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Member {
-    /// Its name; empty for a struct or union whose members count as the outer one's.
+    /// Its name; empty for a struct or union whose members count as the outer one's. Where
+    /// several members of a struct have one name, each has a number: `counter#1`,
+    /// `counter#2`.
     pub name: String,
     /// Bits before it. A multiple of 8, unless it is a bitfield.
     pub bit_offset: usize,

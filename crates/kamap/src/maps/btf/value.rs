@@ -8,7 +8,8 @@ use super::{Member, Shape, Type, bits};
 ///
 /// Shown (`Display`), it is a literal that [`Type::parse`] reads:
 /// `{pid: 7, name: "init", state: RUNNING, times: [1, 2]}`. Members of a struct without a
-/// name are shown among those of the outer one, and of a union all members.
+/// name are shown among those of the outer one, and of a union all members. With the feature
+/// `serde` it can be serialized, as JSON that [`Type::parse`] reads as well.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Value<'a> {
@@ -155,7 +156,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// The member of this name.
+    /// The member of this name; with its number, where several have it: `counter#2`.
     pub fn get(self, name: &str) -> Option<Value<'a>> {
         self.iter()
             .find_map(|(of, value)| (of == name).then_some(value))

@@ -1,7 +1,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::Enumerator;
+use super::super::{Enumerator, Value};
 use super::*;
 
 fn scalar(name: &str, size: usize, shape: Shape) -> Type {
@@ -12,7 +12,7 @@ fn scalar(name: &str, size: usize, shape: Shape) -> Type {
     }
 }
 
-fn unsigned(size: usize) -> Type {
+pub(super) fn unsigned(size: usize) -> Type {
     scalar("unsigned", size, Shape::Integer { signed: false })
 }
 
@@ -20,7 +20,7 @@ fn text(len: usize) -> Type {
     array(scalar("char", 1, Shape::Char { signed: true }), len)
 }
 
-fn array(element: Type, len: usize) -> Type {
+pub(super) fn array(element: Type, len: usize) -> Type {
     let size = element.size * len;
     let element = Box::new(element);
     scalar("", size, Shape::Array { element, len })
@@ -37,7 +37,7 @@ fn state() -> Type {
 }
 
 /// A struct of these members, one after the other with a byte of padding between them.
-fn structure(parts: Vec<(&str, Type)>) -> Type {
+pub(super) fn structure(parts: Vec<(&str, Type)>) -> Type {
     let mut size = 0;
     let mut members = Vec::new();
     for (name, ty) in parts {
@@ -47,7 +47,7 @@ fn structure(parts: Vec<(&str, Type)>) -> Type {
     scalar("", size, Shape::Struct { members })
 }
 
-fn union(parts: Vec<(&str, Type)>) -> Type {
+pub(super) fn union(parts: Vec<(&str, Type)>) -> Type {
     let size = parts.iter().map(|(_, ty)| ty.size).max().unwrap_or(0);
     let members = parts.iter().map(|(name, ty)| member(name, 0, None, ty));
     let members = members.collect();
@@ -64,7 +64,7 @@ fn member(name: &str, bit_offset: usize, bits: Option<u32>, ty: &Type) -> Member
 }
 
 /// `{ u32 pid; char comm[16]; enum state state; u16 ports[2]; union { u32 v4; u64 wide; } }`
-fn process() -> Type {
+pub(super) fn process() -> Type {
     structure(vec![
         ("pid", unsigned(4)),
         ("comm", text(16)),
@@ -93,7 +93,7 @@ fn any_leaf() -> impl Strategy<Value = Type> {
 }
 
 /// A struct that begins with a bitfield of three bits.
-fn with_bitfield(mut ty: Type, signed: bool) -> Type {
+pub(super) fn with_bitfield(mut ty: Type, signed: bool) -> Type {
     if let Shape::Struct { members } = &mut ty.shape {
         for member in &mut *members {
             member.bit_offset += 16;
@@ -105,7 +105,7 @@ fn with_bitfield(mut ty: Type, signed: bool) -> Type {
     ty
 }
 
-/// Any type, whose members all have names of their own.
+/// Any type, some of whose members share a name and are numbered.
 fn any_type() -> impl Strategy<Value = Type> {
     let ty = any_leaf().prop_recursive(4, 32, 4, |inner| {
         let parts = || vec((any::<bool>(), inner.clone()), 0..5);
@@ -124,19 +124,20 @@ fn any_type() -> impl Strategy<Value = Type> {
     });
     ty.prop_map(|mut ty| {
         rename(&mut ty, &mut 0);
+        ty.number_members();
         ty
     })
 }
 
-/// Only a struct or union can do without a name.
-fn rename(ty: &mut Type, count: &mut u32) {
+/// Gives names to all members but structs and unions that have none.
+fn rename(ty: &mut Type, count: &mut usize) {
     match &mut ty.shape {
         Shape::Array { element, .. } => rename(element, count),
         Shape::Struct { members } | Shape::Union { members } => {
             for member in members {
                 *count += 1;
                 if member.inner().is_none() {
-                    member.name = format!("m{count}");
+                    member.name = ["hex", "f.x", "x", "y", "z"][*count % 5].to_owned();
                 }
                 rename(&mut member.ty, count);
             }
@@ -154,6 +155,28 @@ fn any_bytes() -> impl Strategy<Value = (Type, Vec<u8>)> {
     })
 }
 
+/// All but padding, of what `show` makes of it.
+fn is_read_again(
+    ty: &Type,
+    bytes: &[u8],
+    show: impl Fn(Value<'_>) -> String,
+) -> Result<(), TestCaseError> {
+    let parse = |bytes: &[u8]| {
+        let shown = show(ty.read(bytes));
+        ty.parse("value", &shown)
+            .map_err(|err| TestCaseError::fail(format!("{err} in {shown}")))
+    };
+    // All bits that mean something.
+    let meaning = parse(&vec![0xff; ty.size])?;
+    let expected: Vec<_> = bytes
+        .iter()
+        .zip(&meaning)
+        .map(|(byte, mask)| byte & mask)
+        .collect();
+    prop_assert_eq!(parse(bytes)?, expected);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         // Miri is some hundred times slower.
@@ -164,15 +187,31 @@ proptest! {
 
     #[test]
     fn what_is_shown_is_read_again((ty, bytes) in any_bytes()) {
-        let parse = |bytes: &[u8]| {
-            let shown = ty.read(bytes).to_string();
-            ty.parse("value", &shown).map_err(|err| format!("{err} in {shown}"))
-        };
-        // All bits that mean something.
-        let meaning = parse(&vec![0xff; ty.size]).map_err(TestCaseError::fail)?;
-        let read = parse(&bytes).map_err(TestCaseError::fail)?;
-        let expected: Vec<_> = bytes.iter().zip(&meaning).map(|(byte, mask)| byte & mask).collect();
-        prop_assert_eq!(read, expected);
+        is_read_again(&ty, &bytes, |value| value.to_string())?;
+    }
+
+    #[test]
+    fn a_member_that_is_assigned_as_it_is_shown_stays((ty, bytes) in any_bytes()) {
+        let bytes = ty.parse("value", &ty.read(&bytes).to_string());
+        let bytes = bytes.map_err(|err| TestCaseError::fail(err.to_string()))?;
+        if let Value::Struct(fields) = ty.read(&bytes) {
+            for (name, value) in fields.iter() {
+                let mut assigned = bytes.clone();
+                let assignment = format!("{name}={value}");
+                ty.assign("value", &mut assigned, &assignment)
+                    .map_err(|err| TestCaseError::fail(format!("{err} in {assignment}")))?;
+                prop_assert_eq!(&assigned, &bytes, "{}", assignment);
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "serde")]
+    fn what_is_serialized_is_read_again((ty, bytes) in any_bytes()) {
+        let json = |value: Value<'_>| serde_json::to_string(&value).expect("names are text");
+        is_read_again(&ty, &bytes, json)?;
+        let pretty = |value: Value<'_>| serde_json::to_string_pretty(&value).expect("as above");
+        is_read_again(&ty, &bytes, pretty)?;
     }
 
     #[test]
@@ -206,6 +245,32 @@ fn a_value_is_shown_as_its_type_says() {
     assert_eq!(
         ty.read(&rest).to_string(),
         r#"{pid: 0, comm: "", state: DEAD, ports: [0, 0], v4: 0, wide: 0}"#
+    );
+}
+
+#[test]
+fn one_of_several_members_of_a_name_is_given_by_its_number() {
+    let inner = || structure(vec![("x", unsigned(1))]);
+    let mut ty = structure(vec![("", inner()), ("x", unsigned(1)), ("", inner())]);
+    ty.number_members();
+    let bytes = ty
+        .parse("value", "{x#3: 3, x#1: 1, x#2: 2}")
+        .expect("it is a literal");
+    assert_eq!(ty.read(&bytes).to_string(), "{x#1: 1, x#2: 2, x#3: 3}");
+    refused(
+        &ty,
+        "{x: 1, ..}",
+        "value: expected one of several members (`x#1`, `x#2`, `x#3`), found `x`",
+    );
+    refused(
+        &ty,
+        "{x#1: 1, x#2: 2}",
+        "value: expected `x#3` too (or `..` at the end, for zeros), found no more",
+    );
+    refused(
+        &ty,
+        "{x#1: 1, x#1: 2, ..}",
+        "value: expected each member once, `x#1` is there, found `x#1`",
     );
 }
 
@@ -280,8 +345,8 @@ fn what_is_wrong_is_told_with_its_place() {
     );
     refused(
         "{comm: \"7, ..}",
-        "value.comm: expected text that ends with `\"`, in which `\\` is followed by n, r, t, 0, \
-         \\, \", xHH or u{H}, found `\"7, ..}`",
+        "value.comm: expected text that ends with `\"`, in which `\\` is followed by n, r, t, b, f, \
+         0, \\, /, \", xHH, u{H} or uHHHH, found `\"7, ..}`",
     );
     refused("{..} x", "value: expected nothing more, found `x`");
     refused("hex: 01 02", "value: expected 41 bytes, found 2");
@@ -344,6 +409,94 @@ fn a_number_that_is_too_large_is_not_infinite() {
     for literal in ["inf", "-inf", "3.4028235e38", "1e-50"] {
         assert!(float.parse("value", literal).is_ok(), "{literal}");
         assert!(double.parse("value", literal).is_ok(), "{literal}");
+    }
+}
+
+#[test]
+fn json_is_a_literal() {
+    let ty = process();
+    let json = r#"{"pid": 7, "comm": "\u0041\/\ud83d\ude00\b\f", "state": "RUNNING",
+                   "ports": [80, 443], "v4": 1, "wide": 1}"#;
+    let bytes = ty.parse("value", json).expect("it is JSON");
+    assert_eq!(
+        ty.read(&bytes).to_string(),
+        r#"{pid: 7, comm: "A/😀\u{8}\u{c}", state: RUNNING, ports: [80, 443], v4: 1, wide: 1}"#
+    );
+    // Of which parts can be left out as well, or be given as literals.
+    let bytes = ty.parse("value", r#"{"comm": {"hex": "ff61"}, pid: 1, ..}"#);
+    let bytes = bytes.expect("it is a literal");
+    assert!(
+        ty.read(&bytes)
+            .to_string()
+            .starts_with(r#"{pid: 1, comm: "\xffa", state: IDLE"#)
+    );
+    let float = scalar("double", 8, Shape::Float);
+    for number in [f64::INFINITY, f64::NEG_INFINITY] {
+        let bytes = float.parse("value", &format!("\"{number}\""));
+        assert_eq!(bytes.ok(), Some(number.to_ne_bytes().to_vec()));
+    }
+    let nan = float.parse("value", r#"{"hex": "0000000000f8ff7f"}"#);
+    assert_eq!(nan.ok(), Some(vec![0, 0, 0, 0, 0, 0xf8, 0xff, 0x7f]));
+}
+
+#[test]
+fn a_member_hex_is_not_taken_for_bytes() {
+    let ty = structure(vec![("hex", text(4))]);
+    let bytes = ty.parse("value", r#"{"hex": "0102"}"#).expect("it is JSON");
+    assert_eq!(bytes, b"0102\0");
+    let other = structure(vec![("x", text(4))]);
+    let bytes = other.parse("value", r#"{"hex": "3031323300"}"#);
+    assert_eq!(bytes.ok(), Some(b"0123\0".to_vec()));
+}
+
+#[test]
+fn what_json_does_not_print_is_refused() {
+    let ty = process();
+    let refused = |literal: &str, reason: &str| refused(&ty, literal, reason);
+    refused(
+        r#"{"state": "RUN", ..}"#,
+        "value.state: expected `IDLE`, `RUNNING`, `DEAD` or a whole number from -2147483648 to \
+         2147483647, found `\"RUN\"`",
+    );
+    refused(
+        r#"{"state": "1", ..}"#,
+        "value.state: expected `IDLE`, `RUNNING`, `DEAD` or a whole number from -2147483648 to \
+         2147483647, found `\"1\"`",
+    );
+    refused(
+        r#"{"pid": null, ..}"#,
+        "value.pid: expected a whole number from 0 to 4294967295, found `null`",
+    );
+    refused(
+        r#"{"pid": {"hex": "0102"}, ..}"#,
+        "value.pid: expected 4 bytes, found 2",
+    );
+    refused(
+        r#"{"comm": {"hex": "0102030405060708090a0b0c0d0e0f1011"}, ..}"#,
+        "value.comm: expected at most 16 bytes, found 17",
+    );
+    for digits in ["0", "0g", "é", "+1"] {
+        refused(
+            &format!(r#"{{"pid": {{"hex": "{digits}"}}, ..}}"#),
+            &format!(
+                "value.pid: expected pairs of hexadecimal digits, in quotes, found `\"{digits}\"`"
+            ),
+        );
+    }
+    refused(
+        r#"{"pid": {"hex": "01020304", ..}, ..}"#,
+        "value.pid: expected `}` after the bytes, found `,`",
+    );
+    for escape in [
+        r"\ud83d",
+        r"\ude00",
+        r"\ud83d\u0041",
+        r"\u004",
+        r"\u+041",
+        r"\ud83d\u",
+    ] {
+        let literal = format!(r#"{{"comm": "{escape}", ..}}"#);
+        assert!(ty.parse("value", &literal).is_err(), "{literal}");
     }
 }
 

@@ -1,0 +1,71 @@
+//! A struct_ops map.
+
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+
+use kamap::maps::AnyMap;
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{Link, OpenObject, Program};
+
+#[allow(
+    clippy::allow_attributes_without_reason,
+    clippy::undocumented_unsafe_blocks,
+    clippy::unwrap_used,
+    missing_debug_implementations,
+    unreachable_pub,
+    reason = "generated code"
+)]
+mod skel {
+    include!(concat!(env!("OUT_DIR"), "/congestion.skel.rs"));
+}
+
+/// A congestion control for TCP, which the kernel knows as long as this lives.
+pub(crate) struct Congestion<'storage> {
+    // Removes it by the map's file descriptor, so it goes first.
+    link: Option<Link>,
+    skel: skel::CongestionSkel<'storage>,
+    /// Its name, which no other one has.
+    pub(crate) name: String,
+    pub(crate) map: AnyMap,
+}
+
+impl<'storage> Congestion<'storage> {
+    #[track_caller]
+    pub(crate) fn new(storage: &'storage mut MaybeUninit<OpenObject>) -> Self {
+        let mut open = skel::CongestionSkelBuilder::default()
+            .open(storage)
+            .expect("the object is in order");
+        let name = format!("kamap{}", std::process::id());
+        let operations = open.maps.congestion.initial_value_mut();
+        // It follows three pointers.
+        operations.expect("it has a value")[24..][..name.len()].copy_from_slice(name.as_bytes());
+        let mut skel = open.load().expect("the kernel takes it");
+        let link = skel.maps.congestion.attach_struct_ops();
+        let map = skel.maps.congestion.as_fd().try_clone_to_owned();
+        Self {
+            link: Some(link.expect("it can be registered")),
+            skel,
+            name,
+            map: AnyMap::from_fd(map.expect("it can be duplicated")).expect("it is a map"),
+        }
+    }
+
+    /// IDs of its programs `ssthresh`, `cong_avoid` and `undo_cwnd`.
+    #[track_caller]
+    pub(crate) fn programs(&self) -> [u32; 3] {
+        let programs = &self.skel.progs;
+        [
+            &programs.ssthresh,
+            &programs.cong_avoid,
+            &programs.undo_cwnd,
+        ]
+        .map(|program| Program::id_from_fd(program.as_fd()).expect("it has an ID"))
+    }
+
+    /// Leaves it to others to remove it from the kernel.
+    pub(crate) fn disconnect(&mut self) {
+        if let Some(mut link) = self.link.take() {
+            link.disconnect();
+        }
+    }
+}
