@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use serde::Serialize;
 use signal_hook::low_level::signal_name;
 
+use super::duration::duration;
 use super::escape::escape;
 use super::json::{self, rfc3339};
 use super::terminal_size;
@@ -143,7 +144,7 @@ impl Lines {
             EventKind::Exec => ("exec", String::new(), String::new(), text::command(process)),
             EventKind::Exit(end) => {
                 let lived = event.time.saturating_sub(process.start_time);
-                ("exit", short(lived), status(end), text::command(process))
+                ("exit", duration(lived), status(end), text::command(process))
             }
             EventKind::ExecFailed(number) => {
                 ("failed", String::new(), errno(*number), asked_for(process))
@@ -259,15 +260,6 @@ fn errno(number: i32) -> String {
     match Errno::from_raw(number) {
         Errno::UnknownErrno => number.to_string(),
         error => format!("{error:?}"),
-    }
-}
-
-/// Milliseconds with one digit below a second.
-pub(super) fn short(duration: Duration) -> String {
-    if duration < Duration::from_secs(1) {
-        format!("{:.1}ms", duration.as_secs_f64() * 1e3)
-    } else {
-        text::age(duration)
     }
 }
 

@@ -11,9 +11,8 @@ use std::time::Duration;
 use kamap::{Branch, Clock, Life, Lives, Losses};
 use serde::Serialize;
 
-use super::event::{
-    EndFields, ProgramFields, end_fields, json_line, program, short, signal, status,
-};
+use super::duration::duration;
+use super::event::{EndFields, ProgramFields, end_fields, json_line, program, signal, status};
 use super::json::{self, rfc3339};
 use super::text::{self, cut};
 use super::trace::{self, Until};
@@ -88,7 +87,7 @@ impl Summary<'_> {
             self.execs(),
             failed.len(),
             self.running(),
-            short(self.took()),
+            duration(self.took()),
             text::losses(self.losses, self.losses.event_args_cut)
         ))
     }
@@ -163,13 +162,13 @@ impl Summary<'_> {
 
     fn row(&self, life: &Life, below: &str, command: &str) -> String {
         let (cpu, status) = match &life.end {
-            Some((_, end)) => (short(end.cpu_time), status(end)),
+            Some((_, end)) => (duration(end.cpu_time), status(end)),
             None if self.is_running(life) => (String::new(), "running".to_owned()),
             None => (String::new(), UNKNOWN.to_owned()),
         };
         columns([
             &life.process.pid.to_string(),
-            &self.duration(life).map(short).unwrap_or_default(),
+            &self.duration(life).map(duration).unwrap_or_default(),
             &cpu,
             &status,
             &life.process.execs.to_string(),

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
-use std::time::Duration;
 
 use comfy_table::{
     CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, Width, presets,
@@ -12,6 +11,7 @@ use textwrap::core::display_width;
 use uzers::{Users, UsersCache};
 
 use super::View;
+use super::duration::duration;
 use super::escape::escape;
 
 /// Shown where something was left out.
@@ -43,7 +43,7 @@ impl Text {
             process.pid.to_string(),
             process.ppid.to_string(),
             self.user(process.uid),
-            age(view.age(process)),
+            duration(view.age(process)),
             process.execs.to_string(),
             escape(OsStr::new(process.comm().as_ref())),
             command(process),
@@ -185,28 +185,12 @@ pub(super) fn command(process: &Process) -> String {
     text
 }
 
-/// The two largest units: `350ms`, `5s`, `2m 5s`, `3h 2m`, `1day 3h`.
-pub(super) fn age(age: Duration) -> String {
-    let seconds = age.as_secs();
-    let unit = match seconds {
-        0 => {
-            return humantime::format_duration(Duration::from_millis(age.as_millis() as u64))
-                .to_string();
-        }
-        1..3_600 => 1,
-        3_600..86_400 => 60,
-        _ => 3_600,
-    };
-    humantime::format_duration(Duration::from_secs(seconds - seconds % unit)).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::ffi::OsStrExt;
 
     use proptest::collection::vec;
     use proptest::prelude::*;
-    use rstest::rstest;
 
     use super::super::escape::tests::{any_name, config};
     use super::*;
@@ -225,7 +209,7 @@ mod tests {
                     let [comm, command] = [&comm[..comm.len().min(15)], command];
                     let shown = |bytes| escape(OsStr::from_bytes(bytes));
                     let text = |text: &str| text.to_owned();
-                    [text("1"), text("2"), text("root"), text("2m 5s"), text("0"),
+                    [text("1"), text("2"), text("root"), text("2m05s"), text("0"),
                      shown(comm), shown(command)]
                 })
                 .collect();
@@ -245,18 +229,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[rstest]
-    #[case(0, "0s")]
-    #[case(350, "350ms")]
-    #[case(999, "999ms")]
-    #[case(5_999, "5s")]
-    #[case(125_000, "2m 5s")]
-    #[case(10_979_000, "3h 2m")]
-    #[case(97_380_000, "1day 3h")]
-    fn ages_have_two_units(#[case] milliseconds: u64, #[case] shown: &str) {
-        assert_eq!(age(Duration::from_millis(milliseconds)), shown);
     }
 
     #[test]
