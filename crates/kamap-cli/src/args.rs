@@ -41,7 +41,8 @@ Columns:
   AGE        time since the process started
   EXECS      how often it exec'd while kamap watched
   COMM       name that the kernel has for it
-  COMMAND    arguments; [in brackets] threads of the kernel; `…` where something was cut
+  COMMAND    arguments, quoted where a shell needs that; `…` where they were truncated; \
+[in brackets] threads of the kernel; (in parentheses) the executable of a process without arguments
 
 Below the table:
   live       processes in the table, and how many of them exec'd since kamap started

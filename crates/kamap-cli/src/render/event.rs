@@ -16,6 +16,7 @@ use signal_hook::low_level::signal_name;
 use super::duration::duration;
 use super::escape::escape;
 use super::json::{self, rfc3339};
+use super::quote::quote;
 use super::terminal_size;
 use super::text::{self, Text, counted, cut};
 
@@ -237,8 +238,7 @@ pub(super) fn end_fields(process: &Process, time: Duration, end: &End) -> EndFie
 /// after the first.
 fn asked_for(process: &Process) -> String {
     let file = process.file().map(Path::as_os_str).unwrap_or_default();
-    let words = iter::once(file).chain(process.args().skip(1));
-    let mut words = words.map(escape).collect::<Vec<_>>().join(" ");
+    let mut words = quote(iter::once(file).chain(process.args().skip(1)));
     if process.args_cut {
         words += text::CUT;
     }

@@ -6,6 +6,7 @@ mod escape;
 mod event;
 mod json;
 mod plain;
+mod quote;
 mod run;
 mod screen;
 mod text;

@@ -13,6 +13,7 @@ use uzers::{Users, UsersCache};
 use super::View;
 use super::duration::duration;
 use super::escape::escape;
+use super::quote::quote;
 
 /// Shown where something was left out.
 pub(super) const CUT: &str = "…";
@@ -172,12 +173,13 @@ pub(super) fn command(process: &Process) -> String {
     if process.kernel_thread {
         return format!("[{}]", escape(OsStr::new(process.comm().as_ref())));
     }
-    let args: Vec<String> = process.args().map(escape).collect();
-    let mut text = args.join(" ");
-    if text.is_empty()
+    let mut text = quote(process.args());
+    // Of one that has no words, what it runs; in parentheses, which would be quoted.
+    if process.args().all(OsStr::is_empty)
         && let Some(exe) = process.exe()
     {
-        text = escape(exe.as_os_str());
+        let space = if text.is_empty() { "" } else { " " };
+        text += &format!("{space}({})", escape(exe.as_os_str()));
     }
     if process.args_cut {
         text += CUT;

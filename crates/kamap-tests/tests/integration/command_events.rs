@@ -170,7 +170,7 @@ fn text_is_a_line_for_each_event() {
             _ => {}
         }
     }
-    let command = format!("{HELD} 0 \\u{{1b}}]0;owned\\u{{7}} two\\nlines\n");
+    let command = format!("{HELD} 0 $'\\e]0;owned\\a' $'two\\nlines'\n");
     assert!(exec.ends_with(&command), "{exec}");
     assert!(exit.ends_with(&format!("s SIGKILL  {command}")), "{exit}");
     assert!(!exit.contains(" 0.0"), "{exit}");

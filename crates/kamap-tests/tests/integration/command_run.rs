@@ -64,9 +64,9 @@ fn events_and_tree_are_told_apart_from_what_the_command_prints() {
         .take(3)
         .collect();
     for (line, (status, below, command)) in tree.iter().zip([
-        ("5", "2", "bash -c bash"),
-        ("0", "0", "├─ bash -c echo one"),
-        ("3", "0", "└─ bash -c echo two"),
+        ("5", "2", "bash -c $'bash -c \\'echo one; exit 0\\'; "),
+        ("0", "0", "├─ bash -c 'echo one; exit 0'"),
+        ("3", "0", "└─ bash -c 'echo two; exit 3'"),
     ]) {
         let words = words(line);
         assert_eq!(
