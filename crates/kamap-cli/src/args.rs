@@ -50,7 +50,8 @@ Below the table:
   lost       what kamap could not record, by cause; while it is 0, the table is exact
 
 On a terminal the table is redrawn in place, and rows that do not fit are counted. Elsewhere \
-one table follows the other. Control characters in names and arguments are shown escaped.
+one table follows the other. Control characters in names and arguments are shown escaped. \
+Where the locale (LC_ALL, LC_CTYPE or LANG) has no UTF-8, so is all that is not ASCII.
 
 JSON:
   One object per line, a last one after Ctrl-C:

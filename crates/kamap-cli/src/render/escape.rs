@@ -3,23 +3,34 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use super::charset::Charset;
+
 /// `text` on one line, without anything that a terminal would act on: control
-/// characters as escapes (`\n`, `\u{1b}`), bytes that are no UTF-8 as `\xNN`.
+/// characters as escapes (`\n`, `\u{1b}`), bytes that are no UTF-8, and characters that the
+/// locale does not have, as `\xNN`.
 pub(crate) fn escape(text: &OsStr) -> String {
+    escape_in(Charset::of_output(), text)
+}
+
+pub(super) fn escape_in(charset: Charset, text: &OsStr) -> String {
     let mut escaped = String::with_capacity(text.len());
     for chunk in text.as_bytes().utf8_chunks() {
         for c in chunk.valid().chars() {
             if acts(c) {
                 escaped.extend(c.escape_default());
-            } else {
+            } else if charset.has(c) {
                 escaped.push(c);
+            } else {
+                escaped += &hex(c.encode_utf8(&mut [0; 4]).as_bytes());
             }
         }
-        for byte in chunk.invalid() {
-            escaped.push_str(&format!("\\x{byte:02x}"));
-        }
+        escaped += &hex(chunk.invalid());
     }
     escaped
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect()
 }
 
 /// Control characters, and those that break lines, are invisible, look like a space, or turn
@@ -74,7 +85,10 @@ pub(super) mod tests {
         let all: String = ('\0'..=char::MAX).collect();
         let active = Regex::new(ACTIVE).expect("it is a regular expression");
         assert!(active.find_iter(&all).count() > 4_000);
-        assert_eq!(active.find(&escape(OsStr::new(&all))), None);
+        assert_eq!(
+            active.find(&escape_in(Charset::Utf8, OsStr::new(&all))),
+            None
+        );
     }
 
     proptest! {
@@ -91,10 +105,16 @@ pub(super) mod tests {
                 prop_assert_eq!(escaped(&name), text);
             }
         }
+
+        #[test]
+        fn a_locale_without_utf_8_has_ascii_alone(name in any_name()) {
+            let escaped = escape_in(Charset::Ascii, OsStr::from_bytes(&name));
+            prop_assert!(escaped.chars().all(|c| matches!(c, ' '..='~')), "{}", escaped);
+        }
     }
 
     fn escaped(bytes: &[u8]) -> String {
-        escape(OsStr::from_bytes(bytes))
+        escape_in(Charset::Utf8, OsStr::from_bytes(bytes))
     }
 
     #[test]
@@ -104,6 +124,12 @@ pub(super) mod tests {
         assert_eq!(escaped(b"\x7f"), "\\u{7f}");
         assert_eq!(escaped("\u{9b}31m".as_bytes()), "\\u{9b}31m");
         assert_eq!(escaped("\u{202e}txt".as_bytes()), "\\u{202e}txt");
+    }
+
+    #[test]
+    fn letters_that_the_locale_does_not_have_are_escaped() {
+        let name = OsStr::from_bytes(b"gr\xc3\xbcn \xff\n");
+        assert_eq!(escape_in(Charset::Ascii, name), "gr\\xc3\\xbcn \\xff\\n");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use serde::Serialize;
 use signal_hook::low_level::signal_name;
 
+use super::charset::Charset;
 use super::duration::duration;
 use super::escape::escape;
 use super::json::{self, rfc3339};
@@ -28,6 +29,7 @@ pub(crate) struct Lines {
     ancestors: bool,
     /// Whether lines are cut to the width of the terminal, to which they go.
     on_terminal: bool,
+    charset: Charset,
     zone: TimeZone,
     text: Text,
 }
@@ -39,6 +41,7 @@ impl Lines {
             json,
             ancestors,
             on_terminal,
+            charset: Charset::of_output(),
             zone: TimeZone::system(),
             text: Text::default(),
         }
@@ -142,14 +145,27 @@ impl Lines {
                 let comm = escape(OsStr::new(process.comm().as_ref()));
                 ("fork", String::new(), String::new(), comm)
             }
-            EventKind::Exec => ("exec", String::new(), String::new(), text::command(process)),
+            EventKind::Exec => (
+                "exec",
+                String::new(),
+                String::new(),
+                text::command(self.charset, process),
+            ),
             EventKind::Exit(end) => {
                 let lived = event.time.saturating_sub(process.start_time);
-                ("exit", duration(lived), status(end), text::command(process))
+                (
+                    "exit",
+                    duration(lived),
+                    status(end),
+                    text::command(self.charset, process),
+                )
             }
-            EventKind::ExecFailed(number) => {
-                ("failed", String::new(), errno(*number), asked_for(process))
-            }
+            EventKind::ExecFailed(number) => (
+                "failed",
+                String::new(),
+                errno(*number),
+                asked_for(self.charset, process),
+            ),
             _ => return Ok(()),
         };
         let command = if self.ancestors {
@@ -236,11 +252,11 @@ pub(super) fn end_fields(process: &Process, time: Duration, end: &End) -> EndFie
 
 /// Of a failed exec: the file, whose name the arguments need not tell, and the arguments
 /// after the first.
-fn asked_for(process: &Process) -> String {
+fn asked_for(charset: Charset, process: &Process) -> String {
     let file = process.file().map(Path::as_os_str).unwrap_or_default();
-    let mut words = quote(iter::once(file).chain(process.args().skip(1)));
+    let mut words = quote(charset, iter::once(file).chain(process.args().skip(1)));
     if process.args_cut {
-        words += text::CUT;
+        words += charset.cut();
     }
     words
 }

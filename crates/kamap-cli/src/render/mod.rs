@@ -1,6 +1,7 @@
 //! From what the library says to what is shown. Nothing here asks the kernel,
 //! but for [`View::read`].
 
+mod charset;
 mod duration;
 mod escape;
 mod event;

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use shell_quote::{Bash, QuoteRefExt};
 
+use super::charset::Charset;
 use super::escape::acts;
 
 /// Words of bash's grammar, where it expects a command; those with other characters than
@@ -16,19 +17,23 @@ const RESERVED: [&str; 17] = [
 
 /// `args` with spaces between them, each quoted where bash needs that: pasted there, they are
 /// the same arguments again, so that no two command lines have the same text. Nothing is left
-/// that a terminal would act on.
-pub(super) fn quote<'a>(args: impl IntoIterator<Item = &'a OsStr>) -> String {
+/// that a terminal would act on, or that the locale does not have; and `cut` after it is none
+/// of the arguments.
+pub(super) fn quote<'a>(charset: Charset, args: impl IntoIterator<Item = &'a OsStr>) -> String {
     let words = args.into_iter().enumerate();
-    let words: Vec<_> = words.map(|(at, arg)| word(arg, at == 0)).collect();
+    let words: Vec<_> = words.map(|(at, arg)| word(charset, arg, at == 0)).collect();
     words.join(" ")
 }
 
-fn word(arg: &OsStr, first: bool) -> String {
+fn word(charset: Charset, arg: &OsStr, first: bool) -> String {
     let bytes = arg.as_bytes();
-    let Some(text) = str::from_utf8(bytes).ok().filter(|text| shows(text)) else {
+    let Some(text) = str::from_utf8(bytes)
+        .ok()
+        .filter(|text| shows(charset, text))
+    else {
         return bytes.quoted(Bash);
     };
-    if is_plain(text, first) {
+    if is_plain(text, first) && !text.ends_with(charset.cut()) {
         text.to_owned()
     } else if text.chars().any(|c| c == '\'' || c.is_control()) {
         text.quoted(Bash)
@@ -39,9 +44,10 @@ fn word(arg: &OsStr, first: bool) -> String {
 }
 
 /// Whether the library, which escapes ASCII alone where text is to stay text, leaves nothing
-/// in it that a terminal acts on.
-fn shows(text: &str) -> bool {
-    !text.chars().any(|c| !c.is_ascii() && acts(c))
+/// in it that a terminal acts on or that the locale does not have.
+fn shows(charset: Charset, text: &str) -> bool {
+    let shows = |c: char| c.is_ascii() || (charset.has(c) && !acts(c));
+    text.chars().all(shows)
 }
 
 /// Whether no shell sees anything but a word in it. The library is more careful: it quotes
@@ -64,8 +70,13 @@ mod tests {
     use super::super::escape::tests::{any_name, config};
     use super::*;
 
+    fn quoted_in(charset: Charset, args: &[impl AsRef<[u8]>]) -> String {
+        let args = args.iter().map(|arg| OsStr::from_bytes(arg.as_ref()));
+        quote(charset, args)
+    }
+
     fn quoted(args: &[impl AsRef<[u8]>]) -> String {
-        quote(args.iter().map(|arg| OsStr::from_bytes(arg.as_ref())))
+        quoted_in(Charset::Utf8, args)
     }
 
     #[rstest]
@@ -83,6 +94,13 @@ mod tests {
     #[case::history(&["x!y", "it's!"], "'x!y' $'it\\'s!'")]
     fn arguments_are_quoted_where_a_shell_needs_that(#[case] args: &[&str], #[case] text: &str) {
         assert_eq!(quoted(args), text);
+    }
+
+    #[rstest]
+    #[case::letters(&["grün"], "$'gr\\xC3\\xBCn'")]
+    #[case::ellipsis(&["./...", "a..b"], "'./...' a..b")]
+    fn a_locale_without_utf_8_has_ascii(#[case] args: &[&str], #[case] text: &str) {
+        assert_eq!(quoted_in(Charset::Ascii, args), text);
     }
 
     #[test]
@@ -142,6 +160,10 @@ mod tests {
         })
     }
 
+    fn any_charset() -> impl Strategy<Value = Charset> {
+        prop_oneof![Just(Charset::Ascii), Just(Charset::Utf8)]
+    }
+
     proptest! {
         #![proptest_config(config(192))]
 
@@ -149,8 +171,9 @@ mod tests {
         fn what_is_pasted_is_what_was_executed(
             args in vec(any_arg(), 1..6),
             locale in prop_oneof![Just("C"), Just("C.UTF-8")],
+            charset in any_charset(),
         ) {
-            let text = quoted(&args);
+            let text = quoted_in(charset, &args);
             prop_assert_eq!(pasted(&text, locale), args, "{}", text);
         }
     }
@@ -162,19 +185,25 @@ mod tests {
         fn different_command_lines_have_different_texts(
             one in vec("[a '\\\\…=$]{0,3}", 0..4),
             other in vec("[a '\\\\…=$]{0,3}", 0..4),
+            charset in any_charset(),
         ) {
-            prop_assert_eq!(quoted(&one) == quoted(&other), one == other);
+            let same = quoted_in(charset, &one) == quoted_in(charset, &other);
+            prop_assert_eq!(same, one == other);
         }
 
         #[test]
-        fn quoted_arguments_are_harmless(args in vec(any_arg(), 0..4)) {
-            let text = quoted(&args);
+        fn quoted_arguments_are_harmless(args in vec(any_arg(), 0..4), charset in any_charset()) {
+            let text = quoted_in(charset, &args);
             prop_assert!(!text.chars().any(acts), "{}", text);
+            prop_assert!(text.chars().all(|c| charset.has(c)), "{}", text);
         }
 
         #[test]
-        fn a_mark_behind_a_command_line_is_no_argument(args in vec("[a …]{0,3}", 0..4)) {
-            prop_assert!(!quoted(&args).ends_with('…'));
+        fn a_mark_behind_a_command_line_is_no_argument(
+            args in vec("[a .…]{0,4}", 0..4),
+            charset in any_charset(),
+        ) {
+            prop_assert!(!quoted_in(charset, &args).ends_with(charset.cut()));
         }
     }
 }

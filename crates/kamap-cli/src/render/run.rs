@@ -11,6 +11,7 @@ use std::time::Duration;
 use kamap::{Branch, Clock, Life, Lives, Losses};
 use serde::Serialize;
 
+use super::charset::Charset;
 use super::duration::duration;
 use super::event::{EndFields, ProgramFields, end_fields, json_line, program, signal, status};
 use super::json::{self, rfc3339};
@@ -45,6 +46,7 @@ impl Summary<'_> {
     pub(crate) fn text(&self, out: &mut impl Write, width: Option<u16>) -> io::Result<()> {
         let mut line =
             |line: &str| writeln!(out, "{}", cut(line, width.map_or(usize::MAX, usize::from)));
+        let charset = Charset::of_output();
         let tree = self.lives.tree();
         line("")?;
         line(&columns([
@@ -52,7 +54,8 @@ impl Summary<'_> {
         ]))?;
         let mut lasts = Vec::new();
         for (branch, below) in tree.iter().zip(descendants(&tree)) {
-            let command = drawn(&mut lasts, branch) + &text::command(&branch.life.process);
+            let command =
+                drawn(charset, &mut lasts, branch) + &text::command(charset, &branch.life.process);
             line(&self.row(branch.life, &below.to_string(), &command))?;
         }
 
@@ -68,17 +71,18 @@ impl Summary<'_> {
         if slowest.len() > 1 {
             line("\nSlowest, of those without children:")?;
             for life in slowest.iter().take(SLOWEST) {
-                line(&self.row(life, "", &text::command(&life.process)))?;
+                line(&self.row(life, "", &text::command(charset, &life.process)))?;
             }
         }
         let failed: Vec<_> = self.failed().collect();
         if !failed.is_empty() {
             line("\nFailed:")?;
             for life in failed.iter().take(FAILED) {
-                line(&self.row(life, "", &text::command(&life.process)))?;
+                line(&self.row(life, "", &text::command(charset, &life.process)))?;
             }
             if failed.len() > FAILED {
-                line(&format!("… and {} more", failed.len() - FAILED))?;
+                let more = failed.len() - FAILED;
+                line(&format!("{} and {more} more", charset.cut()))?;
             }
         }
         line(&format!(
@@ -224,13 +228,17 @@ fn columns([pid, duration, cpu, status, execs, below, command]: [&str; 7]) -> St
 
 /// The lines that lead to a branch; `lasts` has, of each of its ancestors, whether it is
 /// the last of its siblings.
-fn drawn(lasts: &mut Vec<bool>, branch: &Branch<'_>) -> String {
+fn drawn(charset: Charset, lasts: &mut Vec<bool>, branch: &Branch<'_>) -> String {
+    let [past, child, last_child] = match charset {
+        Charset::Ascii => ["|  ", "|- ", "`- "],
+        Charset::Utf8 => ["│  ", "├─ ", "└─ "],
+    };
     lasts.truncate(branch.depth);
     let mut lines = String::new();
     if branch.depth > 0 {
         let above = lasts.iter().skip(1);
-        lines.extend(above.map(|&last| if last { "   " } else { "│  " }));
-        lines += if branch.last { "└─ " } else { "├─ " };
+        lines.extend(above.map(|&last| if last { "   " } else { past }));
+        lines += if branch.last { last_child } else { child };
     }
     lasts.push(branch.last);
     lines

@@ -11,12 +11,10 @@ use textwrap::core::display_width;
 use uzers::{Users, UsersCache};
 
 use super::View;
+use super::charset::Charset;
 use super::duration::duration;
-use super::escape::escape;
+use super::escape::{escape, escape_in};
 use super::quote::quote;
-
-/// Shown where something was left out.
-pub(super) const CUT: &str = "…";
 
 const HEADER: [&str; 7] = ["PID", "PPID", "USER", "AGE", "EXECS", "COMM", "COMMAND"];
 
@@ -36,7 +34,7 @@ impl Text {
     /// `width` columns if there is one.
     pub(super) fn table(&self, view: &View, processes: &[Process], width: Option<u16>) -> String {
         let rows = processes.iter().map(|process| self.row(view, process));
-        lay_out(rows, width)
+        lay_out(Charset::of_output(), rows, width)
     }
 
     fn row(&self, view: &View, process: &Process) -> [String; 7] {
@@ -47,7 +45,7 @@ impl Text {
             duration(view.age(process)),
             process.execs.to_string(),
             escape(OsStr::new(process.comm().as_ref())),
-            command(process),
+            command(Charset::of_output(), process),
         ]
     }
 
@@ -61,11 +59,15 @@ impl Text {
 }
 
 /// Header and rows, a line each.
-fn lay_out(rows: impl Iterator<Item = [String; 7]>, width: Option<u16>) -> String {
+fn lay_out(
+    charset: Charset,
+    rows: impl Iterator<Item = [String; 7]>,
+    width: Option<u16>,
+) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
-        .set_truncation_indicator(CUT)
+        .set_truncation_indicator(charset.cut())
         // Lines are cut at any column, not between words.
         .set_delimiter('\0')
         .set_header(one_line(HEADER));
@@ -169,20 +171,23 @@ pub(super) fn losses(losses: &Losses, args_cut: u64) -> String {
     text
 }
 
-pub(super) fn command(process: &Process) -> String {
+pub(super) fn command(charset: Charset, process: &Process) -> String {
     if process.kernel_thread {
-        return format!("[{}]", escape(OsStr::new(process.comm().as_ref())));
+        return format!(
+            "[{}]",
+            escape_in(charset, OsStr::new(process.comm().as_ref()))
+        );
     }
-    let mut text = quote(process.args());
+    let mut text = quote(charset, process.args());
     // Of one that has no words, what it runs; in parentheses, which would be quoted.
     if process.args().all(OsStr::is_empty)
         && let Some(exe) = process.exe()
     {
         let space = if text.is_empty() { "" } else { " " };
-        text += &format!("{space}({})", escape(exe.as_os_str()));
+        text += &format!("{space}({})", escape_in(charset, exe.as_os_str()));
     }
     if process.args_cut {
-        text += CUT;
+        text += charset.cut();
     }
     text
 }
@@ -204,20 +209,22 @@ mod tests {
         fn each_row_is_a_line_and_fits(
             names in vec((any_name(), any_name()), 0..4),
             width in prop_oneof![Just(None), (1..200_u16).prop_map(Some)],
+            charset in prop_oneof![Just(Charset::Ascii), Just(Charset::Utf8)],
         ) {
             let rows: Vec<_> = names
                 .iter()
                 .map(|(comm, command)| {
                     let [comm, command] = [&comm[..comm.len().min(15)], command];
-                    let shown = |bytes| escape(OsStr::from_bytes(bytes));
+                    let shown = |bytes| escape_in(charset, OsStr::from_bytes(bytes));
                     let text = |text: &str| text.to_owned();
                     [text("1"), text("2"), text("root"), text("2m05s"), text("0"),
                      shown(comm), shown(command)]
                 })
                 .collect();
-            let table = lay_out(rows.clone().into_iter(), width);
+            let table = lay_out(charset, rows.clone().into_iter(), width);
             let lines: Vec<_> = table.lines().collect();
             prop_assert_eq!(lines.len(), 1 + rows.len(), "{}", table);
+            prop_assert!(table.chars().all(|c| charset.has(c)), "{}", table);
             for line in lines.iter().filter(|_| width.is_some()) {
                 let taken = display_width(line);
                 prop_assert!(taken <= usize::from(width.unwrap_or_default()), "{}: {}", taken, line);

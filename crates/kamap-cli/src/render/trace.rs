@@ -8,6 +8,7 @@ use std::time::Duration;
 use kamap::{Life, Lives};
 use serde::Serialize;
 
+use super::charset::Charset;
 use super::text;
 
 /// How far the slice of a process reaches.
@@ -52,7 +53,7 @@ pub(super) fn write(
             args: Facts {
                 pid: process.pid,
                 ppid: process.ppid,
-                command: text::command(process),
+                command: text::command(Charset::Utf8, process),
                 execs: process.execs,
                 status,
                 cpu_ms: life.end.map(|(_, end)| end.cpu_time.as_secs_f64() * 1e3),

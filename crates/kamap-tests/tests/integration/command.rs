@@ -11,7 +11,7 @@ use kamap_tests::{Held, Loaded, Stat, eventually, processes};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::programs::{FORKED, HELD, KAMAP, Tiny, held};
+use crate::programs::{FORKED, HELD, KAMAP, NAMED, Tiny, held};
 
 /// A kamap that prints tables until it is ended. Dropped, it is killed.
 pub(crate) struct Running {
@@ -317,6 +317,34 @@ fn processes_can_be_chosen() {
     assert!(chosen(&["--user", "root"]).contains(&child.pid()));
     assert!(!chosen(&["--user", "4711"]).contains(&child.pid()));
     assert_eq!(chosen(&["--pid", &pid, "--comm", "nothing"]), [0_u32; 0]);
+}
+
+#[test]
+fn without_utf_8_in_the_locale_the_table_is_ascii() {
+    let child = Held::start(Command::new(NAMED).arg("日本…"));
+    let pid = child.pid().to_string();
+    let shown = |locale: &str| {
+        let ran = Command::new(KAMAP)
+            .args(["--all", "--once", "--pid", &pid])
+            .env("LC_ALL", locale)
+            .output()
+            .expect("it starts");
+        assert_eq!(ran.status.code(), Some(0));
+        String::from_utf8(ran.stdout).expect("it is UTF-8")
+    };
+    let table = shown("C.UTF-8");
+    assert!(table.contains(" 日本… "), "{table}");
+    assert!(table.contains(" '日本…'\n"), "{table}");
+    let table = shown("C");
+    assert!(table.is_ascii(), "{table}");
+    assert!(
+        table.contains(r" \xe6\x97\xa5\xe6\x9c\xac\xe2\x80\xa6 "),
+        "{table}"
+    );
+    assert!(
+        table.contains(r" $'\xE6\x97\xA5\xE6\x9C\xAC\xE2\x80\xA6'"),
+        "{table}"
+    );
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::programs::KAMAP;
 fn kamap(arguments: &[&str]) -> Command {
     let mut command = Command::new(KAMAP);
     command.arg("run").args(arguments).stdin(Stdio::null());
+    command.env("LC_ALL", "C.UTF-8");
     command
 }
 
@@ -87,6 +88,26 @@ fn events_and_tree_are_told_apart_from_what_the_command_prints() {
             && last.contains("lost 0"),
         "{last}"
     );
+}
+
+#[test]
+fn without_utf_8_in_the_locale_all_is_ascii() {
+    let script = "bash -c ': grün'; bash -c ': ...'; :";
+    let ran = kamap(&["--max-args", "70", "bash", "-c", script, &"x".repeat(100)])
+        .env("LC_ALL", "C")
+        .output()
+        .expect("it runs");
+    assert_eq!(ran.status.code(), Some(0));
+    let report = text(&ran.stderr);
+    assert!(report.is_ascii(), "{report}");
+    for shown in [
+        "|- bash -c $': gr\\xC3\\xBCn'\n",
+        "`- bash -c ': ...'\n",
+        " xxxxx",
+    ] {
+        assert!(report.contains(shown), "{shown}: {report}");
+    }
+    assert!(report.contains("x...\n"), "{report}");
 }
 
 #[rstest]
@@ -302,9 +323,7 @@ fn the_processes_of_a_build_are_those_that_strace_sees() {
 
 #[test]
 fn the_tree_fits_the_terminal_as_it_is_by_then() {
-    let mut run = Command::new(KAMAP);
-    run.args([
-        "run",
+    let mut run = kamap(&[
         "-q",
         "sh",
         "-c",

@@ -27,7 +27,7 @@ impl Shown {
     #[track_caller]
     fn start() -> Self {
         let json = Running::start(&[]);
-        let plain = Held::start(Command::new(KAMAP).args(["--interval", "20ms"]));
+        let plain = Held::start(kamap().args(["--interval", "20ms"]));
         assert!(plain.said().contains("COMMAND"));
         Self { json, plain }
     }
@@ -69,6 +69,13 @@ impl Shown {
         let (status, _) = self.json.end(libc::SIGTERM);
         assert_eq!(status.code(), Some(0));
     }
+}
+
+/// A kamap that may show any text.
+fn kamap() -> Command {
+    let mut command = Command::new(KAMAP);
+    command.env("LC_ALL", "C.UTF-8");
+    command
 }
 
 /// The PID with which a row begins.
@@ -203,7 +210,7 @@ fn a_screen_shows_hostile_rows_a_line_each_and_no_wider_than_it_is() {
         Tiny::new(),
     );
     let me = std::process::id().to_string();
-    let mut kamap = Command::new(KAMAP);
+    let mut kamap = kamap();
     kamap.args(["--interval", "20ms", "--ppid", &me]);
     let mut screen = OnTerminal::start(60, COLUMNS as u16, kamap.env("TERM", "xterm"));
     screen.shows("its programs are attached", |text| {
