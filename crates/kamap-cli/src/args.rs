@@ -181,7 +181,7 @@ pub(crate) struct Args {
     #[arg(short = 'n', long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     count: Option<u64>,
 
-    /// Time between two tables, such as 200ms, 2s or 1m
+    /// Time between two tables, such as 200ms, 1m or 2 (seconds)
     #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub(crate) interval: Duration,
 
@@ -238,7 +238,7 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) common: Common,
 
-    /// Compare again after this time, such as 200ms, 2s or 1m
+    /// Compare again after this time, such as 200ms, 1m or 2 (seconds)
     #[arg(short, long, value_name = "TIME", value_parser = interval)]
     interval: Option<Duration>,
 
@@ -312,8 +312,8 @@ pub(crate) struct EventsArgs {
     #[arg(short, long)]
     failed: bool,
 
-    /// Print only exits of processes that lived at least this long, such as 10ms or 1s
-    #[arg(short = 'd', long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    /// Print only exits of processes that lived at least this long, such as 10ms or 1 (second)
+    #[arg(short = 'd', long, value_name = "TIME", value_parser = duration)]
     min_duration: Option<Duration>,
 
     /// Print only events of these users (names or numbers, separated by commas; 16 at most, as of
@@ -530,8 +530,19 @@ fn cgroup(text: &str) -> Result<u64, String> {
     Ok(folder.ino())
 }
 
+/// A number without a unit is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let is_number = text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let unit = if is_number && !text.is_empty() {
+        "s"
+    } else {
+        ""
+    };
+    humantime::parse_duration(&format!("{text}{unit}")).map_err(|err| err.to_string())
+}
+
 fn interval(text: &str) -> Result<Duration, String> {
-    let interval = humantime::parse_duration(text).map_err(|err| err.to_string())?;
+    let interval = duration(text)?;
     if interval < Duration::from_millis(1) || interval > Duration::from_secs(86_400) {
         return Err("must be 1ms to 1day".to_owned());
     }
@@ -565,12 +576,33 @@ mod tests {
     }
 
     #[test]
-    fn intervals_have_a_unit_and_are_not_too_short() {
+    fn a_duration_without_a_unit_is_seconds() {
+        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert_eq!(duration("1m 30s"), duration("90"));
+        for wrong in [
+            "",
+            ".",
+            "1.2.3",
+            "-1",
+            "5 6",
+            "1m 30",
+            "99999999999999999999",
+        ] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn intervals_are_neither_too_short_nor_too_long() {
         assert_eq!(interval("200ms"), Ok(Duration::from_millis(200)));
         assert_eq!(interval("1m 30s"), Ok(Duration::from_secs(90)));
         assert!(interval("0s").is_err());
         assert!(interval("999us").is_err());
-        assert!(interval("5").is_err());
+        assert_eq!(interval("5"), Ok(Duration::from_secs(5)));
+        assert!(interval("0.0001").is_err());
+        assert!(interval("86401").is_err());
         assert_eq!(interval("24h"), Ok(Duration::from_secs(86_400)));
         assert!(interval("500000000000y").is_err());
     }
