@@ -297,9 +297,22 @@ pub(super) fn signal(number: i32) -> String {
         None => match number {
             libc::SIGSTKFLT => "SIGSTKFLT".to_owned(),
             libc::SIGPWR => "SIGPWR".to_owned(),
-            // Real-time signals have none.
-            _ => format!("SIG{number}"),
+            _ => real_time_signal(number),
         },
+    }
+}
+
+/// As bash names them, from whichever end is closer. The two before the first have no name:
+/// the C library keeps them for itself.
+fn real_time_signal(number: i32) -> String {
+    let (min, max) = (libc::SIGRTMIN(), libc::SIGRTMAX());
+    let (after, before) = (number - min, max - number);
+    match (after, before) {
+        (..0, _) | (_, ..0) => format!("SIG{number}"),
+        (0, _) => "SIGRTMIN".to_owned(),
+        (_, 0) => "SIGRTMAX".to_owned(),
+        _ if after <= before => format!("SIGRTMIN+{after}"),
+        _ => format!("SIGRTMAX-{before}"),
     }
 }
 
@@ -408,4 +421,25 @@ struct SummaryLine {
     r#type: &'static str,
     losses: json::LossesObject,
     seen: json::SeenObject,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_have_the_names_that_bash_has_for_them() {
+        let names = duct::cmd!("bash", "-c", "kill -l | tr '\\t' '\\n'").read();
+        let names = names.expect("it runs");
+        let mut known = 0;
+        for line in names.lines().filter(|line| !line.trim().is_empty()) {
+            let (number, name) = line.split_once(')').expect("it has a number");
+            let number = number.trim().parse().expect("it is one");
+            assert_eq!(signal(number), name.trim());
+            known += 1;
+        }
+        assert_eq!(known, 62, "{names}");
+        assert_eq!(signal(32), "SIG32");
+        assert_eq!(signal(65), "SIG65");
+    }
 }
