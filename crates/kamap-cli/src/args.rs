@@ -533,11 +533,7 @@ fn cgroup(text: &str) -> Result<u64, String> {
 /// A number without a unit is seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     let is_number = text.chars().all(|c| c.is_ascii_digit() || c == '.');
-    let unit = if is_number && !text.is_empty() {
-        "s"
-    } else {
-        ""
-    };
+    let unit = if is_number { "s" } else { "" };
     humantime::parse_duration(&format!("{text}{unit}")).map_err(|err| err.to_string())
 }
 

@@ -208,6 +208,22 @@ fn a_timeline_has_a_slice_for_each_process_and_those_of_a_track_do_not_cross() {
         ["bash", "bash", "sleep", "sleep", "sleep", "true", "true"]
     );
     assert!(together > 0, "children lie below their parents");
+    for slice in &slices {
+        let colour = (slice["args"]["status"] != "0").then_some("terrible");
+        assert_eq!(slice["cname"].as_str(), colour, "{slice}");
+    }
+    assert!(slices.iter().any(|slice| slice["cname"].is_string()));
+    // Numbers have as many decimals as the kernel's clock has.
+    let written = fs::read_to_string(&file).expect("it is there");
+    for (key, digits) in [("\"ts\":", 3), ("\"dur\":", 3), ("\"cpu_ms\":", 6)] {
+        let numbers: Vec<_> = written.split(key).skip(1).collect();
+        assert_eq!(numbers.len(), slices.len());
+        for number in numbers {
+            let number = number.split([',', '}']).next().expect("there is one");
+            let (_, decimals) = number.split_once('.').expect("it has decimals");
+            assert_eq!(decimals.len(), digits, "{key}{number}");
+        }
+    }
 }
 
 /// The slices of a timeline, which holds what its format asks for, and how many pairs of
@@ -219,14 +235,43 @@ fn timeline(file: &Path) -> (Vec<Value>, usize) {
     let Value::Array(events) = trace["traceEvents"].take() else {
         panic!("it is a list: {trace}");
     };
-    let [group, slices @ ..] = &events[..] else {
-        panic!("there are some");
+    let (metadata, slices): (Vec<_>, Vec<_>) =
+        events.into_iter().partition(|event| event["ph"] == "M");
+    let named = |name: &str| {
+        let events = metadata.iter().filter(move |event| event["name"] == name);
+        events.cloned().collect::<Vec<_>>()
     };
-    assert_eq!(
-        (&group["ph"], &group["name"]),
-        (&"M".into(), &"process_name".into())
-    );
+    let [group] = &named("process_name")[..] else {
+        panic!("there is one group: {metadata:?}");
+    };
     assert!(group["args"]["name"].is_string());
+    // Each lane has a name of its own, and a place.
+    let lanes = |name: &str, key: &str| -> BTreeMap<_, _> {
+        let lanes = named(name);
+        let lane = |event: &Value| Some((event["tid"].as_u64()?, event["args"][key].to_string()));
+        lanes
+            .iter()
+            .map(|event| lane(event).expect("it has a lane"))
+            .collect()
+    };
+    let (names, places) = (
+        lanes("thread_name", "name"),
+        lanes("thread_sort_index", "sort_index"),
+    );
+    let used: BTreeSet<_> = slices
+        .iter()
+        .filter_map(|slice| slice["tid"].as_u64())
+        .collect();
+    assert!(
+        names.keys().eq(&used) && places.keys().eq(&used),
+        "{metadata:?}"
+    );
+    assert_eq!(names.values().collect::<BTreeSet<_>>().len(), used.len());
+    assert!(
+        places
+            .iter()
+            .all(|(lane, place)| lane.to_string() == *place)
+    );
     // In microseconds, since boot.
     let now = Clock::since_boot().as_secs_f64() * 1e6;
     let span = |slice: &Value| {
@@ -257,7 +302,7 @@ fn timeline(file: &Path) -> (Vec<Value>, usize) {
             assert!(apart || within, "{one} {other}");
         }
     }
-    (slices.to_vec(), together)
+    (slices, together)
 }
 
 #[test]
