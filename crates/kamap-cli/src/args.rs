@@ -208,6 +208,31 @@ impl Args {
         if self.once { Some(1) } else { self.count }
     }
 
+    /// What to say of a table that is empty, unless all processes were asked for.
+    pub(crate) fn if_empty(&self) -> Option<&'static str> {
+        let filters = !self.user.is_empty()
+            || !self.pid.is_empty()
+            || !self.ppid.is_empty()
+            || self.comm.is_some();
+        match (self.tables() == Some(1), filters) {
+            _ if self.all => None,
+            (false, false) => {
+                Some("(processes appear here when they exec; --all shows the others as well)")
+            }
+            (false, true) => Some(
+                "(processes that your options select appear here when they exec; --all shows \
+                 the others that they select as well)",
+            ),
+            (true, false) => {
+                Some("(no process has exec'd since kamap started; --all shows the others)")
+            }
+            (true, true) => Some(
+                "(no process that your options select has exec'd since kamap started; --all \
+                 shows the others that they select)",
+            ),
+        }
+    }
+
     /// Whether `process` is to be shown.
     pub(crate) fn shows(&self, process: &Process) -> bool {
         let any = |wanted: &[u32], value| wanted.is_empty() || wanted.contains(&value);

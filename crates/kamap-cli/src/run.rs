@@ -93,6 +93,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         alive: table.into_iter().map(alive).collect(),
         has_failed_execs: args.stream.kinds().contains(Kinds::EXEC_FAILED),
         losses: &losses,
+        events_cut: lines.args_cut(),
         clock: &clock,
         now,
     };

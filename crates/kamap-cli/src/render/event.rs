@@ -1,5 +1,6 @@
 //! Events as lines, of text or of JSON.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::iter;
@@ -32,6 +33,8 @@ pub(crate) struct Lines {
     charset: Charset,
     zone: TimeZone,
     text: Text,
+    /// How many lines had truncated arguments.
+    args_cut: Cell<usize>,
 }
 
 impl Lines {
@@ -44,6 +47,7 @@ impl Lines {
             charset: Charset::of_output(),
             zone: TimeZone::system(),
             text: Text::default(),
+            args_cut: Cell::default(),
         }
     }
 
@@ -113,6 +117,11 @@ impl Lines {
         }
     }
 
+    /// In how many of the lines arguments are truncated.
+    pub(crate) fn args_cut(&self) -> usize {
+        self.args_cut.get()
+    }
+
     /// What comes last.
     pub(crate) fn summary(
         &self,
@@ -129,7 +138,7 @@ impl Lines {
             };
             return json_line(out, &line);
         }
-        writeln!(out, "\n{}", counted(seen, losses, losses.event_args_cut))
+        writeln!(out, "\n{}", counted(seen, losses, self.args_cut()))
     }
 
     fn system_time(&self, since_boot: Duration) -> SystemTime {
@@ -168,6 +177,9 @@ impl Lines {
             ),
             _ => return Ok(()),
         };
+        if process.args_cut && !matches!(event.kind, EventKind::Fork) {
+            self.args_cut.update(|lines| lines + 1);
+        }
         let command = if self.ancestors {
             format!("{} {command}", ancestors(&event.ancestors))
         } else {

@@ -35,6 +35,8 @@ pub(crate) struct Summary<'a> {
     /// Whether failed execs were told of.
     pub(crate) has_failed_execs: bool,
     pub(crate) losses: &'a Losses,
+    /// In how many lines of events arguments are truncated.
+    pub(crate) events_cut: usize,
     pub(crate) clock: &'a Clock,
     /// When the run ended: since boot.
     pub(crate) now: Duration,
@@ -48,6 +50,8 @@ impl Summary<'_> {
             |line: &str| writeln!(out, "{}", cut(line, width.map_or(usize::MAX, usize::from)));
         let charset = Charset::of_output();
         let tree = self.lives.tree();
+        let is_cut = |branch: &&Branch<'_>| branch.life.process.args_cut;
+        let cut_below = tree.iter().filter(is_cut).count();
         line("")?;
         line(&columns([
             "PID", "DURATION", "CPU", "STATUS", "EXECS", "DESC", "COMMAND",
@@ -92,7 +96,7 @@ impl Summary<'_> {
             failed.len(),
             self.running(),
             duration(self.took()),
-            text::losses(self.losses, self.losses.event_args_cut)
+            text::losses(self.losses, self.events_cut + cut_below)
         ))
     }
 

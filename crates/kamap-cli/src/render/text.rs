@@ -127,23 +127,24 @@ fn one_line(cells: impl Into<Row>) -> Row {
     row
 }
 
-/// The line below the table.
-pub(super) fn footer(view: &View) -> String {
+/// The line below the table, in which `shown` are.
+pub(super) fn footer(view: &View, shown: &[Process]) -> String {
     let (live, captured) = (view.live, view.captured);
-    let counted = counted(&view.seen, &view.losses, view.losses.args_cut);
+    let args_cut = shown.iter().filter(|process| process.args_cut).count();
+    let counted = counted(&view.seen, &view.losses, args_cut);
     format!("live {live} ({captured} exec'd)  {counted}")
 }
 
-/// What was seen and what was lost; of how many the arguments were cut.
-pub(super) fn counted(seen: &Seen, lost: &Losses, args_cut: u64) -> String {
+/// What was seen and what was lost; in how many of the lines above arguments are truncated.
+pub(super) fn counted(seen: &Seen, lost: &Losses, args_cut: usize) -> String {
     let (fork, exec, exit) = (seen.fork, seen.exec, seen.exit);
     let lost = losses(lost, args_cut);
     format!("seen {fork} forks, {exec} execs, {exit} exited  lost {lost}")
 }
 
-/// What was lost, by cause, with the cure where there is one, and of how many the
-/// arguments were cut.
-pub(super) fn losses(losses: &Losses, args_cut: u64) -> String {
+/// What was lost, by cause, with the cure where there is one, and in how many of the lines
+/// above arguments are truncated.
+pub(super) fn losses(losses: &Losses, args_cut: usize) -> String {
     let mut causes = Vec::new();
     if losses.table_full > 0 {
         let mut cause = format!("{} found the table full", losses.table_full);

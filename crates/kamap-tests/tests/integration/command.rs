@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use kamap::Clock;
-use kamap_tests::{Held, Loaded, Stat, eventually, processes};
+use kamap_tests::{Held, Loaded, OnTerminal, Stat, eventually, processes};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -345,6 +345,65 @@ fn without_utf_8_in_the_locale_the_table_is_ascii() {
         table.contains(r" $'\xE6\x97\xA5\xE6\x9C\xAC\xE2\x80\xA6'"),
         "{table}"
     );
+}
+
+#[test]
+fn truncated_arguments_are_counted_where_they_are_shown() {
+    let long = Held::start(held().args(["0", &"x".repeat(5_000)]));
+    let short = Held::start(&mut held());
+    let footer = |pids: &[u32]| {
+        let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
+        let table = output(&["--all", "--once", "--pid", &pids.join(",")]);
+        table.lines().last().expect("there is a footer").to_owned()
+    };
+    let both = footer(&[long.pid(), short.pid()]);
+    assert!(both.ends_with("  args cut 1"), "{both}");
+    let one = footer(&[short.pid()]);
+    assert!(one.ends_with("lost 0"), "{one}");
+    let verified = output(&["verify"]);
+    assert!(verified.ends_with("lost 0\n"), "{verified}");
+}
+
+#[rstest]
+#[case::all(&["--pid", "0", "--all"], "")]
+#[case::of_several(&["--pid", "0", "--count", "2", "-i", "1ms"], "(processes that your options select appear here when they exec; --all shows the others that they select as well)")]
+#[case::of_one(&["--pid", "0", "--once"], "(no process that your options select has exec'd since kamap started; --all shows the others that they select)")]
+fn an_empty_first_table_says_what_will_appear(#[case] arguments: &[&str], #[case] note: &str) {
+    let mut kamap = Held::start(
+        Command::new(KAMAP)
+            .args(arguments)
+            .args(["--max-entries", "100000"]),
+    );
+    let second = kamap.line();
+    if note.is_empty() {
+        assert!(second.starts_with("live "), "{second}");
+        return;
+    }
+    assert_eq!(second, note);
+    assert!(kamap.line().starts_with("live "));
+    if arguments.contains(&"2") {
+        assert_eq!(kamap.line(), "");
+        assert!(kamap.line().contains("COMMAND"));
+        assert!(kamap.line().starts_with("live "), "it is said once");
+    }
+}
+
+#[test]
+fn on_a_screen_an_empty_table_says_what_will_appear() {
+    let mut kamap = Command::new(KAMAP);
+    kamap.args(["--pid", "0", "--interval", "1ms"]);
+    let mut screen = OnTerminal::start(24, 60, kamap.env("TERM", "xterm"));
+    screen.shows("the second table", |text| {
+        let second = text.split("\x1b[1;1H").nth(2)?;
+        let note = second.lines().nth(1)?;
+        let (note, _) = note.split_once("\x1b[K")?;
+        assert!(
+            note.starts_with("(processes that your options select appear "),
+            "{note}"
+        );
+        assert_eq!(note.len(), 60, "{note}");
+        Some(())
+    });
 }
 
 #[test]

@@ -110,6 +110,30 @@ fn without_utf_8_in_the_locale_all_is_ascii() {
     assert!(report.contains("x...\n"), "{report}");
 }
 
+#[test]
+fn truncated_arguments_are_counted_where_they_are_shown() {
+    let script = "bash -c 'bash -c : short'; exit 0";
+    let long = "x".repeat(100);
+    let args_cut = |arguments: &[&str]| {
+        let arguments = [
+            arguments,
+            &["--max-args", "90", "bash", "-c", script, &long],
+        ]
+        .concat();
+        let ran = output(&arguments);
+        let report = text(&ran.stderr).lines().last().expect("it sums up");
+        report
+            .rsplit_once("  lost 0")
+            .expect("nothing is lost")
+            .1
+            .to_owned()
+    };
+    // Its exec, its exit and the process itself.
+    assert_eq!(args_cut(&[]), "  args cut 3");
+    assert_eq!(args_cut(&["-q"]), "  args cut 1");
+    assert_eq!(args_cut(&["--kind", "fork"]), "  args cut 1");
+}
+
 #[rstest]
 #[case::success(&["true"], 0)]
 #[case::options_of_its_own(&["bash", "-c", "exit 9", "--json", "-q"], 9)]

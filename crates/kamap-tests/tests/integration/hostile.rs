@@ -92,6 +92,7 @@ fn is_line(line: &str) -> bool {
     line.is_empty()
         || line.trim_start().starts_with("PID ")
         || line.starts_with("live ")
+        || line.starts_with("(processes ")
         || two_numbers(line)
 }
 
