@@ -443,13 +443,14 @@ no duration where it has and its end was lost
   COMMAND   arguments of its last exec; a child that did not exec has its parent's
 
 JSON:
-  The lines of `kamap events --json` (`seq` counts forks, execs and exits, also those that --kind \
-leaves out), then for each process {\"v\":1,\"type\":\"process\",\"depth\":…,…}, in the order of the tree, \
+  --json needs --output, since the command prints on standard error as well. The lines of \
+`kamap events --json` (`seq` counts forks, execs and exits, also those that --kind leaves out), then for each process {\"v\":1,\"type\":\"process\",\"depth\":…,…}, in the order of the tree, \
 and last {\"v\":1,\"type\":\"run\",…}. docs/json.md has all fields.
 
 Examples:
   kamap run -- make -j2
   kamap run --quiet -o processes.txt -- ./configure
+  kamap run --json -o events.json -- make
   kamap run -q --trace build.json -- make   a timeline for https://ui.perfetto.dev or chrome://tracing")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -462,12 +463,13 @@ pub(crate) struct RunArgs {
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// Print to this file, not on standard error. As of --trace, what it holds is replaced once there is
-    /// something to write
+    /// Print to this file, not on standard error; `-` is standard output. As of --trace, what it holds is
+    /// replaced once there is something to write
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Write a timeline of the processes to this file, in the trace event format of Chrome and Perfetto
+    /// Write a timeline of the processes to this file, in the trace event format of Chrome and Perfetto;
+    /// `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
 

@@ -1,6 +1,7 @@
 //! The command `kamap`, from outside.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -293,6 +294,40 @@ fn a_closed_pipe_is_success() {
             .next(),
         Some("PID")
     );
+}
+
+#[rstest]
+#[case::table("\"$0\" --once >&-")]
+#[case::json("\"$0\" --once --json >&-")]
+#[case::events("\"$0\" events --count 1 >&-")]
+#[case::verify("\"$0\" verify >&-")]
+#[case::map("\"$0\" map list >&-")]
+#[case::probe("\"$0\" probe >&-")]
+#[case::run("\"$0\" run -o - true >&-")]
+#[case::all_streams("\"$0\" --once <&- >&-")]
+#[case::only_for_reading("\"$0\" --once 1</dev/null")]
+fn a_closed_standard_output_is_a_failure(#[case] script: &str) {
+    let ran = duct::cmd!("bash", "-c", script, KAMAP)
+        .stderr_capture()
+        .unchecked()
+        .run()
+        .expect("it starts");
+    assert_eq!(ran.status.code(), Some(1));
+    let stderr = String::from_utf8(ran.stderr).expect("it is UTF-8");
+    assert_eq!(
+        stderr,
+        "kamap: failed to write to standard output: Bad file descriptor (os error 9)\n"
+    );
+}
+
+#[test]
+fn a_standard_output_that_is_thrown_away_is_none() {
+    let null = File::options().read(true).write(true).open("/dev/null");
+    let null = null.expect("it is there");
+    let ran = Command::new(KAMAP).arg("verify").stdout(null).status();
+    assert!(ran.expect("it starts").success());
+    let ran = duct::cmd!("bash", "-c", "\"$0\" run -q -o /dev/null true >&-", KAMAP);
+    assert!(ran.run().expect("it starts").status.success());
 }
 
 #[test]

@@ -342,6 +342,8 @@ fn the_processes_of_a_build_are_those_that_strace_sees() {
     let ran = output(&[
         "-q",
         "--json",
+        "-o",
+        "-",
         "strace",
         "-f",
         "-o",
@@ -371,7 +373,7 @@ fn the_processes_of_a_build_are_those_that_strace_sees() {
     }
 
     // What strace itself starts, to try what the kernel can, is not in its trace.
-    let lines = json(&ran.stderr);
+    let lines = json(&ran.stdout);
     let make = trace.split_whitespace().next().map(number);
     let mut processes = lines.iter().filter(|line| line["type"] == "process");
     let make = processes.find(|line| line["pid"].as_u64() == make);
@@ -683,8 +685,16 @@ fn processes_whose_end_was_lost_are_not_the_slowest() {
 
 #[test]
 fn a_process_that_is_left_behind_runs() {
-    let ran = output(&["-q", "--json", "bash", "-c", "sleep 60 >&- 2>&- &"]);
-    let lines = json(&ran.stderr);
+    let ran = output(&[
+        "-q",
+        "--json",
+        "-o",
+        "-",
+        "bash",
+        "-c",
+        "sleep 60 >&- 2>&- &",
+    ]);
+    let lines = json(&ran.stdout);
     let running: Vec<_> = lines
         .iter()
         .filter(|line| line["running"] == true)
@@ -698,8 +708,76 @@ fn a_process_that_is_left_behind_runs() {
     assert_eq!(lines.last().expect("it has lines")["running"], 1);
 }
 
+#[test]
+fn a_report_may_go_to_standard_output() {
+    let ran = output(&["-q", "-o", "-", "bash", "-c", "echo out; echo err >&2"]);
+    assert_eq!(ran.status.code(), Some(0));
+    assert_eq!(text(&ran.stderr), "err\n");
+    let report = text(&ran.stdout);
+    assert!(report.starts_with("out\n\n"), "{report}");
+    assert!(report.contains("1 processes, 1 execs, "), "{report}");
+
+    let ran = output(&["-q", "--trace", "-", "true"]);
+    assert!(serde_json::from_slice::<Value>(&ran.stdout).is_ok());
+    assert!(text(&ran.stderr).contains("1 processes, 1 execs, "));
+}
+
+#[test]
+fn a_report_and_a_timeline_need_two_files() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let [file, link, other] = ["file", "link", "other"].map(|name| folder.path().join(name));
+    fs::write(&file, "of the run before").expect("it can be written");
+    std::os::unix::fs::symlink(&file, &link).expect("it can be made");
+    let [file, link, other] = [&file, &link, &other].map(|path| path.to_str().expect("it is text"));
+    for (report, trace) in [
+        (file, file),
+        (file, link),
+        (other, other),
+        ("-", "-"),
+        ("-", "/dev/stdout"),
+    ] {
+        let ran = output(&["-q", "-o", report, "--trace", trace, "true"]);
+        assert_eq!(ran.status.code(), Some(2), "{report} {trace}");
+        let stderr = text(&ran.stderr);
+        assert!(
+            stderr.starts_with("kamap: ") && stderr.contains("same file"),
+            "{stderr}"
+        );
+        assert!(ran.stdout.is_empty());
+    }
+    assert_eq!(fs::read(file).expect("it is there"), b"of the run before");
+
+    // Standard error may be such a file as well.
+    let stderr = File::options()
+        .append(true)
+        .open(file)
+        .expect("it is there");
+    let mut ran = kamap(&["-q", "--trace", link, "true"]);
+    let status = ran.stderr(stderr).status().expect("it runs");
+    assert_eq!(status.code(), Some(2));
+    // What nobody reads may be written to twice.
+    let ran = output(&["-q", "-o", "/dev/null", "--trace", "/dev/null", "true"]);
+    assert_eq!(ran.status.code(), Some(0));
+}
+
+#[test]
+fn a_report_on_a_file_that_is_open_already_is_appended() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("log");
+    fs::write(&file, "before\n").expect("it can be written");
+    let log = File::options()
+        .append(true)
+        .open(&file)
+        .expect("it is there");
+    let mut ran = kamap(&["-q", "-o", "-", "true"]);
+    assert!(ran.stdout(log).status().expect("it runs").success());
+    let log = fs::read(&file).expect("it is there");
+    assert!(text(&log).starts_with("before\n\n"), "{}", text(&log));
+}
+
 #[rstest]
 #[case::no_command(&[], 2, "<CMD>")]
+#[case::json_beside_what_the_command_prints(&["--json", "true"], 2, "`-o FILE`, or `-o -`")]
 #[case::no_such_folder(&["-o", "/missing/file", "true"], 1, "failed to create `/missing/file`")]
 fn what_cannot_be_is_told(#[case] arguments: &[&str], #[case] status: i32, #[case] told: &str) {
     let ran = output(arguments);
