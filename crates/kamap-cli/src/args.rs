@@ -48,6 +48,7 @@ Below the table:
   live       processes in the table, and how many of them exec'd since kamap started
   seen       forks, execs and exits since then
   lost       what kamap could not record, by cause; while it is 0, the table is exact
+  args cut   of how many rows above the arguments were truncated, if of any
 
 On a terminal the table is redrawn in place, and rows that do not fit are counted. Elsewhere \
 one table follows the other. Control characters in names and arguments are shown escaped. \
@@ -310,7 +311,7 @@ Columns:
   STATUS    of an exit: exit code, or the signal that killed it, with `+core` if it dumped core; of \
 an exec that failed: why
   ANCESTORS with --ancestors: the farthest first
-  COMMAND   arguments; of a fork the name; of an exec that failed the file and the arguments after \
+  COMMAND   arguments, quoted where a shell needs that; of a fork the name; of an exec that failed the file and the arguments after \
 the first
 
 JSON:
