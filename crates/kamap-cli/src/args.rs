@@ -41,15 +41,18 @@ Columns:
   AGE        time since the process started
   EXECS      how often it exec'd while kamap watched
   COMM       name that the kernel has for it
-  COMMAND    arguments; [in brackets] threads of the kernel; `…` where something was cut
+  COMMAND    arguments, quoted where a shell needs that; `…` where they were truncated; \
+[in brackets] threads of the kernel; (in parentheses) the executable of a process without arguments
 
 Below the table:
   live       processes in the table, and how many of them exec'd since kamap started
   seen       forks, execs and exits since then
   lost       what kamap could not record, by cause; while it is 0, the table is exact
+  args cut   of how many rows above the arguments were truncated, if of any
 
 On a terminal the table is redrawn in place, and rows that do not fit are counted. Elsewhere \
-one table follows the other. Control characters in names and arguments are shown escaped.
+one table follows the other. Control characters in names and arguments are shown escaped. \
+Where the locale (LC_ALL, LC_CTYPE or LANG) has no UTF-8, so is all that is not ASCII.
 
 JSON:
   One object per line, a last one after Ctrl-C:
@@ -179,7 +182,7 @@ pub(crate) struct Args {
     #[arg(short = 'n', long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     count: Option<u64>,
 
-    /// Time between two tables, such as 200ms, 2s or 1m
+    /// Time between two tables, such as 200ms, 1m or 2 (seconds)
     #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub(crate) interval: Duration,
 
@@ -204,6 +207,31 @@ impl Args {
     /// How many tables to print, if not until Ctrl-C.
     pub(crate) fn tables(&self) -> Option<u64> {
         if self.once { Some(1) } else { self.count }
+    }
+
+    /// What to say of a table that is empty, unless all processes were asked for.
+    pub(crate) fn if_empty(&self) -> Option<&'static str> {
+        let filters = !self.user.is_empty()
+            || !self.pid.is_empty()
+            || !self.ppid.is_empty()
+            || self.comm.is_some();
+        match (self.tables() == Some(1), filters) {
+            _ if self.all => None,
+            (false, false) => {
+                Some("(processes appear here when they exec; --all shows the others as well)")
+            }
+            (false, true) => Some(
+                "(processes that your options select appear here when they exec; --all shows \
+                 the others that they select as well)",
+            ),
+            (true, false) => {
+                Some("(no process has exec'd since kamap started; --all shows the others)")
+            }
+            (true, true) => Some(
+                "(no process that your options select has exec'd since kamap started; --all \
+                 shows the others that they select)",
+            ),
+        }
     }
 
     /// Whether `process` is to be shown.
@@ -236,7 +264,7 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) common: Common,
 
-    /// Compare again after this time, such as 200ms, 2s or 1m
+    /// Compare again after this time, such as 200ms, 1m or 2 (seconds)
     #[arg(short, long, value_name = "TIME", value_parser = interval)]
     interval: Option<Duration>,
 
@@ -283,7 +311,7 @@ Columns:
   STATUS    of an exit: exit code, or the signal that killed it, with `+core` if it dumped core; of \
 an exec that failed: why
   ANCESTORS with --ancestors: the farthest first
-  COMMAND   arguments; of a fork the name; of an exec that failed the file and the arguments after \
+  COMMAND   arguments, quoted where a shell needs that; of a fork the name; of an exec that failed the file and the arguments after \
 the first
 
 JSON:
@@ -310,8 +338,8 @@ pub(crate) struct EventsArgs {
     #[arg(short, long)]
     failed: bool,
 
-    /// Print only exits of processes that lived at least this long, such as 10ms or 1s
-    #[arg(short = 'd', long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    /// Print only exits of processes that lived at least this long, such as 10ms or 1 (second)
+    #[arg(short = 'd', long, value_name = "TIME", value_parser = duration)]
     min_duration: Option<Duration>,
 
     /// Print only events of these users (names or numbers, separated by commas; 16 at most, as of
@@ -416,13 +444,14 @@ no duration where it has and its end was lost
   COMMAND   arguments of its last exec; a child that did not exec has its parent's
 
 JSON:
-  The lines of `kamap events --json` (`seq` counts forks, execs and exits, also those that --kind \
-leaves out), then for each process {\"v\":1,\"type\":\"process\",\"depth\":…,…}, in the order of the tree, \
+  --json needs --output, since the command prints on standard error as well. The lines of \
+`kamap events --json` (`seq` counts forks, execs and exits, also those that --kind leaves out), then for each process {\"v\":1,\"type\":\"process\",\"depth\":…,…}, in the order of the tree, \
 and last {\"v\":1,\"type\":\"run\",…}. docs/json.md has all fields.
 
 Examples:
   kamap run -- make -j2
   kamap run --quiet -o processes.txt -- ./configure
+  kamap run --json -o events.json -- make
   kamap run -q --trace build.json -- make   a timeline for https://ui.perfetto.dev or chrome://tracing")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -435,12 +464,13 @@ pub(crate) struct RunArgs {
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// Print to this file, not on standard error. As of --trace, what it holds is replaced once there is
-    /// something to write
+    /// Print to this file, not on standard error; `-` is standard output. As of --trace, what it holds is
+    /// replaced once there is something to write
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Write a timeline of the processes to this file, in the trace event format of Chrome and Perfetto
+    /// Write a timeline of the processes to this file, in the trace event format of Chrome and Perfetto;
+    /// `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
 
@@ -528,8 +558,15 @@ fn cgroup(text: &str) -> Result<u64, String> {
     Ok(folder.ino())
 }
 
+/// A number without a unit is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let is_number = text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let unit = if is_number { "s" } else { "" };
+    humantime::parse_duration(&format!("{text}{unit}")).map_err(|err| err.to_string())
+}
+
 fn interval(text: &str) -> Result<Duration, String> {
-    let interval = humantime::parse_duration(text).map_err(|err| err.to_string())?;
+    let interval = duration(text)?;
     if interval < Duration::from_millis(1) || interval > Duration::from_secs(86_400) {
         return Err("must be 1ms to 1day".to_owned());
     }
@@ -563,12 +600,33 @@ mod tests {
     }
 
     #[test]
-    fn intervals_have_a_unit_and_are_not_too_short() {
+    fn a_duration_without_a_unit_is_seconds() {
+        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert_eq!(duration("1m 30s"), duration("90"));
+        for wrong in [
+            "",
+            ".",
+            "1.2.3",
+            "-1",
+            "5 6",
+            "1m 30",
+            "99999999999999999999",
+        ] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn intervals_are_neither_too_short_nor_too_long() {
         assert_eq!(interval("200ms"), Ok(Duration::from_millis(200)));
         assert_eq!(interval("1m 30s"), Ok(Duration::from_secs(90)));
         assert!(interval("0s").is_err());
         assert!(interval("999us").is_err());
-        assert!(interval("5").is_err());
+        assert_eq!(interval("5"), Ok(Duration::from_secs(5)));
+        assert!(interval("0.0001").is_err());
+        assert!(interval("86401").is_err());
         assert_eq!(interval("24h"), Ok(Duration::from_secs(86_400)));
         assert!(interval("500000000000y").is_err());
     }

@@ -11,6 +11,7 @@ mod probe;
 mod render;
 mod run;
 mod signals;
+mod stdout;
 mod verify;
 
 use std::io::{self, IsTerminal, Write};
@@ -27,24 +28,40 @@ const USAGE: u8 = 2;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let on_terminal = io::stdout().is_terminal();
-    let (result, verbose) = match &cli.command {
-        None => (live::run(&cli.live), cli.live.common.verbose),
-        Some(Command::Events(args)) => (events::run(args), args.common.verbose),
-        Some(Command::Run(args)) => (run::run(args), args.common.verbose),
-        Some(Command::Verify(args)) => (verify::run(args), args.common.verbose),
-        Some(Command::Map(args)) => (map::run(args), false),
-        Some(Command::Probe(args)) => (probe::run(args), false),
+    let verbose = match &cli.command {
+        None => cli.live.common.verbose,
+        Some(Command::Events(args)) => args.common.verbose,
+        Some(Command::Run(args)) => args.common.verbose,
+        Some(Command::Verify(args)) => args.common.verbose,
+        Some(Command::Map(_) | Command::Probe(_)) => false,
     };
-    match result {
+    match run(&cli) {
         Ok(status) => status,
         Err(err) if output_closed(&err, on_terminal) => ExitCode::SUCCESS,
         Err(err) => {
             report(&err, verbose);
-            match err.downcast_ref() {
-                Some(kamap::Error::FilterTooLong { .. }) => ExitCode::from(USAGE),
-                _ => ExitCode::FAILURE,
+            let too_long = |err: &kamap::Error| matches!(err, kamap::Error::FilterTooLong { .. });
+            if err.is::<UsageError>() || err.downcast_ref().is_some_and(too_long) {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::FAILURE
             }
         }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    // `kamap run` prints on standard error, or checks when it is asked for this.
+    if !matches!(cli.command, Some(Command::Run(_))) {
+        stdout::check()?;
+    }
+    match &cli.command {
+        None => live::run(&cli.live),
+        Some(Command::Events(args)) => events::run(args),
+        Some(Command::Run(args)) => run::run(args),
+        Some(Command::Verify(args)) => verify::run(args),
+        Some(Command::Map(args)) => map::run(args),
+        Some(Command::Probe(args)) => probe::run(args),
     }
 }
 
@@ -86,6 +103,11 @@ fn told(err: &anyhow::Error) -> String {
     }
     text
 }
+
+/// Options that do not go together.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(&'static str);
 
 /// The output could not be written.
 #[derive(Debug, thiserror::Error)]

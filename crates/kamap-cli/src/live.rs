@@ -27,9 +27,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Box::new(Plain::new(stdout))
     };
     let mut tables_left = args.tables();
+    // Where tables follow each other, it is said once.
+    let mut if_empty = args.if_empty();
     let mut deadline = Instant::now();
     loop {
-        let view = View::read(&tracker, |process| args.shows(process))?;
+        let mut view = View::read(&tracker, |process| args.shows(process))?;
+        view.if_empty = if_empty;
+        if !on_screen {
+            if_empty = None;
+        }
         output.table(&view).map_err(OutputError)?;
         tables_left = tables_left.map(|left| left - 1);
         if tables_left == Some(0) {

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
@@ -12,6 +14,7 @@ use kamap::{Clock, Error, Item, Kinds, Lives, Process};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::UsageError;
 use crate::args::RunArgs;
 use crate::render::{Lines, Summary, TableLosses, terminal_size};
 use crate::signals::is_ignored;
@@ -23,10 +26,27 @@ const WAIT: Duration = Duration::from_millis(50);
 const NOT_FOUND: u8 = 127;
 const NOT_EXECUTABLE: u8 = 126;
 
+/// The command writes there too, so that lines of JSON would not be the only ones.
+const JSON_WITHOUT_OUTPUT: &str = "--json needs --output: the command prints to standard error \
+    as well. Use `-o FILE`, or `-o -` for standard output where the command prints nothing there";
+
+const SAME_OUTPUT: &str = "--trace and the report would be written to the same file: choose \
+    another one";
+
 /// Runs the command to its end.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    let mut report = Report::open(args.output.as_deref())?;
-    let trace = args.trace.as_deref().map(Anew::open).transpose()?;
+    if args.common.json && args.output.is_none() {
+        return Err(UsageError(JSON_WITHOUT_OUTPUT).into());
+    }
+    let target = Target::open(args.output.as_deref())?;
+    let trace = args.trace.as_deref();
+    let trace = trace.map(|path| Target::open(Some(path))).transpose()?;
+    if let Some(trace) = &trace
+        && trace.is_mixed_with(&target)?
+    {
+        return Err(UsageError(SAME_OUTPUT).into());
+    }
+    let mut report = Report::to(target);
     // Those that are ignored, the command is to ignore as well, and inherits that; but where
     // SIGCHLD is, the kernel keeps no status to wait for.
     let handled = [SIGINT, SIGQUIT, SIGTERM, SIGHUP].into_iter();
@@ -93,6 +113,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         alive: table.into_iter().map(alive).collect(),
         has_failed_execs: args.stream.kinds().contains(Kinds::EXEC_FAILED),
         losses: &losses,
+        events_cut: lines.args_cut(),
         clock: &clock,
         now,
     };
@@ -123,32 +144,60 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// A file that is written anew. What it holds is kept until there is something to put in
-/// its place: it may turn out that nothing can be run.
-struct Anew {
+/// Where something is printed.
+struct Target {
     file: File,
-    begun: bool,
+    /// Whether it is a file that is to be written anew. What it holds is kept until there is
+    /// something to put in its place: it may turn out that nothing can be run.
+    anew: bool,
+    on_terminal: bool,
 }
 
-impl Anew {
-    fn open(path: &Path) -> anyhow::Result<Self> {
-        let mut options = File::options();
-        let file = options.write(true).create(true).truncate(false).open(path);
+impl Target {
+    /// The file at `path`, standard output as `-`; without a path standard error.
+    fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+        let standard = match path {
+            None => io::stderr().as_fd().try_clone_to_owned(),
+            Some(path) if path == Path::new("-") => {
+                crate::stdout::check()?;
+                io::stdout().as_fd().try_clone_to_owned()
+            }
+            Some(path) => {
+                let mut options = File::options();
+                let file = options.write(true).create(true).truncate(false).open(path);
+                return Ok(Self {
+                    file: file.with_context(|| format!("failed to create `{}`", path.display()))?,
+                    anew: true,
+                    on_terminal: false,
+                });
+            }
+        };
+        let file = File::from(standard.context("failed to duplicate a file descriptor")?);
         Ok(Self {
-            file: file.with_context(|| format!("failed to create `{}`", path.display()))?,
-            begun: false,
+            on_terminal: file.is_terminal(),
+            file,
+            anew: false,
         })
+    }
+
+    /// Whether what is printed there and to `other` comes out mixed, whatever name each of
+    /// them was given.
+    fn is_mixed_with(&self, other: &Self) -> io::Result<bool> {
+        let (one, other) = (self.file.metadata()?, other.file.metadata()?);
+        let same = (one.dev(), one.ino()) == (other.dev(), other.ino());
+        // Nobody reads what /dev/null gets.
+        Ok(same && (!one.file_type().is_char_device() || self.on_terminal))
     }
 }
 
-impl Write for Anew {
+impl Write for Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.begun {
+        if self.anew {
             // Pipes and devices hold nothing, and cannot be shortened.
             if self.file.metadata()?.is_file() {
                 self.file.set_len(0)?;
             }
-            self.begun = true;
+            self.anew = false;
         }
         self.file.write(bytes)
     }
@@ -179,25 +228,21 @@ fn exit_code(status: ExitStatus) -> ExitCode {
 
 /// Where to print. Once that fails nothing more is printed, but the command goes on.
 struct Report {
-    out: Box<dyn Write>,
+    out: BufWriter<Target>,
     on_terminal: bool,
     failed: io::Result<()>,
 }
 
 impl Report {
-    fn open(path: Option<&Path>) -> anyhow::Result<Self> {
-        let out: Box<dyn Write> = match path {
-            Some(path) => Box::new(BufWriter::new(Anew::open(path)?)),
-            None => Box::new(BufWriter::new(io::stderr())),
-        };
-        Ok(Self {
-            out,
-            on_terminal: path.is_none() && io::stderr().is_terminal(),
+    fn to(target: Target) -> Self {
+        Self {
+            on_terminal: target.on_terminal,
+            out: BufWriter::new(target),
             failed: Ok(()),
-        })
+        }
     }
 
-    fn write(&mut self, write: impl FnOnce(&mut Box<dyn Write>) -> io::Result<()>) {
+    fn write(&mut self, write: impl FnOnce(&mut BufWriter<Target>) -> io::Result<()>) {
         if self.failed.is_ok() {
             self.failed = write(&mut self.out);
         }

@@ -23,7 +23,7 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 
 #[rstest]
 #[case(&["--interval", "0s"], "must be 1ms to 1day")]
-#[case(&["--interval", "5"], "time unit needed")]
+#[case(&["--interval", "1m 5"], "time unit needed")]
 #[case(&["--interval", "soon"], "expected number")]
 #[case(&["--count", "0"], "0 is not in 1..")]
 #[case(&["--count", "2", "--once"], "cannot be used with")]
@@ -42,7 +42,7 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 #[case(&["events", "--ring-size", "5000"], "must be a power of two")]
 #[case(&["events", "--max-args", "131073"], "131073 is not in")]
 #[case(&["events", "--cgroup", "/no/such/folder"], "no such cgroup")]
-#[case(&["events", "--min-duration", "1"], "time unit needed")]
+#[case(&["events", "--min-duration", "1m 5"], "time unit needed")]
 #[case(&["events", "--ancestors", "33"], "33 is not in 0..=32")]
 #[case(&["map", "nonsense"], "unrecognized subcommand")]
 #[case(&["map", "show", "4294967296"], "an ID is a number")]

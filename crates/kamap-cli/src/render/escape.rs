@@ -3,33 +3,47 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use super::charset::Charset;
+
 /// `text` on one line, without anything that a terminal would act on: control
-/// characters as escapes (`\n`, `\u{1b}`), bytes that are no UTF-8 as `\xNN`.
+/// characters as escapes (`\n`, `\u{1b}`), bytes that are no UTF-8, and characters that the
+/// locale does not have, as `\xNN`.
 pub(crate) fn escape(text: &OsStr) -> String {
+    escape_in(Charset::of_output(), text)
+}
+
+pub(super) fn escape_in(charset: Charset, text: &OsStr) -> String {
     let mut escaped = String::with_capacity(text.len());
     for chunk in text.as_bytes().utf8_chunks() {
         for c in chunk.valid().chars() {
             if acts(c) {
                 escaped.extend(c.escape_default());
-            } else {
+            } else if charset.has(c) {
                 escaped.push(c);
+            } else {
+                escaped += &hex(c.encode_utf8(&mut [0; 4]).as_bytes());
             }
         }
-        for byte in chunk.invalid() {
-            escaped.push_str(&format!("\\x{byte:02x}"));
-        }
+        escaped += &hex(chunk.invalid());
     }
     escaped
 }
 
-/// Control characters, and those that break lines, are invisible or turn the
-/// direction of the text around.
-fn acts(c: char) -> bool {
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect()
+}
+
+/// Control characters, and those that break lines, are invisible, look like a space, or turn
+/// the direction of the text around.
+pub(super) fn acts(c: char) -> bool {
     c.is_control()
+        || (c.is_whitespace() && c != ' ')
         || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -61,16 +75,20 @@ pub(super) mod tests {
         vec(piece, 0..12).prop_map(|pieces| pieces.concat())
     }
 
-    /// Of all characters those that a terminal may act on, by Unicode's own account:
-    /// controls, line and paragraph separators, what turns the direction around.
-    const ACTIVE: &str = r"[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]";
+    /// Of all characters those that a terminal may act on or not show, by Unicode's own
+    /// account: controls, separators but for the space, what turns the direction around, and
+    /// what is to be ignored.
+    const ACTIVE: &str = r"[\p{Cc}\p{Z}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}--\ ]";
 
     #[test]
     fn no_character_that_acts_is_left() {
         let all: String = ('\0'..=char::MAX).collect();
         let active = Regex::new(ACTIVE).expect("it is a regular expression");
-        assert!(active.find_iter(&all).count() > 70);
-        assert_eq!(active.find(&escape(OsStr::new(&all))), None);
+        assert!(active.find_iter(&all).count() > 4_000);
+        assert_eq!(
+            active.find(&escape_in(Charset::Utf8, OsStr::new(&all))),
+            None
+        );
     }
 
     proptest! {
@@ -87,10 +105,16 @@ pub(super) mod tests {
                 prop_assert_eq!(escaped(&name), text);
             }
         }
+
+        #[test]
+        fn a_locale_without_utf_8_has_ascii_alone(name in any_name()) {
+            let escaped = escape_in(Charset::Ascii, OsStr::from_bytes(&name));
+            prop_assert!(escaped.chars().all(|c| matches!(c, ' '..='~')), "{}", escaped);
+        }
     }
 
     fn escaped(bytes: &[u8]) -> String {
-        escape(OsStr::from_bytes(bytes))
+        escape_in(Charset::Utf8, OsStr::from_bytes(bytes))
     }
 
     #[test]
@@ -100,6 +124,12 @@ pub(super) mod tests {
         assert_eq!(escaped(b"\x7f"), "\\u{7f}");
         assert_eq!(escaped("\u{9b}31m".as_bytes()), "\\u{9b}31m");
         assert_eq!(escaped("\u{202e}txt".as_bytes()), "\\u{202e}txt");
+    }
+
+    #[test]
+    fn letters_that_the_locale_does_not_have_are_escaped() {
+        let name = OsStr::from_bytes(b"gr\xc3\xbcn \xff\n");
+        assert_eq!(escape_in(Charset::Ascii, name), "gr\\xc3\\xbcn \\xff\\n");
     }
 
     #[test]

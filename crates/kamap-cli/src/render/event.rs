@@ -1,5 +1,6 @@
 //! Events as lines, of text or of JSON.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::iter;
@@ -13,8 +14,11 @@ use nix::errno::Errno;
 use serde::Serialize;
 use signal_hook::low_level::signal_name;
 
+use super::charset::Charset;
+use super::duration::duration;
 use super::escape::escape;
 use super::json::{self, rfc3339};
+use super::quote::quote;
 use super::terminal_size;
 use super::text::{self, Text, counted, cut};
 
@@ -26,8 +30,11 @@ pub(crate) struct Lines {
     ancestors: bool,
     /// Whether lines are cut to the width of the terminal, to which they go.
     on_terminal: bool,
+    charset: Charset,
     zone: TimeZone,
     text: Text,
+    /// How many lines had truncated arguments.
+    args_cut: Cell<usize>,
 }
 
 impl Lines {
@@ -37,8 +44,10 @@ impl Lines {
             json,
             ancestors,
             on_terminal,
+            charset: Charset::of_output(),
             zone: TimeZone::system(),
             text: Text::default(),
+            args_cut: Cell::default(),
         }
     }
 
@@ -108,6 +117,11 @@ impl Lines {
         }
     }
 
+    /// In how many of the lines arguments are truncated.
+    pub(crate) fn args_cut(&self) -> usize {
+        self.args_cut.get()
+    }
+
     /// What comes last.
     pub(crate) fn summary(
         &self,
@@ -124,7 +138,7 @@ impl Lines {
             };
             return json_line(out, &line);
         }
-        writeln!(out, "\n{}", counted(seen, losses, losses.event_args_cut))
+        writeln!(out, "\n{}", counted(seen, losses, self.args_cut()))
     }
 
     fn system_time(&self, since_boot: Duration) -> SystemTime {
@@ -140,16 +154,32 @@ impl Lines {
                 let comm = escape(OsStr::new(process.comm().as_ref()));
                 ("fork", String::new(), String::new(), comm)
             }
-            EventKind::Exec => ("exec", String::new(), String::new(), text::command(process)),
+            EventKind::Exec => (
+                "exec",
+                String::new(),
+                String::new(),
+                text::command(self.charset, process),
+            ),
             EventKind::Exit(end) => {
                 let lived = event.time.saturating_sub(process.start_time);
-                ("exit", short(lived), status(end), text::command(process))
+                (
+                    "exit",
+                    duration(lived),
+                    status(end),
+                    text::command(self.charset, process),
+                )
             }
-            EventKind::ExecFailed(number) => {
-                ("failed", String::new(), errno(*number), asked_for(process))
-            }
+            EventKind::ExecFailed(number) => (
+                "failed",
+                String::new(),
+                errno(*number),
+                asked_for(self.charset, process),
+            ),
             _ => return Ok(()),
         };
+        if process.args_cut && !matches!(event.kind, EventKind::Fork) {
+            self.args_cut.update(|lines| lines + 1);
+        }
         let command = if self.ancestors {
             format!("{} {command}", ancestors(&event.ancestors))
         } else {
@@ -234,12 +264,11 @@ pub(super) fn end_fields(process: &Process, time: Duration, end: &End) -> EndFie
 
 /// Of a failed exec: the file, whose name the arguments need not tell, and the arguments
 /// after the first.
-fn asked_for(process: &Process) -> String {
+fn asked_for(charset: Charset, process: &Process) -> String {
     let file = process.file().map(Path::as_os_str).unwrap_or_default();
-    let words = iter::once(file).chain(process.args().skip(1));
-    let mut words = words.map(escape).collect::<Vec<_>>().join(" ");
+    let mut words = quote(charset, iter::once(file).chain(process.args().skip(1)));
     if process.args_cut {
-        words += text::CUT;
+        words += charset.cut();
     }
     words
 }
@@ -262,15 +291,6 @@ fn errno(number: i32) -> String {
     }
 }
 
-/// Milliseconds with one digit below a second.
-pub(super) fn short(duration: Duration) -> String {
-    if duration < Duration::from_secs(1) {
-        format!("{:.1}ms", duration.as_secs_f64() * 1e3)
-    } else {
-        text::age(duration)
-    }
-}
-
 /// The exit code, or the signal.
 pub(super) fn status(end: &End) -> String {
     match (end.exit_code(), end.signal()) {
@@ -289,9 +309,22 @@ pub(super) fn signal(number: i32) -> String {
         None => match number {
             libc::SIGSTKFLT => "SIGSTKFLT".to_owned(),
             libc::SIGPWR => "SIGPWR".to_owned(),
-            // Real-time signals have none.
-            _ => format!("SIG{number}"),
+            _ => real_time_signal(number),
         },
+    }
+}
+
+/// As bash names them, from whichever end is closer. The two before the first have no name:
+/// the C library keeps them for itself.
+fn real_time_signal(number: i32) -> String {
+    let (min, max) = (libc::SIGRTMIN(), libc::SIGRTMAX());
+    let (after, before) = (number - min, max - number);
+    match (after, before) {
+        (..0, _) | (_, ..0) => format!("SIG{number}"),
+        (0, _) => "SIGRTMIN".to_owned(),
+        (_, 0) => "SIGRTMAX".to_owned(),
+        _ if after <= before => format!("SIGRTMIN+{after}"),
+        _ => format!("SIGRTMAX-{before}"),
     }
 }
 
@@ -400,4 +433,25 @@ struct SummaryLine {
     r#type: &'static str,
     losses: json::LossesObject,
     seen: json::SeenObject,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_have_the_names_that_bash_has_for_them() {
+        let names = duct::cmd!("bash", "-c", "kill -l | tr '\\t' '\\n'").read();
+        let names = names.expect("it runs");
+        let mut known = 0;
+        for line in names.lines().filter(|line| !line.trim().is_empty()) {
+            let (number, name) = line.split_once(')').expect("it has a number");
+            let number = number.trim().parse().expect("it is one");
+            assert_eq!(signal(number), name.trim());
+            known += 1;
+        }
+        assert_eq!(known, 62, "{names}");
+        assert_eq!(signal(32), "SIG32");
+        assert_eq!(signal(65), "SIG65");
+    }
 }

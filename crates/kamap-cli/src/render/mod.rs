@@ -1,10 +1,13 @@
 //! From what the library says to what is shown. Nothing here asks the kernel,
 //! but for [`View::read`].
 
+mod charset;
+mod duration;
 mod escape;
 mod event;
 mod json;
 mod plain;
+mod quote;
 mod run;
 mod screen;
 mod text;
@@ -40,6 +43,8 @@ pub(crate) struct View {
     seen: Seen,
     /// The first event that may not be in the table yet, if events follow it.
     pub(crate) next_seq: Option<u64>,
+    /// What to say of a table without rows to people.
+    pub(crate) if_empty: Option<&'static str>,
 }
 
 impl View {
@@ -62,7 +67,13 @@ impl View {
             losses: tracker.losses()?,
             seen: tracker.seen()?,
             next_seq: None,
+            if_empty: None,
         })
+    }
+
+    /// What to say where there are no rows.
+    fn note(&self) -> Option<&'static str> {
+        self.if_empty.filter(|_| self.processes.is_empty())
     }
 
     fn age(&self, process: &Process) -> Duration {

@@ -29,12 +29,16 @@ impl<W: Write> Output for Plain<W> {
         }
         self.first = false;
         let table = self.text.table(view, &view.processes, None);
-        writeln!(self.out, "{table}\n{}", footer(view))?;
+        writeln!(self.out, "{table}")?;
+        if let Some(note) = view.note() {
+            writeln!(self.out, "{note}")?;
+        }
+        writeln!(self.out, "{}", footer(view, &view.processes))?;
         self.out.flush()
     }
 
     fn summary(&mut self, view: &View) -> io::Result<()> {
-        writeln!(self.out, "\n{}", footer(view))?;
+        writeln!(self.out, "\n{}", footer(view, &[]))?;
         self.out.flush()
     }
 }

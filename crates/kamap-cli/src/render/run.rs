@@ -11,9 +11,9 @@ use std::time::Duration;
 use kamap::{Branch, Clock, Life, Lives, Losses};
 use serde::Serialize;
 
-use super::event::{
-    EndFields, ProgramFields, end_fields, json_line, program, short, signal, status,
-};
+use super::charset::Charset;
+use super::duration::duration;
+use super::event::{EndFields, ProgramFields, end_fields, json_line, program, signal, status};
 use super::json::{self, rfc3339};
 use super::text::{self, cut};
 use super::trace::{self, Until};
@@ -35,6 +35,8 @@ pub(crate) struct Summary<'a> {
     /// Whether failed execs were told of.
     pub(crate) has_failed_execs: bool,
     pub(crate) losses: &'a Losses,
+    /// In how many lines of events arguments are truncated.
+    pub(crate) events_cut: usize,
     pub(crate) clock: &'a Clock,
     /// When the run ended: since boot.
     pub(crate) now: Duration,
@@ -46,14 +48,18 @@ impl Summary<'_> {
     pub(crate) fn text(&self, out: &mut impl Write, width: Option<u16>) -> io::Result<()> {
         let mut line =
             |line: &str| writeln!(out, "{}", cut(line, width.map_or(usize::MAX, usize::from)));
+        let charset = Charset::of_output();
         let tree = self.lives.tree();
+        let is_cut = |branch: &&Branch<'_>| branch.life.process.args_cut;
+        let cut_below = tree.iter().filter(is_cut).count();
         line("")?;
         line(&columns([
             "PID", "DURATION", "CPU", "STATUS", "EXECS", "DESC", "COMMAND",
         ]))?;
         let mut lasts = Vec::new();
         for (branch, below) in tree.iter().zip(descendants(&tree)) {
-            let command = drawn(&mut lasts, branch) + &text::command(&branch.life.process);
+            let command =
+                drawn(charset, &mut lasts, branch) + &text::command(charset, &branch.life.process);
             line(&self.row(branch.life, &below.to_string(), &command))?;
         }
 
@@ -69,17 +75,18 @@ impl Summary<'_> {
         if slowest.len() > 1 {
             line("\nSlowest, of those without children:")?;
             for life in slowest.iter().take(SLOWEST) {
-                line(&self.row(life, "", &text::command(&life.process)))?;
+                line(&self.row(life, "", &text::command(charset, &life.process)))?;
             }
         }
         let failed: Vec<_> = self.failed().collect();
         if !failed.is_empty() {
             line("\nFailed:")?;
             for life in failed.iter().take(FAILED) {
-                line(&self.row(life, "", &text::command(&life.process)))?;
+                line(&self.row(life, "", &text::command(charset, &life.process)))?;
             }
             if failed.len() > FAILED {
-                line(&format!("… and {} more", failed.len() - FAILED))?;
+                let more = failed.len() - FAILED;
+                line(&format!("{} and {more} more", charset.cut()))?;
             }
         }
         line(&format!(
@@ -88,8 +95,8 @@ impl Summary<'_> {
             self.execs(),
             failed.len(),
             self.running(),
-            short(self.took()),
-            text::losses(self.losses, self.losses.event_args_cut)
+            duration(self.took()),
+            text::losses(self.losses, self.events_cut + cut_below)
         ))
     }
 
@@ -163,13 +170,13 @@ impl Summary<'_> {
 
     fn row(&self, life: &Life, below: &str, command: &str) -> String {
         let (cpu, status) = match &life.end {
-            Some((_, end)) => (short(end.cpu_time), status(end)),
+            Some((_, end)) => (duration(end.cpu_time), status(end)),
             None if self.is_running(life) => (String::new(), "running".to_owned()),
             None => (String::new(), UNKNOWN.to_owned()),
         };
         columns([
             &life.process.pid.to_string(),
-            &self.duration(life).map(short).unwrap_or_default(),
+            &self.duration(life).map(duration).unwrap_or_default(),
             &cpu,
             &status,
             &life.process.execs.to_string(),
@@ -225,13 +232,17 @@ fn columns([pid, duration, cpu, status, execs, below, command]: [&str; 7]) -> St
 
 /// The lines that lead to a branch; `lasts` has, of each of its ancestors, whether it is
 /// the last of its siblings.
-fn drawn(lasts: &mut Vec<bool>, branch: &Branch<'_>) -> String {
+fn drawn(charset: Charset, lasts: &mut Vec<bool>, branch: &Branch<'_>) -> String {
+    let [past, child, last_child] = match charset {
+        Charset::Ascii => ["|  ", "|- ", "`- "],
+        Charset::Utf8 => ["│  ", "├─ ", "└─ "],
+    };
     lasts.truncate(branch.depth);
     let mut lines = String::new();
     if branch.depth > 0 {
         let above = lasts.iter().skip(1);
-        lines.extend(above.map(|&last| if last { "   " } else { "│  " }));
-        lines += if branch.last { "└─ " } else { "├─ " };
+        lines.extend(above.map(|&last| if last { "   " } else { past }));
+        lines += if branch.last { last_child } else { child };
     }
     lasts.push(branch.last);
     lines

@@ -8,8 +8,9 @@ use crossterm::terminal::{
     EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
 };
 use crossterm::{execute, queue};
+use kamap::Process;
 
-use super::text::{Text, footer};
+use super::text::{Text, cut, footer};
 use super::{Output, View, terminal_size};
 
 /// Draws on the alternate screen, so that what was on the terminal comes back.
@@ -50,9 +51,13 @@ impl<W: Write> Screen<W> {
     /// older ones are left out.
     fn lines(&self, view: &View) -> io::Result<Vec<String>> {
         let (width, height) = terminal_size()?;
-        let footer = footer(view);
-        let footer = textwrap::wrap(&footer, usize::from(width));
-        let room = usize::from(height).saturating_sub(1 + footer.len());
+        let below = |shown: &[Process]| -> Vec<String> {
+            let footer = footer(view, shown);
+            let lines = textwrap::wrap(&footer, usize::from(width));
+            lines.iter().map(ToString::to_string).collect()
+        };
+        // Of fewer processes it is not longer.
+        let room = usize::from(height).saturating_sub(1 + below(&view.processes).len());
         let left_out = match view.processes.len() {
             all if all <= room => 0,
             // One line says so.
@@ -61,12 +66,16 @@ impl<W: Write> Screen<W> {
         let shown = &view.processes[left_out..];
         let table = self.text.table(view, shown, Some(width));
         let mut lines: Vec<String> = table.lines().map(str::to_owned).collect();
+        if let Some(note) = view.note() {
+            lines.push(cut(note, width.into()).to_owned());
+        }
         if left_out > 0 {
             lines.push(format!("({left_out} older processes do not fit)"));
         }
+        let footer = below(shown);
         // Of a terminal too low for all, the footer is what remains.
         lines.truncate(usize::from(height).saturating_sub(footer.len()));
-        lines.extend(footer.iter().map(|line| line.to_string()));
+        lines.extend(footer);
         lines.truncate(height.into());
         Ok(lines)
     }

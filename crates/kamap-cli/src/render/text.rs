@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
-use std::time::Duration;
 
 use comfy_table::{
     CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, Width, presets,
@@ -12,10 +11,10 @@ use textwrap::core::display_width;
 use uzers::{Users, UsersCache};
 
 use super::View;
-use super::escape::escape;
-
-/// Shown where something was left out.
-pub(super) const CUT: &str = "…";
+use super::charset::Charset;
+use super::duration::duration;
+use super::escape::{escape, escape_in};
+use super::quote::quote;
 
 const HEADER: [&str; 7] = ["PID", "PPID", "USER", "AGE", "EXECS", "COMM", "COMMAND"];
 
@@ -35,7 +34,7 @@ impl Text {
     /// `width` columns if there is one.
     pub(super) fn table(&self, view: &View, processes: &[Process], width: Option<u16>) -> String {
         let rows = processes.iter().map(|process| self.row(view, process));
-        lay_out(rows, width)
+        lay_out(Charset::of_output(), rows, width)
     }
 
     fn row(&self, view: &View, process: &Process) -> [String; 7] {
@@ -43,10 +42,10 @@ impl Text {
             process.pid.to_string(),
             process.ppid.to_string(),
             self.user(process.uid),
-            age(view.age(process)),
+            duration(view.age(process)),
             process.execs.to_string(),
             escape(OsStr::new(process.comm().as_ref())),
-            command(process),
+            command(Charset::of_output(), process),
         ]
     }
 
@@ -60,11 +59,15 @@ impl Text {
 }
 
 /// Header and rows, a line each.
-fn lay_out(rows: impl Iterator<Item = [String; 7]>, width: Option<u16>) -> String {
+fn lay_out(
+    charset: Charset,
+    rows: impl Iterator<Item = [String; 7]>,
+    width: Option<u16>,
+) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
-        .set_truncation_indicator(CUT)
+        .set_truncation_indicator(charset.cut())
         // Lines are cut at any column, not between words.
         .set_delimiter('\0')
         .set_header(one_line(HEADER));
@@ -124,23 +127,24 @@ fn one_line(cells: impl Into<Row>) -> Row {
     row
 }
 
-/// The line below the table.
-pub(super) fn footer(view: &View) -> String {
+/// The line below the table, in which `shown` are.
+pub(super) fn footer(view: &View, shown: &[Process]) -> String {
     let (live, captured) = (view.live, view.captured);
-    let counted = counted(&view.seen, &view.losses, view.losses.args_cut);
+    let args_cut = shown.iter().filter(|process| process.args_cut).count();
+    let counted = counted(&view.seen, &view.losses, args_cut);
     format!("live {live} ({captured} exec'd)  {counted}")
 }
 
-/// What was seen and what was lost; of how many the arguments were cut.
-pub(super) fn counted(seen: &Seen, lost: &Losses, args_cut: u64) -> String {
+/// What was seen and what was lost; in how many of the lines above arguments are truncated.
+pub(super) fn counted(seen: &Seen, lost: &Losses, args_cut: usize) -> String {
     let (fork, exec, exit) = (seen.fork, seen.exec, seen.exit);
     let lost = losses(lost, args_cut);
     format!("seen {fork} forks, {exec} execs, {exit} exited  lost {lost}")
 }
 
-/// What was lost, by cause, with the cure where there is one, and of how many the
-/// arguments were cut.
-pub(super) fn losses(losses: &Losses, args_cut: u64) -> String {
+/// What was lost, by cause, with the cure where there is one, and in how many of the lines
+/// above arguments are truncated.
+pub(super) fn losses(losses: &Losses, args_cut: usize) -> String {
     let mut causes = Vec::new();
     if losses.table_full > 0 {
         let mut cause = format!("{} found the table full", losses.table_full);
@@ -168,36 +172,25 @@ pub(super) fn losses(losses: &Losses, args_cut: u64) -> String {
     text
 }
 
-pub(super) fn command(process: &Process) -> String {
+pub(super) fn command(charset: Charset, process: &Process) -> String {
     if process.kernel_thread {
-        return format!("[{}]", escape(OsStr::new(process.comm().as_ref())));
+        return format!(
+            "[{}]",
+            escape_in(charset, OsStr::new(process.comm().as_ref()))
+        );
     }
-    let args: Vec<String> = process.args().map(escape).collect();
-    let mut text = args.join(" ");
-    if text.is_empty()
+    let mut text = quote(charset, process.args());
+    // Of one that has no words, what it runs; in parentheses, which would be quoted.
+    if process.args().all(OsStr::is_empty)
         && let Some(exe) = process.exe()
     {
-        text = escape(exe.as_os_str());
+        let space = if text.is_empty() { "" } else { " " };
+        text += &format!("{space}({})", escape_in(charset, exe.as_os_str()));
     }
     if process.args_cut {
-        text += CUT;
+        text += charset.cut();
     }
     text
-}
-
-/// The two largest units: `350ms`, `5s`, `2m 5s`, `3h 2m`, `1day 3h`.
-pub(super) fn age(age: Duration) -> String {
-    let seconds = age.as_secs();
-    let unit = match seconds {
-        0 => {
-            return humantime::format_duration(Duration::from_millis(age.as_millis() as u64))
-                .to_string();
-        }
-        1..3_600 => 1,
-        3_600..86_400 => 60,
-        _ => 3_600,
-    };
-    humantime::format_duration(Duration::from_secs(seconds - seconds % unit)).to_string()
 }
 
 #[cfg(test)]
@@ -206,7 +199,6 @@ mod tests {
 
     use proptest::collection::vec;
     use proptest::prelude::*;
-    use rstest::rstest;
 
     use super::super::escape::tests::{any_name, config};
     use super::*;
@@ -218,20 +210,22 @@ mod tests {
         fn each_row_is_a_line_and_fits(
             names in vec((any_name(), any_name()), 0..4),
             width in prop_oneof![Just(None), (1..200_u16).prop_map(Some)],
+            charset in prop_oneof![Just(Charset::Ascii), Just(Charset::Utf8)],
         ) {
             let rows: Vec<_> = names
                 .iter()
                 .map(|(comm, command)| {
                     let [comm, command] = [&comm[..comm.len().min(15)], command];
-                    let shown = |bytes| escape(OsStr::from_bytes(bytes));
+                    let shown = |bytes| escape_in(charset, OsStr::from_bytes(bytes));
                     let text = |text: &str| text.to_owned();
-                    [text("1"), text("2"), text("root"), text("2m 5s"), text("0"),
+                    [text("1"), text("2"), text("root"), text("2m05s"), text("0"),
                      shown(comm), shown(command)]
                 })
                 .collect();
-            let table = lay_out(rows.clone().into_iter(), width);
+            let table = lay_out(charset, rows.clone().into_iter(), width);
             let lines: Vec<_> = table.lines().collect();
             prop_assert_eq!(lines.len(), 1 + rows.len(), "{}", table);
+            prop_assert!(table.chars().all(|c| charset.has(c)), "{}", table);
             for line in lines.iter().filter(|_| width.is_some()) {
                 let taken = display_width(line);
                 prop_assert!(taken <= usize::from(width.unwrap_or_default()), "{}: {}", taken, line);
@@ -245,18 +239,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[rstest]
-    #[case(0, "0s")]
-    #[case(350, "350ms")]
-    #[case(999, "999ms")]
-    #[case(5_999, "5s")]
-    #[case(125_000, "2m 5s")]
-    #[case(10_979_000, "3h 2m")]
-    #[case(97_380_000, "1day 3h")]
-    fn ages_have_two_units(#[case] milliseconds: u64, #[case] shown: &str) {
-        assert_eq!(age(Duration::from_millis(milliseconds)), shown);
     }
 
     #[test]

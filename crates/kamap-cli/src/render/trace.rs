@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use kamap::{Life, Lives};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
+use super::charset::Charset;
+use super::quote::quote;
 use super::text;
 
 /// How far the slice of a process reaches.
@@ -24,38 +27,44 @@ pub(super) fn write(
     lives: &Lives,
     until: impl Fn(&Life) -> Until,
 ) -> io::Result<()> {
-    let command: Vec<_> = command.iter().map(|arg| arg.to_string_lossy()).collect();
     let group = lives.all().first().map_or(0, |life| life.process.pid);
-    let mut events = vec![Event::Metadata {
+    let metadata = |name, tid, args| Event::Metadata {
         ph: "M",
-        name: "process_name",
+        name,
         pid: group,
-        args: Name {
-            name: command.join(" "),
-        },
-    }];
-    for (life, track) in lives
-        .all()
-        .iter()
-        .zip(tracks(lives, |life| until(life).time))
-    {
+        tid,
+        args,
+    };
+    let command = quote(Charset::Utf8, command.iter().map(OsString::as_os_str));
+    let mut events = vec![metadata("process_name", None, Label::Name(command))];
+    let tracks = tracks(lives, |life| until(life).time);
+    for track in 0..tracks.iter().max().map_or(0, |last| last + 1) {
+        // One process follows another on it, so it has none of their names.
+        let label = Label::Name(format!("lane {}", track + 1));
+        events.push(metadata("thread_name", Some(track), label));
+        let place = Label::SortIndex(track);
+        events.push(metadata("thread_sort_index", Some(track), place));
+    }
+    for (life, track) in lives.all().iter().zip(tracks) {
         let process = &life.process;
         let Until { time, status } = until(life);
+        let cpu_ms = life.end.map(|(_, end)| decimal(end.cpu_time, 6));
         events.push(Event::Slice {
             ph: "X",
             cat: "process",
             name: name(life),
-            ts: micros(process.start_time),
-            dur: micros(time.saturating_sub(process.start_time)),
+            cname: life.has_failed().then_some("terrible"),
+            ts: micros(process.start_time)?,
+            dur: micros(time.saturating_sub(process.start_time))?,
             pid: group,
             tid: track,
             args: Facts {
                 pid: process.pid,
                 ppid: process.ppid,
-                command: text::command(process),
+                command: text::command(Charset::Utf8, process),
                 execs: process.execs,
                 status,
-                cpu_ms: life.end.map(|(_, end)| end.cpu_time.as_secs_f64() * 1e3),
+                cpu_ms: cpu_ms.transpose()?,
                 max_rss_bytes: life.end.map(|(_, end)| end.max_rss),
             },
         });
@@ -79,8 +88,16 @@ fn name(life: &Life) -> String {
     }
 }
 
-fn micros(time: Duration) -> f64 {
-    time.as_nanos() as f64 / 1e3
+fn micros(time: Duration) -> serde_json::Result<Box<RawValue>> {
+    decimal(time, 3)
+}
+
+/// The nanoseconds of `time` with a point before as many digits: a float would have others.
+fn decimal(time: Duration, digits: u32) -> serde_json::Result<Box<RawValue>> {
+    let (nanoseconds, unit) = (time.as_nanos(), 10_u128.pow(digits));
+    let (whole, rest) = (nanoseconds / unit, nanoseconds % unit);
+    let digits = digits as usize;
+    RawValue::from_string(format!("{whole}.{rest:0digits$}"))
 }
 
 /// A track for each process. On one track slices must lie next to each other or one
@@ -133,15 +150,20 @@ enum Event {
         ph: &'static str,
         name: &'static str,
         pid: u32,
-        args: Name,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tid: Option<usize>,
+        args: Label,
     },
     Slice {
         ph: &'static str,
         cat: &'static str,
         name: String,
+        /// A name that the format has for a colour: red.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cname: Option<&'static str>,
         /// In microseconds, as is `dur`.
-        ts: f64,
-        dur: f64,
+        ts: Box<RawValue>,
+        dur: Box<RawValue>,
         pid: u32,
         tid: usize,
         args: Facts,
@@ -149,8 +171,10 @@ enum Event {
 }
 
 #[derive(Serialize)]
-struct Name {
-    name: String,
+#[serde(rename_all = "snake_case")]
+enum Label {
+    Name(String),
+    SortIndex(usize),
 }
 
 #[derive(Serialize)]
@@ -160,6 +184,29 @@ struct Facts {
     command: String,
     execs: u32,
     status: Option<String>,
-    cpu_ms: Option<f64>,
+    cpu_ms: Option<Box<RawValue>>,
     max_rss_bytes: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(177_135_566, 3, "177135.566")]
+    #[case(177_135_566, 6, "177.135566")]
+    #[case(5, 3, "0.005")]
+    #[case(0, 6, "0.000000")]
+    // As long as a machine may be up: more digits than a float has.
+    #[case(12_345_678_901_234_567, 3, "12345678901234.567")]
+    fn numbers_have_all_digits_and_no_more(
+        #[case] nanoseconds: u64,
+        #[case] digits: u32,
+        #[case] shown: &str,
+    ) {
+        let number = decimal(Duration::from_nanos(nanoseconds), digits);
+        assert_eq!(number.expect("it is a number").get(), shown);
+    }
 }

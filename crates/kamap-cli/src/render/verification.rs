@@ -50,7 +50,7 @@ impl Checked {
             "{} processes checked: {missing} missing, {stale} stale, {} mismatched  {}",
             found.checked,
             found.mismatched.len(),
-            counted(&self.seen, &self.losses, self.losses.args_cut)
+            counted(&self.seen, &self.losses, 0)
         );
         if found.is_exact() {
             return sum;

@@ -1,17 +1,18 @@
 //! The command `kamap`, from outside.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use kamap::Clock;
-use kamap_tests::{Held, Loaded, Stat, eventually, processes};
+use kamap_tests::{Held, Loaded, OnTerminal, Stat, eventually, processes};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::programs::{FORKED, HELD, KAMAP, Tiny, held};
+use crate::programs::{FORKED, HELD, KAMAP, NAMED, Tiny, held};
 
 /// A kamap that prints tables until it is ended. Dropped, it is killed.
 pub(crate) struct Running {
@@ -295,6 +296,40 @@ fn a_closed_pipe_is_success() {
     );
 }
 
+#[rstest]
+#[case::table("\"$0\" --once >&-")]
+#[case::json("\"$0\" --once --json >&-")]
+#[case::events("\"$0\" events --count 1 >&-")]
+#[case::verify("\"$0\" verify >&-")]
+#[case::map("\"$0\" map list >&-")]
+#[case::probe("\"$0\" probe >&-")]
+#[case::run("\"$0\" run -o - true >&-")]
+#[case::all_streams("\"$0\" --once <&- >&-")]
+#[case::only_for_reading("\"$0\" --once 1</dev/null")]
+fn a_closed_standard_output_is_a_failure(#[case] script: &str) {
+    let ran = duct::cmd!("bash", "-c", script, KAMAP)
+        .stderr_capture()
+        .unchecked()
+        .run()
+        .expect("it starts");
+    assert_eq!(ran.status.code(), Some(1));
+    let stderr = String::from_utf8(ran.stderr).expect("it is UTF-8");
+    assert_eq!(
+        stderr,
+        "kamap: failed to write to standard output: Bad file descriptor (os error 9)\n"
+    );
+}
+
+#[test]
+fn a_standard_output_that_is_thrown_away_is_none() {
+    let null = File::options().read(true).write(true).open("/dev/null");
+    let null = null.expect("it is there");
+    let ran = Command::new(KAMAP).arg("verify").stdout(null).status();
+    assert!(ran.expect("it starts").success());
+    let ran = duct::cmd!("bash", "-c", "\"$0\" run -q -o /dev/null true >&-", KAMAP);
+    assert!(ran.run().expect("it starts").status.success());
+}
+
 #[test]
 fn processes_can_be_chosen() {
     let child = Held::start(&mut held());
@@ -317,6 +352,93 @@ fn processes_can_be_chosen() {
     assert!(chosen(&["--user", "root"]).contains(&child.pid()));
     assert!(!chosen(&["--user", "4711"]).contains(&child.pid()));
     assert_eq!(chosen(&["--pid", &pid, "--comm", "nothing"]), [0_u32; 0]);
+}
+
+#[test]
+fn without_utf_8_in_the_locale_the_table_is_ascii() {
+    let child = Held::start(Command::new(NAMED).arg("日本…"));
+    let pid = child.pid().to_string();
+    let shown = |locale: &str| {
+        let ran = Command::new(KAMAP)
+            .args(["--all", "--once", "--pid", &pid])
+            .env("LC_ALL", locale)
+            .output()
+            .expect("it starts");
+        assert_eq!(ran.status.code(), Some(0));
+        String::from_utf8(ran.stdout).expect("it is UTF-8")
+    };
+    let table = shown("C.UTF-8");
+    assert!(table.contains(" 日本… "), "{table}");
+    assert!(table.contains(" '日本…'\n"), "{table}");
+    let table = shown("C");
+    assert!(table.is_ascii(), "{table}");
+    assert!(
+        table.contains(r" \xe6\x97\xa5\xe6\x9c\xac\xe2\x80\xa6 "),
+        "{table}"
+    );
+    assert!(
+        table.contains(r" $'\xE6\x97\xA5\xE6\x9C\xAC\xE2\x80\xA6'"),
+        "{table}"
+    );
+}
+
+#[test]
+fn truncated_arguments_are_counted_where_they_are_shown() {
+    let long = Held::start(held().args(["0", &"x".repeat(5_000)]));
+    let short = Held::start(&mut held());
+    let footer = |pids: &[u32]| {
+        let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
+        let table = output(&["--all", "--once", "--pid", &pids.join(",")]);
+        table.lines().last().expect("there is a footer").to_owned()
+    };
+    let both = footer(&[long.pid(), short.pid()]);
+    assert!(both.ends_with("  args cut 1"), "{both}");
+    let one = footer(&[short.pid()]);
+    assert!(one.ends_with("lost 0"), "{one}");
+    let verified = output(&["verify"]);
+    assert!(verified.ends_with("lost 0\n"), "{verified}");
+}
+
+#[rstest]
+#[case::all(&["--pid", "0", "--all"], "")]
+#[case::of_several(&["--pid", "0", "--count", "2", "-i", "1ms"], "(processes that your options select appear here when they exec; --all shows the others that they select as well)")]
+#[case::of_one(&["--pid", "0", "--once"], "(no process that your options select has exec'd since kamap started; --all shows the others that they select)")]
+fn an_empty_first_table_says_what_will_appear(#[case] arguments: &[&str], #[case] note: &str) {
+    let mut kamap = Held::start(
+        Command::new(KAMAP)
+            .args(arguments)
+            .args(["--max-entries", "100000"]),
+    );
+    let second = kamap.line();
+    if note.is_empty() {
+        assert!(second.starts_with("live "), "{second}");
+        return;
+    }
+    assert_eq!(second, note);
+    assert!(kamap.line().starts_with("live "));
+    if arguments.contains(&"2") {
+        assert_eq!(kamap.line(), "");
+        assert!(kamap.line().contains("COMMAND"));
+        assert!(kamap.line().starts_with("live "), "it is said once");
+    }
+}
+
+#[test]
+fn on_a_screen_an_empty_table_says_what_will_appear() {
+    let mut kamap = Command::new(KAMAP);
+    kamap.args(["--pid", "0", "--interval", "1ms"]);
+    let mut screen = OnTerminal::start(24, 60, kamap.env("TERM", "xterm"));
+    screen.shows("the second table", |text| {
+        let second = text.split("\x1b[1;1H").nth(2)?;
+        let note = second.lines().nth(1)?;
+        let (note, _) = note.split_once("\x1b[K")?;
+        assert!(
+            note.starts_with("(processes that your options select appear "),
+            "{note}"
+        );
+        assert_eq!(note.len(), 60, "{note}");
+        Some(())
+    });
 }
 
 #[test]

@@ -170,12 +170,39 @@ fn text_is_a_line_for_each_event() {
             _ => {}
         }
     }
-    let command = format!("{HELD} 0 \\u{{1b}}]0;owned\\u{{7}} two\\nlines\n");
+    let command = format!("{HELD} 0 $'\\e]0;owned\\a' $'two\\nlines'\n");
     assert!(exec.ends_with(&command), "{exec}");
-    assert!(exit.ends_with(&format!("ms SIGKILL  {command}")), "{exit}");
+    assert!(exit.ends_with(&format!("s SIGKILL  {command}")), "{exit}");
+    assert!(!exit.contains(" 0.0"), "{exit}");
     let rest = kamap.end();
     let summary = rest.lines().last().expect("it prints a summary");
     assert!(summary.starts_with("seen "), "{summary}");
+}
+
+#[test]
+fn truncated_arguments_are_counted_where_they_are_shown() {
+    let own = std::process::id().to_string();
+    let args_cut = |comm: &str| {
+        let mut kamap = Running::start(&["--max-args", "90", "--ppid", &own, "--comm", comm]);
+        let child = Held::start(held().args(["0", &"x".repeat(100)]));
+        let pid = child.pid().to_string();
+        assert!(child.release().success());
+        if comm == "held" {
+            let of_child = |line: &str| line.split_whitespace().nth(2) == Some(&*pid);
+            for _ in 0..2 {
+                while !of_child(&kamap.line()) {}
+            }
+        }
+        let rest = kamap.end();
+        let summary = rest.lines().last().expect("it sums up");
+        summary
+            .rsplit_once("  lost 0")
+            .expect("nothing is lost")
+            .1
+            .to_owned()
+    };
+    assert_eq!(args_cut("held"), "  args cut 2");
+    assert_eq!(args_cut("none"), "");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::programs::KAMAP;
 fn kamap(arguments: &[&str]) -> Command {
     let mut command = Command::new(KAMAP);
     command.arg("run").args(arguments).stdin(Stdio::null());
+    command.env("LC_ALL", "C.UTF-8");
     command
 }
 
@@ -64,9 +65,9 @@ fn events_and_tree_are_told_apart_from_what_the_command_prints() {
         .take(3)
         .collect();
     for (line, (status, below, command)) in tree.iter().zip([
-        ("5", "2", "bash -c bash"),
-        ("0", "0", "├─ bash -c echo one"),
-        ("3", "0", "└─ bash -c echo two"),
+        ("5", "2", "bash -c $'bash -c \\'echo one; exit 0\\'; "),
+        ("0", "0", "├─ bash -c 'echo one; exit 0'"),
+        ("3", "0", "└─ bash -c 'echo two; exit 3'"),
     ]) {
         let words = words(line);
         assert_eq!(
@@ -87,6 +88,50 @@ fn events_and_tree_are_told_apart_from_what_the_command_prints() {
             && last.contains("lost 0"),
         "{last}"
     );
+}
+
+#[test]
+fn without_utf_8_in_the_locale_all_is_ascii() {
+    let script = "bash -c ': grün'; bash -c ': ...'; :";
+    let ran = kamap(&["--max-args", "70", "bash", "-c", script, &"x".repeat(100)])
+        .env("LC_ALL", "C")
+        .output()
+        .expect("it runs");
+    assert_eq!(ran.status.code(), Some(0));
+    let report = text(&ran.stderr);
+    assert!(report.is_ascii(), "{report}");
+    for shown in [
+        "|- bash -c $': gr\\xC3\\xBCn'\n",
+        "`- bash -c ': ...'\n",
+        " xxxxx",
+    ] {
+        assert!(report.contains(shown), "{shown}: {report}");
+    }
+    assert!(report.contains("x...\n"), "{report}");
+}
+
+#[test]
+fn truncated_arguments_are_counted_where_they_are_shown() {
+    let script = "bash -c 'bash -c : short'; exit 0";
+    let long = "x".repeat(100);
+    let args_cut = |arguments: &[&str]| {
+        let arguments = [
+            arguments,
+            &["--max-args", "90", "bash", "-c", script, &long],
+        ]
+        .concat();
+        let ran = output(&arguments);
+        let report = text(&ran.stderr).lines().last().expect("it sums up");
+        report
+            .rsplit_once("  lost 0")
+            .expect("nothing is lost")
+            .1
+            .to_owned()
+    };
+    // Its exec, its exit and the process itself.
+    assert_eq!(args_cut(&[]), "  args cut 3");
+    assert_eq!(args_cut(&["-q"]), "  args cut 1");
+    assert_eq!(args_cut(&["--kind", "fork"]), "  args cut 1");
 }
 
 #[rstest]
@@ -187,6 +232,22 @@ fn a_timeline_has_a_slice_for_each_process_and_those_of_a_track_do_not_cross() {
         ["bash", "bash", "sleep", "sleep", "sleep", "true", "true"]
     );
     assert!(together > 0, "children lie below their parents");
+    for slice in &slices {
+        let colour = (slice["args"]["status"] != "0").then_some("terrible");
+        assert_eq!(slice["cname"].as_str(), colour, "{slice}");
+    }
+    assert!(slices.iter().any(|slice| slice["cname"].is_string()));
+    // Numbers have as many decimals as the kernel's clock has.
+    let written = fs::read_to_string(&file).expect("it is there");
+    for (key, digits) in [("\"ts\":", 3), ("\"dur\":", 3), ("\"cpu_ms\":", 6)] {
+        let numbers: Vec<_> = written.split(key).skip(1).collect();
+        assert_eq!(numbers.len(), slices.len());
+        for number in numbers {
+            let number = number.split([',', '}']).next().expect("there is one");
+            let (_, decimals) = number.split_once('.').expect("it has decimals");
+            assert_eq!(decimals.len(), digits, "{key}{number}");
+        }
+    }
 }
 
 /// The slices of a timeline, which holds what its format asks for, and how many pairs of
@@ -198,14 +259,43 @@ fn timeline(file: &Path) -> (Vec<Value>, usize) {
     let Value::Array(events) = trace["traceEvents"].take() else {
         panic!("it is a list: {trace}");
     };
-    let [group, slices @ ..] = &events[..] else {
-        panic!("there are some");
+    let (metadata, slices): (Vec<_>, Vec<_>) =
+        events.into_iter().partition(|event| event["ph"] == "M");
+    let named = |name: &str| {
+        let events = metadata.iter().filter(move |event| event["name"] == name);
+        events.cloned().collect::<Vec<_>>()
     };
-    assert_eq!(
-        (&group["ph"], &group["name"]),
-        (&"M".into(), &"process_name".into())
-    );
+    let [group] = &named("process_name")[..] else {
+        panic!("there is one group: {metadata:?}");
+    };
     assert!(group["args"]["name"].is_string());
+    // Each lane has a name of its own, and a place.
+    let lanes = |name: &str, key: &str| -> BTreeMap<_, _> {
+        let lanes = named(name);
+        let lane = |event: &Value| Some((event["tid"].as_u64()?, event["args"][key].to_string()));
+        lanes
+            .iter()
+            .map(|event| lane(event).expect("it has a lane"))
+            .collect()
+    };
+    let (names, places) = (
+        lanes("thread_name", "name"),
+        lanes("thread_sort_index", "sort_index"),
+    );
+    let used: BTreeSet<_> = slices
+        .iter()
+        .filter_map(|slice| slice["tid"].as_u64())
+        .collect();
+    assert!(
+        names.keys().eq(&used) && places.keys().eq(&used),
+        "{metadata:?}"
+    );
+    assert_eq!(names.values().collect::<BTreeSet<_>>().len(), used.len());
+    assert!(
+        places
+            .iter()
+            .all(|(lane, place)| lane.to_string() == *place)
+    );
     // In microseconds, since boot.
     let now = Clock::since_boot().as_secs_f64() * 1e6;
     let span = |slice: &Value| {
@@ -236,7 +326,7 @@ fn timeline(file: &Path) -> (Vec<Value>, usize) {
             assert!(apart || within, "{one} {other}");
         }
     }
-    (slices.to_vec(), together)
+    (slices, together)
 }
 
 #[test]
@@ -252,6 +342,8 @@ fn the_processes_of_a_build_are_those_that_strace_sees() {
     let ran = output(&[
         "-q",
         "--json",
+        "-o",
+        "-",
         "strace",
         "-f",
         "-o",
@@ -281,7 +373,7 @@ fn the_processes_of_a_build_are_those_that_strace_sees() {
     }
 
     // What strace itself starts, to try what the kernel can, is not in its trace.
-    let lines = json(&ran.stderr);
+    let lines = json(&ran.stdout);
     let make = trace.split_whitespace().next().map(number);
     let mut processes = lines.iter().filter(|line| line["type"] == "process");
     let make = processes.find(|line| line["pid"].as_u64() == make);
@@ -302,9 +394,7 @@ fn the_processes_of_a_build_are_those_that_strace_sees() {
 
 #[test]
 fn the_tree_fits_the_terminal_as_it_is_by_then() {
-    let mut run = Command::new(KAMAP);
-    run.args([
-        "run",
+    let mut run = kamap(&[
         "-q",
         "sh",
         "-c",
@@ -595,8 +685,16 @@ fn processes_whose_end_was_lost_are_not_the_slowest() {
 
 #[test]
 fn a_process_that_is_left_behind_runs() {
-    let ran = output(&["-q", "--json", "bash", "-c", "sleep 60 >&- 2>&- &"]);
-    let lines = json(&ran.stderr);
+    let ran = output(&[
+        "-q",
+        "--json",
+        "-o",
+        "-",
+        "bash",
+        "-c",
+        "sleep 60 >&- 2>&- &",
+    ]);
+    let lines = json(&ran.stdout);
     let running: Vec<_> = lines
         .iter()
         .filter(|line| line["running"] == true)
@@ -610,8 +708,76 @@ fn a_process_that_is_left_behind_runs() {
     assert_eq!(lines.last().expect("it has lines")["running"], 1);
 }
 
+#[test]
+fn a_report_may_go_to_standard_output() {
+    let ran = output(&["-q", "-o", "-", "bash", "-c", "echo out; echo err >&2"]);
+    assert_eq!(ran.status.code(), Some(0));
+    assert_eq!(text(&ran.stderr), "err\n");
+    let report = text(&ran.stdout);
+    assert!(report.starts_with("out\n\n"), "{report}");
+    assert!(report.contains("1 processes, 1 execs, "), "{report}");
+
+    let ran = output(&["-q", "--trace", "-", "true"]);
+    assert!(serde_json::from_slice::<Value>(&ran.stdout).is_ok());
+    assert!(text(&ran.stderr).contains("1 processes, 1 execs, "));
+}
+
+#[test]
+fn a_report_and_a_timeline_need_two_files() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let [file, link, other] = ["file", "link", "other"].map(|name| folder.path().join(name));
+    fs::write(&file, "of the run before").expect("it can be written");
+    std::os::unix::fs::symlink(&file, &link).expect("it can be made");
+    let [file, link, other] = [&file, &link, &other].map(|path| path.to_str().expect("it is text"));
+    for (report, trace) in [
+        (file, file),
+        (file, link),
+        (other, other),
+        ("-", "-"),
+        ("-", "/dev/stdout"),
+    ] {
+        let ran = output(&["-q", "-o", report, "--trace", trace, "true"]);
+        assert_eq!(ran.status.code(), Some(2), "{report} {trace}");
+        let stderr = text(&ran.stderr);
+        assert!(
+            stderr.starts_with("kamap: ") && stderr.contains("same file"),
+            "{stderr}"
+        );
+        assert!(ran.stdout.is_empty());
+    }
+    assert_eq!(fs::read(file).expect("it is there"), b"of the run before");
+
+    // Standard error may be such a file as well.
+    let stderr = File::options()
+        .append(true)
+        .open(file)
+        .expect("it is there");
+    let mut ran = kamap(&["-q", "--trace", link, "true"]);
+    let status = ran.stderr(stderr).status().expect("it runs");
+    assert_eq!(status.code(), Some(2));
+    // What nobody reads may be written to twice.
+    let ran = output(&["-q", "-o", "/dev/null", "--trace", "/dev/null", "true"]);
+    assert_eq!(ran.status.code(), Some(0));
+}
+
+#[test]
+fn a_report_on_a_file_that_is_open_already_is_appended() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("log");
+    fs::write(&file, "before\n").expect("it can be written");
+    let log = File::options()
+        .append(true)
+        .open(&file)
+        .expect("it is there");
+    let mut ran = kamap(&["-q", "-o", "-", "true"]);
+    assert!(ran.stdout(log).status().expect("it runs").success());
+    let log = fs::read(&file).expect("it is there");
+    assert!(text(&log).starts_with("before\n\n"), "{}", text(&log));
+}
+
 #[rstest]
 #[case::no_command(&[], 2, "<CMD>")]
+#[case::json_beside_what_the_command_prints(&["--json", "true"], 2, "`-o FILE`, or `-o -`")]
 #[case::no_such_folder(&["-o", "/missing/file", "true"], 1, "failed to create `/missing/file`")]
 fn what_cannot_be_is_told(#[case] arguments: &[&str], #[case] status: i32, #[case] told: &str) {
     let ran = output(arguments);
