@@ -9,6 +9,7 @@ mod command_probe;
 mod command_run;
 mod errors;
 mod examples;
+mod faults;
 mod fixtures;
 mod hostile;
 mod maps;
