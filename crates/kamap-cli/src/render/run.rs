@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use kamap::{Branch, Clock, Life, Lives, Losses};
 use serde::Serialize;
 
+use super::escape;
 use super::event::{
     EndFields, ProgramFields, end_fields, json_line, program, short, signal, status,
 };
@@ -30,11 +31,14 @@ pub(crate) struct Summary<'a> {
     pub(crate) command: &'a [OsString],
     pub(crate) status: ExitStatus,
     pub(crate) lives: &'a Lives,
-    /// The processes that are alive at the end, by PID and start time.
-    pub(crate) alive: HashSet<(u32, Duration)>,
+    /// The processes that are alive at the end, by PID and start time, if that is known.
+    pub(crate) alive: Option<HashSet<(u32, Duration)>>,
     /// Whether failed execs were told of.
     pub(crate) has_failed_execs: bool,
-    pub(crate) losses: &'a Losses,
+    /// What was lost, if that is known.
+    pub(crate) losses: Option<&'a Losses>,
+    /// What kamap has failed with: something may be missing.
+    pub(crate) fault: Option<&'a str>,
     pub(crate) clock: &'a Clock,
     /// When the run ended: since boot.
     pub(crate) now: Duration,
@@ -87,10 +91,16 @@ impl Summary<'_> {
             self.lives.len(),
             self.execs(),
             failed.len(),
-            self.running(),
+            self.running().map_or(UNKNOWN.to_owned(), |n| n.to_string()),
             short(self.took()),
-            text::losses(self.losses, self.losses.event_args_cut)
-        ))
+            self.losses.map_or(UNKNOWN.to_owned(), |losses| {
+                text::losses(losses, losses.event_args_cut)
+            })
+        ))?;
+        match self.fault {
+            Some(fault) => line(&format!("incomplete: {}", escape(OsStr::new(fault)))),
+            None => Ok(()),
+        }
     }
 
     /// A line for each process, and one that sums up.
@@ -135,7 +145,8 @@ impl Summary<'_> {
                 execs: self.execs(),
                 failed: self.failed().count(),
                 running: self.running(),
-                losses: json::losses(self.losses),
+                losses: self.losses.map(json::losses),
+                error: self.fault,
             },
         )
     }
@@ -147,7 +158,7 @@ impl Summary<'_> {
                 time,
                 status: Some(status(&end)),
             },
-            None if self.is_running(life) => Until {
+            None if self.is_running(life) == Some(true) => Until {
                 time: self.now,
                 status: None,
             },
@@ -164,7 +175,7 @@ impl Summary<'_> {
     fn row(&self, life: &Life, below: &str, command: &str) -> String {
         let (cpu, status) = match &life.end {
             Some((_, end)) => (short(end.cpu_time), status(end)),
-            None if self.is_running(life) => (String::new(), "running".to_owned()),
+            None if self.is_running(life) == Some(true) => (String::new(), "running".to_owned()),
             None => (String::new(), UNKNOWN.to_owned()),
         };
         columns([
@@ -181,7 +192,7 @@ impl Summary<'_> {
     /// How long it has lived, unless its end was lost.
     fn duration(&self, life: &Life) -> Option<Duration> {
         let until_now = || self.now.saturating_sub(life.process.start_time);
-        let lives = || self.is_running(life).then(until_now);
+        let lives = || self.is_running(life)?.then(until_now);
         life.duration().or_else(lives)
     }
 
@@ -207,15 +218,22 @@ impl Summary<'_> {
         execs.sum()
     }
 
-    fn running(&self) -> usize {
+    /// How many have not ended, if that is known of all.
+    fn running(&self) -> Option<usize> {
         let lives = self.lives.all().iter();
-        lives.filter(|life| self.is_running(life)).count()
+        lives
+            .map(|life| self.is_running(life).map(usize::from))
+            .sum()
     }
 
     /// Whether it has not ended; that of which no end was told may have.
-    fn is_running(&self, life: &Life) -> bool {
+    fn is_running(&self, life: &Life) -> Option<bool> {
+        if life.end.is_some() {
+            return Some(false);
+        }
         let process = &life.process;
-        life.end.is_none() && self.alive.contains(&(process.pid, process.start_time))
+        let alive = self.alive.as_ref()?;
+        Some(alive.contains(&(process.pid, process.start_time)))
     }
 }
 
@@ -266,13 +284,13 @@ struct ProcessLine {
     #[serde(flatten)]
     program: ProgramFields,
     failed_execs: Option<u32>,
-    running: bool,
+    running: Option<bool>,
     #[serde(flatten)]
     end: Option<EndFields>,
 }
 
 #[derive(Serialize)]
-struct RunLine {
+struct RunLine<'a> {
     v: u32,
     r#type: &'static str,
     command: Vec<String>,
@@ -282,6 +300,7 @@ struct RunLine {
     processes: usize,
     execs: u64,
     failed: usize,
-    running: usize,
-    losses: json::LossesObject,
+    running: Option<usize>,
+    losses: Option<json::LossesObject>,
+    error: Option<&'a str>,
 }

@@ -1,12 +1,57 @@
 //! Faults of the machine: too little of what any program takes for granted. There is one line
 //! of error and the right status, and a command that was started is waited for.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 
-use kamap_tests::FullGroup;
+use kamap_tests::{FullGroup, repetitions};
 use rstest::rstest;
+use serde_json::Value;
 
 use crate::programs::KAMAP;
+
+/// What runs `program`, and ends it if it hangs.
+fn bounded(program: &str) -> Command {
+    let mut command = Command::new("timeout");
+    // With backtraces as well, which take memory.
+    command
+        .args(["--kill-after=1", "120", program])
+        .env("RUST_BACKTRACE", "1")
+        .stdin(Stdio::null());
+    command
+}
+
+/// What kamap has to say of itself in `stderr`, a line each.
+#[track_caller]
+fn said(stderr: &[u8]) -> Vec<String> {
+    let text = str::from_utf8(stderr).expect("it is UTF-8");
+    let own = text.lines().filter(|line| line.starts_with("kamap: "));
+    own.map(str::to_owned).collect()
+}
+
+/// Fails unless it has done its work, or has said in a line why not.
+#[track_caller]
+fn assert_works_or_says_why(output: &Output, what: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let told = said(&output.stderr);
+    let hint = usize::from(
+        told.first()
+            .is_some_and(|line| line.contains("run with -v")),
+    );
+    match output.status.code() {
+        Some(0) => {}
+        Some(1) => assert!(
+            told.len() == 1 + hint && stderr.lines().count() == told.len(),
+            "{what}: {stderr}"
+        ),
+        // It has not even begun: the dynamic loader says so.
+        Some(127) => assert!(
+            stderr.contains("loading shared libraries"),
+            "{what}: {stderr}"
+        ),
+        _ => panic!("{what}: {}: {stderr}", output.status),
+    }
+}
 
 #[rstest]
 #[case::table(&["--once"])]
@@ -29,4 +74,116 @@ fn no_thread_is_needed(#[case] arguments: &[&str]) {
     } else {
         assert_eq!((output.status.code(), &*stderr), (Some(0), ""));
     }
+}
+
+/// Ends with its first argument, after some children; the second is a file that it makes.
+const SCRIPT: &str = "for i in 1 2 3; do /bin/true; done; echo > \"$1\"; exit \"$0\"";
+
+/// `kamap run --json` of that under strace, which has `inject` done to its calls of bpf(2).
+/// Returns what it has done, and how many calls there were.
+#[track_caller]
+fn run_with(inject: Option<String>, status: i32) -> (Output, bool, usize) {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let [trace, made] = ["trace", "made"].map(|name| folder.path().join(name));
+    let mut command = bounded("strace");
+    // Only kamap itself: without -f.
+    command.args(["-qq", "-e", "trace=bpf", "-o"]).arg(&trace);
+    if let Some(inject) = inject {
+        command.args(["-e", &inject]);
+    }
+    let output = command
+        .args([KAMAP, "run", "--quiet", "--json", "--", "sh", "-c", SCRIPT])
+        .arg(status.to_string())
+        .arg(&made)
+        .output()
+        .expect("it starts");
+    let trace = std::fs::read_to_string(trace).expect("it is there");
+    let calls = trace
+        .lines()
+        .filter(|line| line.starts_with("bpf("))
+        .count();
+    // The command has the standard output, so it has ended by now, even if it was left behind.
+    (output, made.exists(), calls)
+}
+
+/// The last line of a report.
+fn summary(stderr: &[u8]) -> Option<Value> {
+    let last = str::from_utf8(stderr).ok()?.lines().last()?;
+    let line: Value = serde_json::from_str(last).ok()?;
+    (line["type"] == "run").then_some(line)
+}
+
+#[test]
+fn a_late_error_of_the_kernel_ends_no_run() {
+    let (output, made, calls) = run_with(None, 7);
+    assert_eq!((output.status.code(), made), (Some(7), true));
+    let without = summary(&output.stderr).expect("there is a report");
+    assert_eq!(without["error"], Value::Null);
+
+    let mut late = 0;
+    // Starting takes most of them.
+    let start = (1..calls - 8).step_by(calls / repetitions(10) as usize);
+    for call in start.chain(calls - 8..calls + 2) {
+        // That call alone, and all from it on.
+        for (on, status) in [("", 0), ("+", 7)] {
+            let inject = format!("inject=bpf:error=ENOMEM:when={call}{on}");
+            let (output, made, _) = run_with(Some(inject.clone()), status);
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let told = said(&output.stderr);
+            let Some(summary) = summary(&output.stderr) else {
+                assert_eq!(output.status.code(), Some(1), "{inject}: {stderr}");
+                assert!(!made, "{inject}: the command was left behind: {stderr}");
+                assert_works_or_says_why(&output, &inject);
+                continue;
+            };
+            assert!(made, "{inject}: {stderr}");
+            assert_eq!(summary["exit_code"], status, "{inject}: {stderr}");
+            let failed = summary["error"].as_str();
+            let expected = match failed {
+                Some(_) => status.max(1),
+                None => status,
+            };
+            assert_eq!(output.status.code(), Some(expected), "{inject}: {stderr}");
+            let line = failed.map(|error| format!("kamap: {error}"));
+            assert_eq!(told, Vec::from_iter(line), "{inject}");
+            late += u64::from(failed.is_some());
+        }
+    }
+    assert!(late > 0, "none came late");
+}
+
+#[test]
+fn a_run_with_an_error_says_that_it_is_incomplete() {
+    let (_, _, calls) = run_with(None, 0);
+    let script = "read x; exit 3";
+    let mut child = bounded("strace")
+        // That the kernel skipped no run of a program is asked for in each round.
+        .args(["-qq", "-o", "/dev/null", "-e", "trace=bpf"])
+        .args(["-e"])
+        .arg(format!("inject=bpf:error=EIO:when={}+", calls + 20))
+        .args([KAMAP, "run", "--quiet", "--", "sh", "-c", script])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+    let mut line = String::new();
+    stderr.read_line(&mut line).expect("it is UTF-8");
+    let error = line.strip_prefix("kamap: ").expect("it is an error");
+    assert!(
+        error.ends_with("Input/output error (os error 5)\n"),
+        "{error}"
+    );
+    // The command goes on until it may end.
+    drop(child.stdin.take());
+    let rest: Vec<_> = stderr
+        .lines()
+        .map(|line| line.expect("it is UTF-8"))
+        .collect();
+    assert_eq!(child.wait().expect("it ends").code(), Some(3));
+    let [.., summary, incomplete] = &rest[..] else {
+        panic!("there is a report: {rest:?}");
+    };
+    assert!(summary.ends_with("  lost unknown"), "{summary}");
+    assert_eq!(*incomplete, format!("incomplete: {}", error.trim_end()));
 }
