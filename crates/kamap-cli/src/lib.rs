@@ -5,6 +5,7 @@
 
 mod args;
 mod events;
+mod limits;
 mod live;
 mod map;
 mod probe;
@@ -28,6 +29,18 @@ const USAGE: u8 = 2;
 
 /// Runs the command with the arguments of this process.
 pub fn main() -> ExitCode {
+    match limits::check_stack() {
+        Ok(()) => parse_and_run(),
+        Err(err) => {
+            report(&err, false);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Apart from `main`, so that what this puts on the stack comes after the check.
+#[inline(never)]
+fn parse_and_run() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|err| wrong_usage(&err));
     let on_terminal = io::stdout().is_terminal();
     let (result, verbose) = match &cli.command {

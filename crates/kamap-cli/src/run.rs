@@ -13,6 +13,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::args::RunArgs;
+use crate::limits;
 use crate::render::{Lines, Summary, TableLosses, terminal_size};
 use crate::signals::is_ignored;
 
@@ -45,6 +46,8 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         Err(err @ Error::Spawn { .. }) => return Ok(not_started(err)),
         follow => follow?,
     };
+    // From here on nothing ends kamap before the command.
+    limits::command_started(follow.pid());
     let clock = *follow.tracker().clock();
     let lines = Lines::new(clock, args.common.json, false, report.on_terminal);
     let printed = if args.quiet {
@@ -96,6 +99,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             break status;
         }
     };
+    limits::command_ended(exit_number(status));
 
     let now = Clock::since_boot();
     let losses = fault.unless(follow.tracker().losses());

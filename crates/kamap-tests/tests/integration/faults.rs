@@ -2,13 +2,14 @@
 //! of error and the right status, and a command that was started is waited for.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Output, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Output, Stdio};
 
-use kamap_tests::{FullGroup, repetitions};
+use kamap_tests::{FullGroup, Held, OnTerminal, eventually, repetitions};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::programs::KAMAP;
+use crate::programs::{KAMAP, Tiny};
 
 /// What runs `program`, and ends it if it hangs.
 fn bounded(program: &str) -> Command {
@@ -50,6 +51,48 @@ fn assert_works_or_says_why(output: &Output, what: &str) {
             "{what}: {stderr}"
         ),
         _ => panic!("{what}: {}: {stderr}", output.status),
+    }
+}
+
+#[rstest]
+#[case::data("--data", &[1 << 20, 1280 << 10, 2 << 20])]
+#[case::address_space("--as", &[10 << 20, 14 << 20, 20 << 20])]
+#[case::stack("--stack", &[64 << 10, 512 << 10])]
+#[case::open_files("--nofile", &[3, 4, 10, 20, 30])]
+#[case::locked_memory("--memlock", &[0])]
+fn whatever_is_short_is_named_in_one_line(#[case] limit: &str, #[case] values: &[u64]) {
+    let tiny = Tiny::new();
+    for value in values {
+        for arguments in [
+            &["--once", "--all"][..],
+            &["events", "--count", "1", "--max-entries", "64"],
+            &["run", "--quiet", "true"],
+            &["verify"],
+            &["map", "list"],
+        ] {
+            let mut command = bounded("prlimit");
+            let mut child = command
+                .arg(format!("{limit}={value}"))
+                .arg(KAMAP)
+                .args(arguments)
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("it starts");
+            // Something has to happen for it to print an event.
+            eventually("it ends", || {
+                tiny.run();
+                child.try_wait().expect("it can be waited for")
+            });
+            let output = child.wait_with_output().expect("it has ended");
+            let ran = arguments[0] == "run" && output.status.success();
+            if ran {
+                // Then the report is the rest.
+                assert_eq!(said(&output.stderr), [""; 0]);
+            } else {
+                assert_works_or_says_why(&output, &format!("{limit}={value} {arguments:?}"));
+            }
+        }
     }
 }
 
@@ -122,8 +165,8 @@ fn a_late_error_of_the_kernel_ends_no_run() {
 
     let mut late = 0;
     // Starting takes most of them.
-    let start = (1..calls - 8).step_by(calls / repetitions(10) as usize);
-    for call in start.chain(calls - 8..calls + 2) {
+    let start = (1..calls - 6).step_by(calls / repetitions(10) as usize);
+    for call in start.chain(calls - 6..calls + 1) {
         // That call alone, and all from it on.
         for (on, status) in [("", 0), ("+", 7)] {
             let inject = format!("inject=bpf:error=ENOMEM:when={call}{on}");
@@ -186,4 +229,78 @@ fn a_run_with_an_error_says_that_it_is_incomplete() {
     };
     assert!(summary.ends_with("  lost unknown"), "{summary}");
     assert_eq!(*incomplete, format!("incomplete: {}", error.trim_end()));
+}
+
+/// Execs with long arguments, more than fit into the memory that kamap may have, then exits
+/// with its argument; if that is `wait`, as soon as it is to end, or kamap has.
+const LONG: &str = "
+long=$(printf %0100000d 0)
+trap 'exit 9' TERM
+for i in {1..40}; do /bin/true $long; done
+while [ $0 = wait ] && kill -0 $PPID; do /bin/true; done
+exit $0";
+
+/// A run of that, without memory for all.
+#[track_caller]
+fn run_out_of_memory(argument: &str) -> Child {
+    let mut command = Command::new("prlimit");
+    command
+        .args([
+            "--data=4194304",
+            KAMAP,
+            "run",
+            "--quiet",
+            "--max-args",
+            "131072",
+        ])
+        .args(["--", "bash", "-c", LONG, argument])
+        .env("RUST_BACKTRACE", "1")
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts")
+}
+
+#[rstest]
+#[case::fails("7", 7)]
+#[case::succeeds("0", 1)]
+#[case::is_ended("wait", 9)]
+fn out_of_memory_it_still_waits_for_the_command(#[case] argument: &str, #[case] status: i32) {
+    let mut child = run_out_of_memory(argument);
+    let mut stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+    let mut line = String::new();
+    stderr.read_line(&mut line).expect("it is UTF-8");
+    assert_eq!(
+        line,
+        "kamap: out of memory: there will be no report, only the command is waited for\n"
+    );
+    let ended = eventually("it ends", || {
+        if argument == "wait" {
+            // SAFETY: the child has not been waited for, so the PID is its own.
+            unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) };
+        }
+        child.try_wait().expect("it can be waited for")
+    });
+    assert_eq!((ended.code(), ended.signal()), (Some(status), None));
+}
+
+#[test]
+fn out_of_memory_it_leaves_the_screen() {
+    let mut kamap = Command::new(KAMAP);
+    kamap.args(["--interval", "20ms"]).env("TERM", "xterm");
+    let mut screen = OnTerminal::start(24, 80, &mut kamap);
+    screen.shows("a table", |text| text.contains("COMMAND").then_some(()));
+    let pid = screen.pid().to_string();
+    duct::cmd!("prlimit", "--data=4096", "--pid", pid)
+        .run()
+        .expect("it can be limited");
+    // A larger table takes more than it has by now.
+    let (tiny, long) = (Tiny::new(), "x".repeat(500));
+    let start = |_| Held::start(Command::new(tiny.path()).arg(&long));
+    let _children: Vec<_> = (0..200).map(start).collect();
+    let shown = screen.shows("why it ends", |text| {
+        let at = text.find("kamap: out of memory: ")?;
+        Some(text[..at].to_owned())
+    });
+    assert!(shown.ends_with("\x1b[?25h\x1b[?1049l"), "{shown:?}");
+    assert_eq!(screen.ended().code(), Some(1));
 }
