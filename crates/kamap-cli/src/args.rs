@@ -430,7 +430,8 @@ impl StreamArgs {
 ///
 /// Ends as the command does, with its exit status, or 128 and the number of the signal that killed it;
 /// 127 if there is no such command, 126 if it cannot be run. Only where that is 0, it is 1 if the report
-/// could not be written. Processes that it leaves behind are shown as
+/// could not be written, or if kamap failed while it followed the command: then the report says that it
+/// is incomplete. Processes that it leaves behind are shown as
 /// still running. Ctrl-C is for the command to obey; SIGTERM and SIGHUP are handed on to it.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\

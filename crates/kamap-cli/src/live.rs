@@ -8,6 +8,7 @@ use anyhow::Context;
 
 use crate::OutputError;
 use crate::args::Args;
+use crate::limits;
 use crate::render::{Json, Output, Plain, Screen, View};
 use crate::signals::{self, Event, Signals};
 
@@ -22,6 +23,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut output: Box<dyn Output> = if args.common.json {
         Box::new(Json::new(stdout))
     } else if on_screen {
+        limits::set_on_screen();
         Box::new(Screen::new(stdout).map_err(OutputError)?)
     } else {
         Box::new(Plain::new(stdout))

@@ -64,7 +64,7 @@ impl Found {
     fn text(&self, out: &mut impl Write) -> io::Result<()> {
         match &self.hindrance {
             None => writeln!(out, "kamap runs here")?,
-            Some(why) => writeln!(out, "kamap does not run here: {why}")?,
+            Some(why) => writeln!(out, "kamap does not run here: {}", crate::one_line(why))?,
         }
         writeln!(out, "\nprogram types")?;
         for (program, support, helpers) in &self.programs {
@@ -145,7 +145,7 @@ fn words(support: &Support) -> String {
     match support {
         Support::Offered => "yes".to_owned(),
         Support::Absent => "no".to_owned(),
-        Support::Unknown(why) => format!("unknown: {why}"),
+        Support::Unknown(why) => format!("unknown: {}", crate::one_line(why)),
         _ => "unknown".to_owned(),
     }
 }

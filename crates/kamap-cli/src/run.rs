@@ -16,6 +16,7 @@ use signal_hook::iterator::Signals;
 
 use crate::UsageError;
 use crate::args::RunArgs;
+use crate::limits;
 use crate::render::{Lines, Summary, TableLosses, terminal_size};
 use crate::signals::is_ignored;
 
@@ -65,6 +66,8 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         Err(err @ Error::Spawn { .. }) => return Ok(not_started(err)),
         follow => follow?,
     };
+    // From here on nothing ends kamap before the command.
+    limits::command_started(follow.pid());
     let clock = follow.tracker().clock();
     let lines = Lines::new(clock, args.common.json, false, report.on_terminal);
     let printed = if args.quiet {
@@ -78,6 +81,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
 
     let mut table_losses = TableLosses::default();
     let mut lives = Lives::default();
+    let mut fault = Fault::default();
     let status = loop {
         for signal in signals.pending() {
             // The terminal sends its own to the command as well.
@@ -85,7 +89,8 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
                 follow.signal(signal);
             }
         }
-        let status = follow.read(WAIT, |item| {
+        let ended = follow.try_wait()?;
+        let read = follow.read(WAIT, |item| {
             if let Item::Event(event) = &item {
                 lives.put(event);
                 if !printed.contains(event.kind.into()) {
@@ -93,26 +98,41 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
                 }
             }
             report.write(|out| lines.item(out, &item));
-        })?;
-        let losses = follow.tracker().losses()?;
-        report.write(|out| table_losses.tell(&lines, out, &losses));
+        });
+        let read = read.and_then(|status| Ok((status, follow.tracker().losses()?)));
+        let status = match read {
+            Ok((status, losses)) => {
+                report.write(|out| table_losses.tell(&lines, out, &losses));
+                status
+            }
+            Err(err) => {
+                fault.note(err);
+                // It may fail at once each time.
+                std::thread::sleep(WAIT);
+                None
+            }
+        };
+        // After a fault, what is awaited may never come.
+        let status = status.or(ended.filter(|_| fault.first.is_some()));
         report.write(Write::flush);
         if let Some(status) = status {
             break status;
         }
     };
+    limits::command_ended(exit_number(status));
 
     let now = Clock::since_boot();
-    let losses = follow.tracker().losses()?;
-    let table = follow.tracker().table().snapshot()?;
+    let losses = fault.unless(follow.tracker().losses());
+    let table = fault.unless(follow.tracker().table().snapshot());
     let alive = |process: Process| (process.pid, process.start_time);
     let summary = Summary {
         command: &args.command,
         status,
         lives: &lives,
-        alive: table.into_iter().map(alive).collect(),
+        alive: table.map(|table| table.into_iter().map(alive).collect()),
         has_failed_execs: args.stream.kinds().contains(Kinds::EXEC_FAILED),
-        losses: &losses,
+        losses: losses.as_ref(),
+        fault: fault.first.as_deref(),
         events_cut: lines.args_cut(),
         clock: &clock,
         now,
@@ -131,17 +151,38 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         let written = summary.trace(&mut trace).and_then(|()| trace.flush());
         written.context("failed to write the timeline")
     });
-    let mut written = true;
+    let mut complete = fault.first.is_none();
     for err in [report.end(), timeline].into_iter().filter_map(Result::err) {
         crate::report(&err, args.common.verbose);
-        written = false;
+        complete = false;
     }
-    Ok(match (status.success(), written) {
-        (true, true) => args.common.exit_code(&losses),
-        (true, false) => ExitCode::FAILURE,
+    Ok(match losses.filter(|_| complete) {
         // What the command says goes before what kamap has to say.
-        (false, _) => exit_code(status),
+        _ if !status.success() => ExitCode::from(exit_number(status)),
+        Some(losses) => args.common.exit_code(&losses),
+        None => ExitCode::FAILURE,
     })
+}
+
+/// What kamap itself has failed with while the command ran, or after that.
+#[derive(Default)]
+struct Fault {
+    /// The first: those that follow come of the same.
+    first: Option<String>,
+}
+
+impl Fault {
+    fn note(&mut self, err: Error) {
+        if self.first.is_none() {
+            let err = err.into();
+            crate::report(&err, false);
+            self.first = Some(crate::told(&err));
+        }
+    }
+
+    fn unless<T>(&mut self, result: kamap::Result<T>) -> Option<T> {
+        result.map_err(|err| self.note(err)).ok()
+    }
 }
 
 /// Where something is printed.
@@ -217,13 +258,13 @@ fn not_started(err: Error) -> ExitCode {
 }
 
 /// The command's exit code, or 128 and the number of the signal that has killed it.
-fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = match (status.code(), status.signal()) {
+fn exit_number(status: ExitStatus) -> u8 {
+    let number = match (status.code(), status.signal()) {
         (Some(code), _) => code,
         (None, Some(signal)) => 128 + signal,
         (None, None) => 1,
     };
-    ExitCode::from(code as u8)
+    number as u8
 }
 
 /// Where to print. Once that fails nothing more is printed, but the command goes on.

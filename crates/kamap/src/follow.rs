@@ -1,5 +1,6 @@
 //! Following a command and all that descends from it.
 
+use std::io;
 use std::marker::PhantomData;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
@@ -42,8 +43,10 @@ pub struct Follow {
     tracker: Tracker,
     events: Option<Events>,
     child: Child,
-    /// How the command has ended, and the number of the first event after that.
-    ended: Option<(ExitStatus, u64)>,
+    /// How the command has ended, once it has been waited for.
+    status: Option<ExitStatus>,
+    /// The number of the first event after that.
+    after_end: Option<u64>,
 }
 
 /// A tracker that waits for the command that it is to follow, see
@@ -77,7 +80,8 @@ impl Follower {
             events: self.tracker.take_events(),
             tracker: self.tracker,
             child,
-            ended: None,
+            status: None,
+            after_end: None,
         })
     }
 }
@@ -88,9 +92,22 @@ impl Follow {
         self.child.id()
     }
 
+    /// How the command has ended, if it has; does not wait, and reads no events. For whoever
+    /// waits for the command though [`read`](Self::read) has failed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if the command cannot be waited for.
+    pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
+        if self.status.is_none() {
+            self.status = self.child.try_wait().map_err(not_waited_for)?;
+        }
+        Ok(self.status)
+    }
+
     /// Sends a signal to the command, unless it has ended and been waited for.
     pub fn signal(&self, signal: i32) {
-        if self.ended.is_none() {
+        if self.status.is_none() {
             // SAFETY: takes numbers only. The PID is the child's, as it has not been
             // waited for.
             unsafe { libc::kill(self.pid().cast_signed(), signal) };
@@ -111,17 +128,15 @@ impl Follow {
     ///
     /// # Errors
     ///
-    /// As of [`Events::read`] and [`Tracker::refill`], and [`Error::System`] if the command cannot be waited
-    /// for.
+    /// As of [`Events::read`] and [`Tracker::refill`], and [`Error::System`] if the command
+    /// cannot be waited for. The command goes on; [`try_wait`](Self::try_wait) tells its end.
     pub fn read(
         &mut self,
         timeout: Duration,
         mut read: impl FnMut(Item),
     ) -> Result<Option<ExitStatus>> {
-        if self.ended.is_none() {
-            let status = self.child.try_wait();
-            self.end(status)?;
-        }
+        self.try_wait()?;
+        self.note_end()?;
         let pid = self.pid();
         let mut leaving = false;
         if let Some(events) = &mut self.events {
@@ -130,28 +145,30 @@ impl Follow {
                 read(item);
             })?;
         }
-        if leaving && self.ended.is_none() {
+        if leaving && self.status.is_none() {
             // It has told of its end, and is waited for a moment later.
-            let status = self.child.wait().map(Some);
-            self.end(status)?;
+            self.status = Some(self.child.wait().map_err(not_waited_for)?);
+            self.note_end()?;
         }
         self.tracker.refill()?;
         let read_up_to = self.events.as_ref().map_or(u64::MAX, Events::next_seq);
-        Ok(match self.ended {
-            Some((status, seq)) if seq <= read_up_to => Some(status),
-            _ => None,
-        })
+        let all_read = self.after_end.is_some_and(|seq| seq <= read_up_to);
+        Ok(self.status.filter(|_| all_read))
     }
 
-    fn end(&mut self, status: std::io::Result<Option<ExitStatus>>) -> Result<()> {
-        let status = status.map_err(|source| Error::System {
-            action: "wait for the command",
-            source,
-        })?;
-        if let Some(status) = status {
-            self.ended = Some((status, self.tracker.next_seq()?));
+    /// Once the command has been waited for, finds out which events come after that.
+    fn note_end(&mut self) -> Result<()> {
+        if self.status.is_some() && self.after_end.is_none() {
+            self.after_end = Some(self.tracker.next_seq()?);
         }
         Ok(())
+    }
+}
+
+fn not_waited_for(source: io::Error) -> Error {
+    Error::System {
+        action: "wait for the command",
+        source,
     }
 }
 

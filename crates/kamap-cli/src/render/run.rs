@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::charset::Charset;
 use super::duration::duration;
+use super::escape;
 use super::event::{EndFields, ProgramFields, end_fields, json_line, program, signal, status};
 use super::json::{self, rfc3339};
 use super::text::{self, cut};
@@ -30,13 +31,16 @@ pub(crate) struct Summary<'a> {
     pub(crate) command: &'a [OsString],
     pub(crate) status: ExitStatus,
     pub(crate) lives: &'a Lives,
-    /// The processes that are alive at the end, by PID and start time.
-    pub(crate) alive: HashSet<(u32, Duration)>,
+    /// The processes that are alive at the end, by PID and start time, if that is known.
+    pub(crate) alive: Option<HashSet<(u32, Duration)>>,
     /// Whether failed execs were told of.
     pub(crate) has_failed_execs: bool,
-    pub(crate) losses: &'a Losses,
+    /// What was lost, if that is known.
+    pub(crate) losses: Option<&'a Losses>,
     /// In how many lines of events arguments are truncated.
     pub(crate) events_cut: usize,
+    /// What kamap has failed with: something may be missing.
+    pub(crate) fault: Option<&'a str>,
     pub(crate) clock: &'a Clock,
     /// When the run ended: since boot.
     pub(crate) now: Duration,
@@ -94,10 +98,16 @@ impl Summary<'_> {
             self.lives.len(),
             self.execs(),
             failed.len(),
-            self.running(),
+            self.running().map_or(UNKNOWN.to_owned(), |n| n.to_string()),
             duration(self.took()),
-            text::losses(self.losses, self.events_cut + cut_below)
-        ))
+            self.losses.map_or(UNKNOWN.to_owned(), |losses| {
+                text::losses(losses, self.events_cut + cut_below)
+            })
+        ))?;
+        match self.fault {
+            Some(fault) => line(&format!("incomplete: {}", escape(OsStr::new(fault)))),
+            None => Ok(()),
+        }
     }
 
     /// A line for each process, and one that sums up.
@@ -142,7 +152,8 @@ impl Summary<'_> {
                 execs: self.execs(),
                 failed: self.failed().count(),
                 running: self.running(),
-                losses: json::losses(self.losses),
+                losses: self.losses.map(json::losses),
+                error: self.fault,
             },
         )
     }
@@ -154,7 +165,7 @@ impl Summary<'_> {
                 time,
                 status: Some(status(&end)),
             },
-            None if self.is_running(life) => Until {
+            None if self.is_running(life) == Some(true) => Until {
                 time: self.now,
                 status: None,
             },
@@ -171,7 +182,7 @@ impl Summary<'_> {
     fn row(&self, life: &Life, below: &str, command: &str) -> String {
         let (cpu, status) = match &life.end {
             Some((_, end)) => (duration(end.cpu_time), status(end)),
-            None if self.is_running(life) => (String::new(), "running".to_owned()),
+            None if self.is_running(life) == Some(true) => (String::new(), "running".to_owned()),
             None => (String::new(), UNKNOWN.to_owned()),
         };
         columns([
@@ -188,7 +199,7 @@ impl Summary<'_> {
     /// How long it has lived, unless its end was lost.
     fn duration(&self, life: &Life) -> Option<Duration> {
         let until_now = || self.now.saturating_sub(life.process.start_time);
-        let lives = || self.is_running(life).then(until_now);
+        let lives = || self.is_running(life)?.then(until_now);
         life.duration().or_else(lives)
     }
 
@@ -214,15 +225,22 @@ impl Summary<'_> {
         execs.sum()
     }
 
-    fn running(&self) -> usize {
+    /// How many have not ended, if that is known of all.
+    fn running(&self) -> Option<usize> {
         let lives = self.lives.all().iter();
-        lives.filter(|life| self.is_running(life)).count()
+        lives
+            .map(|life| self.is_running(life).map(usize::from))
+            .sum()
     }
 
     /// Whether it has not ended; that of which no end was told may have.
-    fn is_running(&self, life: &Life) -> bool {
+    fn is_running(&self, life: &Life) -> Option<bool> {
+        if life.end.is_some() {
+            return Some(false);
+        }
         let process = &life.process;
-        life.end.is_none() && self.alive.contains(&(process.pid, process.start_time))
+        let alive = self.alive.as_ref()?;
+        Some(alive.contains(&(process.pid, process.start_time)))
     }
 }
 
@@ -277,13 +295,13 @@ struct ProcessLine {
     #[serde(flatten)]
     program: ProgramFields,
     failed_execs: Option<u32>,
-    running: bool,
+    running: Option<bool>,
     #[serde(flatten)]
     end: Option<EndFields>,
 }
 
 #[derive(Serialize)]
-struct RunLine {
+struct RunLine<'a> {
     v: u32,
     r#type: &'static str,
     command: Vec<String>,
@@ -293,6 +311,7 @@ struct RunLine {
     processes: usize,
     execs: u64,
     failed: usize,
-    running: usize,
-    losses: json::LossesObject,
+    running: Option<usize>,
+    losses: Option<json::LossesObject>,
+    error: Option<&'a str>,
 }

@@ -11,6 +11,7 @@ use std::process::Command;
 use std::ptr;
 
 use kamap_tests::{Held, OnTerminal, eventually};
+use rstest::rstest;
 use serde_json::Value;
 
 use crate::command::{Running, output, row};
@@ -145,6 +146,36 @@ fn hostile_names_do_no_harm() {
 fn unsafe_bytes() -> OsString {
     let bytes = (1..=255).chain(*b"\x1b]0;owned\x07");
     std::os::unix::ffi::OsStringExt::from_vec(bytes.collect())
+}
+
+#[rstest]
+#[case::the_command(&["run", HOSTILE], 127)]
+#[case::a_file_for_the_report(&["run", "-o", HOSTILE, "true"], 1)]
+#[case::a_pin(&["map", "show", HOSTILE], 1)]
+#[case::a_value(&["--interval", HOSTILE], 2)]
+#[case::an_option(&["--\x1b]0;owned\x07\nkamap: all is well"], 2)]
+#[case::a_pattern(&["events", "--comm", "(\x1b[31m\nkamap: all is well"], 2)]
+fn an_error_that_names_something_hostile_is_one_harmless_line(
+    #[case] arguments: &[&str],
+    #[case] status: i32,
+) {
+    let output = Command::new(KAMAP).args(arguments).output();
+    let output = output.expect("it starts");
+    assert_eq!(output.status.code(), Some(status));
+    let stderr = str::from_utf8(&output.stderr).expect("it is UTF-8");
+    let line = stderr.strip_suffix('\n').expect("it ends");
+    assert!(line.starts_with("kamap: "), "{line:?}");
+    assert_harmless(line);
+    assert!(line.contains("\\nkamap: all is well"), "{line:?}");
+}
+
+/// A file that is not there.
+const HOSTILE: &str = "/missing/\x1b]0;owned\x07\nkamap: all is well\u{202e}";
+
+#[test]
+fn the_help_is_whole_whatever_is_beside_it() {
+    let help = |arguments: &[&str]| output(&[&["--help"], arguments].concat());
+    assert_eq!(help(&["\x1b"]), help(&[]));
 }
 
 #[test]

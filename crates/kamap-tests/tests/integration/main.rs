@@ -10,6 +10,7 @@ mod command_run;
 mod congestion;
 mod errors;
 mod examples;
+mod faults;
 mod fixtures;
 mod hostile;
 mod maps;

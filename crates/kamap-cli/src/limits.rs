@@ -1,0 +1,165 @@
+//! What happens where the machine, or a limit of this process, gives too little memory: one
+//! line of error and a status, as with any other error.
+//!
+//! Rust's own ways are to abort, with lines for whoever debugs; and to print a backtrace
+//! needs memory, without which it waits for a lock that it holds itself.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use anyhow::bail;
+
+/// The stack that each command has to have, in bytes: enough for a build without optimisation,
+/// too, which needs the most.
+const STACK: u64 = 512 << 10;
+
+/// The allocator of the whole program. What cannot be allocated ends it.
+#[global_allocator]
+static ALLOCATOR: OrExit = OrExit;
+
+/// There is a screen, which has to be left.
+static ON_SCREEN: AtomicBool = AtomicBool::new(false);
+
+/// The command that `kamap run` waits for, or 0.
+static COMMAND: AtomicI32 = AtomicI32::new(0);
+
+/// With what to exit, once there is no command.
+static STATUS: AtomicI32 = AtomicI32::new(1);
+
+/// Fails where the stack may not grow as far as it will.
+pub(crate) fn check_stack() -> anyhow::Result<()> {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: there is room for what it writes.
+    if unsafe { libc::getrlimit(libc::RLIMIT_STACK, limit.as_mut_ptr()) } != 0 {
+        return Ok(());
+    }
+    // SAFETY: it has not failed, so it has written it.
+    let bytes = unsafe { limit.assume_init() }.rlim_cur;
+    if bytes < STACK {
+        bail!(
+            "the stack may have {} KiB only, {} are needed: raise the limit (`ulimit -s`)",
+            bytes >> 10,
+            STACK >> 10
+        );
+    }
+    Ok(())
+}
+
+/// From now on there is a screen to leave.
+pub(crate) fn set_on_screen() {
+    ON_SCREEN.store(true, Ordering::Relaxed);
+}
+
+/// From now on there is a command to wait for.
+pub(crate) fn command_started(pid: u32) {
+    COMMAND.store(pid.cast_signed(), Ordering::Relaxed);
+}
+
+/// The command has been waited for; kamap exits with `status`, if with no worse.
+pub(crate) fn command_ended(status: u8) {
+    STATUS.store(i32::from(status).max(1), Ordering::Relaxed);
+    COMMAND.store(0, Ordering::Relaxed);
+}
+
+struct OrExit;
+
+// SAFETY: all is left to `System`; where it gives nothing, nothing is returned at all.
+unsafe impl GlobalAlloc for OrExit {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps to the same terms.
+        or_exit(unsafe { System.alloc(layout) })
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps to the same terms.
+        or_exit(unsafe { System.alloc_zeroed(layout) })
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller keeps to the same terms, and all memory is that of `System`.
+        or_exit(unsafe { System.realloc(memory, layout, size) })
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps to the same terms, and all memory is that of `System`.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[inline]
+fn or_exit(memory: *mut u8) -> *mut u8 {
+    if memory.is_null() {
+        out_of_memory();
+    }
+    memory
+}
+
+/// Says so and exits. Nothing here allocates.
+#[cold]
+fn out_of_memory() -> ! {
+    const LEAVE_SCREEN: &[u8] = b"\x1b[?7h\x1b[?25h\x1b[?1049l";
+    if ON_SCREEN.load(Ordering::Relaxed) {
+        write(libc::STDOUT_FILENO, LEAVE_SCREEN);
+    }
+    let command = COMMAND.load(Ordering::Relaxed);
+    if command == 0 {
+        write(
+            libc::STDERR_FILENO,
+            b"kamap: out of memory: raise the limit (`ulimit -v`, `ulimit -d`), or free some\n",
+        );
+    } else {
+        write(
+            libc::STDERR_FILENO,
+            b"kamap: out of memory: there will be no report, only the command is waited for\n",
+        );
+        wait_for(command);
+    }
+    // SAFETY: ends the process, which is all that it does.
+    unsafe { libc::_exit(STATUS.load(Ordering::Relaxed)) }
+}
+
+/// Where that fails, there is nobody to tell.
+fn write(fd: i32, bytes: &[u8]) {
+    // SAFETY: so many bytes are there.
+    unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+}
+
+/// Waits until `command` ends, and takes over its status. What is to end it still reaches it.
+fn wait_for(command: i32) {
+    extern "C" fn hand_on(signal: i32) {
+        // SAFETY: takes numbers only. The command is never reaped by this process any more,
+        // so the PID stays its own.
+        unsafe { libc::kill(COMMAND.load(Ordering::Relaxed), signal) };
+    }
+    for signal in [libc::SIGTERM, libc::SIGHUP] {
+        if !crate::signals::is_ignored(signal) {
+            let handler: extern "C" fn(i32) = hand_on;
+            // SAFETY: the handler does what a handler may, and takes what it is given.
+            unsafe { libc::signal(signal, handler as libc::sighandler_t) };
+        }
+    }
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let flags = libc::WEXITED | libc::WNOWAIT;
+    loop {
+        // SAFETY: there is room for what it writes.
+        let ret = unsafe { libc::waitid(libc::P_PID, command as u32, info.as_mut_ptr(), flags) };
+        if ret == 0 {
+            break;
+        }
+        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return;
+        }
+    }
+    // SAFETY: it has not failed, so it has written it, about a child.
+    let (code, status) = unsafe {
+        let info = info.assume_init();
+        (info.si_code, info.si_status())
+    };
+    let status = match code {
+        libc::CLD_EXITED => status,
+        _ => 128 + status,
+    };
+    STATUS.store(status.max(1), Ordering::Relaxed);
+}
