@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
-use kamap::{Builder, Filter, Kinds, Losses, Origin, Process, ProgramType, Tracker};
+use kamap::{Builder, Filter, Kinds, Losses, Process, ProgramType, Tracker};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use regex::Regex;
 
@@ -29,15 +29,15 @@ const LOST: u8 = 3;
 Show the live processes of this machine, exactly, from inside the kernel.
 
 BPF programs on fork, exec and exit keep a table of all processes in a kernel map; kamap \
-prints it again and again until Ctrl-C. Without options it shows the processes that exec'd \
-since kamap started: a PID appears when it execs and disappears when its last thread has \
-gone. A slow or stopped kamap misses nothing, since the table is kept without it.",
+prints it again and again until Ctrl-C. Without options it shows the processes whose program was \
+executed since kamap started: a PID appears when it execs and disappears when its last thread has \
+gone. What such a process forks runs the same program, and is shown too. A slow or stopped kamap misses nothing, since the table is kept without it.",
     after_help = "Needs root, or CAP_BPF and CAP_PERFMON; Linux 5.15 or newer with BTF. \
 See --help for more.",
     after_long_help = "\
 Columns:
-  PID, PPID  process, and parent when the process last forked or exec'd
-  USER       effective user at that time
+  PID, PPID  process, and its parent
+  USER       effective user
   AGE        time since the process started
   EXECS      how often it exec'd while kamap watched
   COMM       name that the kernel has for it
@@ -45,7 +45,7 @@ Columns:
 [in brackets] threads of the kernel; (in parentheses) the executable of a process without arguments
 
 Below the table:
-  live       processes in the table, and how many of them exec'd since kamap started
+  live       processes in the table, and of how many the program was executed since kamap started
   seen       forks, execs and exits since then
   lost       what kamap could not record, by cause; while it is 0, the table is exact
   args cut   of how many rows above the arguments were truncated, if of any
@@ -167,10 +167,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) common: Common,
 
-    /// Show every live process, not only those that exec'd since the start
+    /// Show every live process, not only those whose program was executed since the start
     ///
-    /// Adds the processes that were alive before, those that have forked but not exec'd, and
-    /// the threads of the kernel.
+    /// Adds the processes that were alive before, those that these have forked and that have not
+    /// exec'd, and the threads of the kernel.
     #[arg(short, long)]
     pub(crate) all: bool,
 
@@ -195,8 +195,11 @@ pub(crate) struct Args {
     comm: Option<Regex>,
 
     /// Show only these processes (separated by commas)
+    ///
+    /// Shows them whenever they were started. It is an error if one of them does not exist when kamap
+    /// starts.
     #[arg(short, long, value_name = "PID", value_delimiter = ',')]
-    pid: Vec<u32>,
+    pub(crate) pid: Vec<u32>,
 
     /// Show only children of these processes (separated by commas)
     #[arg(short = 'P', long, value_name = "PID", value_delimiter = ',')]
@@ -237,7 +240,7 @@ impl Args {
     /// Whether `process` is to be shown.
     pub(crate) fn shows(&self, process: &Process) -> bool {
         let any = |wanted: &[u32], value| wanted.is_empty() || wanted.contains(&value);
-        (self.all || process.origin == Origin::Exec)
+        (self.all || process.program_seen || self.pid.contains(&process.pid))
             && any(&self.user, process.uid)
             && any(&self.pid, process.pid)
             && any(&self.ppid, process.ppid)
@@ -355,8 +358,12 @@ pub(crate) struct EventsArgs {
     #[arg(short = 'P', long, value_name = "PID", value_delimiter = ',')]
     ppid: Vec<u32>,
 
-    /// Print only events of processes in these cgroups: folders of the v2 hierarchy, or IDs. Those below
-    /// them do not count
+    /// Print only events of processes in these cgroups of the v2 hierarchy, or below them (separated by
+    /// commas)
+    ///
+    /// Each is a path as in /proc/PID/cgroup (`/system.slice/nginx.service`), a folder
+    /// (`/sys/fs/cgroup/system.slice`), or an ID. Where a process is when the event happens counts. At
+    /// most 32 levels below the root are compared.
     #[arg(long, value_name = "CGROUP", value_delimiter = ',', value_parser = cgroup)]
     cgroup: Vec<u64>,
 
@@ -550,13 +557,37 @@ fn cgroup(text: &str) -> Result<u64, String> {
     if let Ok(id) = text.parse() {
         return Ok(id);
     }
-    let no_cgroup = |err| format!("no such cgroup: {err}");
-    let folder = fs::metadata(text).map_err(no_cgroup)?;
-    let file_system = statfs(Path::new(text)).map_err(|err| no_cgroup(err.into()))?;
-    if file_system.filesystem_type() != CGROUP2_SUPER_MAGIC || !folder.is_dir() {
-        return Err("it is no folder of the cgroup v2 hierarchy".to_owned());
+    if let Some(id) = cgroup_folder(Path::new(text)) {
+        return Ok(id);
     }
-    Ok(folder.ino())
+    // As /proc/PID/cgroup has it: seen from the root of the hierarchy.
+    if let Some(path) = text.strip_prefix('/')
+        && let Some(root) = cgroup_root()
+        && let Some(id) = cgroup_folder(&root.join(path))
+    {
+        return Ok(id);
+    }
+    match fs::metadata(text) {
+        Ok(_) => Err("it is no folder of the cgroup v2 hierarchy".to_owned()),
+        Err(err) => Err(format!("no such cgroup: {err}")),
+    }
+}
+
+/// The ID of the cgroup of this folder, if it is one.
+fn cgroup_folder(path: &Path) -> Option<u64> {
+    let folder = fs::metadata(path).ok()?;
+    let file_system = statfs(path).ok()?;
+    (file_system.filesystem_type() == CGROUP2_SUPER_MAGIC && folder.is_dir()).then(|| folder.ino())
+}
+
+/// Where the cgroup v2 hierarchy is mounted: also beside those of v1.
+fn cgroup_root() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let mut mounts = mounts.lines().map(|line| line.split(' '));
+    mounts.find_map(|mut fields| {
+        let path = fields.nth(1)?;
+        (fields.next()? == "cgroup2").then(|| path.into())
+    })
 }
 
 /// A number without a unit is seconds.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use kamap::{Events, Item, Tracker};
+use kamap::{Clock, Events, Item, Tracker};
 
 use crate::OutputError;
 use crate::args::EventsArgs;
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &EventsArgs) -> anyhow::Result<ExitCode> {
     let mut tracker = args.tracker().start()?;
     let on_terminal = io::stdout().is_terminal();
     let ancestors = args.ancestors > 0;
-    let lines = Lines::new(tracker.clock(), args.common.json, ancestors, on_terminal);
+    let mut lines = Lines::new(tracker.clock(), args.common.json, ancestors, on_terminal);
     let mut out = BufWriter::new(io::stdout().lock());
     let mut left = args.count;
     let mut from = 0;
@@ -36,8 +36,11 @@ pub(crate) fn run(args: &EventsArgs) -> anyhow::Result<ExitCode> {
         };
         written.map_err(OutputError)?;
     }
-    lines.header(&mut out).map_err(OutputError)?;
-
+    // A table says of which boot all is.
+    if !args.snapshot || !args.common.json {
+        let boot_id = Clock::boot_id()?;
+        lines.header(&mut out, &boot_id).map_err(OutputError)?;
+    }
     // No event comes of a filter that none can pass; then a signal is awaited.
     let mut events = tracker.take_events();
     let mut table_losses = TableLosses::default();
@@ -49,6 +52,7 @@ pub(crate) fn run(args: &EventsArgs) -> anyhow::Result<ExitCode> {
             tracker.detach();
         }
         loop {
+            lines.set_clock(tracker.clock());
             let mut result = Ok(());
             let print = |item: Item| {
                 if let Item::Event(event) = &item {

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::OutputError;
 use crate::args::Args;
@@ -18,6 +18,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Before the start, so that Ctrl-C while the programs are being loaded counts.
     let signals = Signals::new(on_screen).context("failed to handle signals")?;
     let tracker = args.common.tracker().start()?;
+    for &pid in &args.pid {
+        if tracker.table().get(pid)?.is_none() {
+            bail!("no process has PID {pid}");
+        }
+    }
 
     let stdout = io::stdout().lock();
     let mut output: Box<dyn Output> = if args.common.json {

@@ -57,6 +57,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let [program, arguments @ ..] = &args.command[..] else {
         anyhow::bail!("no command was given");
     };
+    let boot_id = Clock::boot_id()?;
     let follower = args.tracker().follower()?;
     // There is no command yet that could obey.
     if let Some(signal) = signals.pending().find(|&signal| signal != SIGCHLD) {
@@ -68,15 +69,19 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     };
     // From here on nothing ends kamap before the command.
     limits::command_started(follow.pid());
-    let clock = follow.tracker().clock();
-    let lines = Lines::new(clock, args.common.json, false, report.on_terminal);
+    let mut lines = Lines::new(
+        follow.tracker().clock(),
+        args.common.json,
+        false,
+        report.on_terminal,
+    );
     let printed = if args.quiet {
         Kinds::default()
     } else {
         args.stream.kinds()
     };
     if !args.quiet {
-        report.write(|out| lines.header(out));
+        report.write(|out| lines.header(out, &boot_id));
     }
 
     let mut table_losses = TableLosses::default();
@@ -90,6 +95,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             }
         }
         let ended = follow.try_wait()?;
+        lines.set_clock(follow.tracker().clock());
         let read = follow.read(WAIT, |item| {
             if let Item::Event(event) = &item {
                 lives.put(event);
@@ -134,7 +140,8 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         losses: losses.as_ref(),
         fault: fault.first.as_deref(),
         events_cut: lines.args_cut(),
-        clock: &clock,
+        clock: &follow.tracker().clock(),
+        boot_id: &boot_id,
         now,
     };
     if args.common.json {

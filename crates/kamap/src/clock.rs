@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::{Error, Result};
+
 /// Converts times since boot, as the kernel takes them, to the time of day.
 ///
 /// The offset between the two changes only when somebody steps the clock: both are slowed down and sped
@@ -45,6 +47,21 @@ impl Clock {
     /// The time of day at `since_boot`.
     pub fn system_time(&self, since_boot: Duration) -> SystemTime {
         UNIX_EPOCH + self.boot + since_boot
+    }
+
+    /// Names the boot of this machine since which times are: 36 characters, another one after each
+    /// boot (random(4)). With PID and start time it identifies a process for good.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`], where there is no `/proc`.
+    pub fn boot_id() -> Result<String> {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+        let id = id.map_err(|source| Error::System {
+            action: "read /proc/sys/kernel/random/boot_id",
+            source,
+        })?;
+        Ok(id.trim().to_owned())
     }
 
     /// The time since boot, suspend included (`CLOCK_BOOTTIME`), as rows have it.

@@ -50,6 +50,11 @@ impl Suspect {
     pub fn comm(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.comm)
     }
+
+    /// The same, byte for byte.
+    pub fn comm_bytes(&self) -> &[u8] {
+        &self.comm
+    }
 }
 
 /// A process whose row is not as the kernel has it.

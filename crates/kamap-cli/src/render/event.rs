@@ -17,6 +17,7 @@ use signal_hook::low_level::signal_name;
 use super::charset::Charset;
 use super::duration::duration;
 use super::escape::escape;
+use super::fields::{AncestorObject, ProcessFields};
 use super::json::{self, rfc3339};
 use super::quote::quote;
 use super::terminal_size;
@@ -51,10 +52,21 @@ impl Lines {
         }
     }
 
-    /// What comes first.
-    pub(crate) fn header(&self, out: &mut impl Write) -> io::Result<()> {
+    /// Converts times by this clock from now on.
+    pub(crate) fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
+    /// What comes first: the names of the columns, or of which boot all that follows is.
+    pub(crate) fn header(&self, out: &mut impl Write, boot_id: &str) -> io::Result<()> {
         if self.json {
-            return Ok(());
+            let line = StreamLine {
+                v: json::VERSION,
+                r#type: "stream",
+                time: rfc3339(self.system_time(Clock::since_boot())),
+                boot_id,
+            };
+            return json_line(out, &line);
         }
         let [time, event, pid, ppid] = ["TIME", "EVENT", "PID", "PPID"];
         let [user, duration, status] = ["USER", "DURATION", "STATUS"];
@@ -210,43 +222,19 @@ impl Lines {
             _ => return Ok(()),
         };
         let end = end.map(|end| end_fields(process, event.time, end));
-        let ancestors = event.ancestors.iter().map(|ancestor| AncestorObject {
-            pid: ancestor.pid,
-            comm: ancestor.comm().into_owned(),
-        });
         let line = EventLine {
             v: json::VERSION,
             r#type: kind,
             seq: event.seq,
             time: rfc3339(self.system_time(event.time)),
-            pid: process.pid,
-            ppid: process.ppid,
-            uid: process.uid,
-            gid: process.gid,
-            comm: process.comm().into_owned(),
-            start_time: rfc3339(self.system_time(process.start_time)),
-            cgroup_id: process.cgroup_id,
-            program: program(process),
+            process: ProcessFields::new(process, &self.clock),
             errno: error,
             end,
-            ancestors: self.ancestors.then(|| ancestors.collect()),
+            ancestors: self
+                .ancestors
+                .then(|| event.ancestors.iter().map(AncestorObject::from).collect()),
         };
         json_line(out, &line)
-    }
-}
-
-/// What a process runs.
-pub(super) fn program(process: &Process) -> ProgramFields {
-    let path = |path: Option<&Path>| path.map(|path| path.to_string_lossy().into_owned());
-    ProgramFields {
-        file: path(process.file()),
-        exe: path(process.exe()),
-        args: process
-            .args()
-            .map(|arg| arg.to_string_lossy().into_owned())
-            .collect(),
-        args_cut: process.args_cut,
-        execs: process.execs,
     }
 }
 
@@ -334,42 +322,27 @@ pub(super) fn json_line(out: &mut impl Write, line: &impl Serialize) -> io::Resu
 }
 
 #[derive(Serialize)]
+struct StreamLine<'a> {
+    v: u32,
+    r#type: &'static str,
+    time: String,
+    boot_id: &'a str,
+}
+
+#[derive(Serialize)]
 struct EventLine {
     v: u32,
     r#type: &'static str,
     seq: u64,
     time: String,
-    pid: u32,
-    ppid: u32,
-    uid: u32,
-    gid: u32,
-    comm: String,
-    start_time: String,
-    cgroup_id: u64,
     #[serde(flatten)]
-    program: ProgramFields,
+    process: ProcessFields,
     #[serde(skip_serializing_if = "Option::is_none")]
     errno: Option<String>,
     #[serde(flatten)]
     end: Option<EndFields>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ancestors: Option<Vec<AncestorObject>>,
-}
-
-#[derive(Serialize)]
-struct AncestorObject {
-    pid: u32,
-    comm: String,
-}
-
-/// What a process runs; of a failed exec, what was to be run.
-#[derive(Serialize)]
-pub(super) struct ProgramFields {
-    file: Option<String>,
-    exe: Option<String>,
-    args: Vec<String>,
-    args_cut: bool,
-    execs: u32,
 }
 
 #[derive(Serialize)]

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use kamap::{Losses, Origin, Process, Seen};
 use serde::Serialize;
 
+use super::fields::{ProcessFields, nanos};
 use super::{Output, View};
 
 /// Version of the contract: what is in it keeps its name and meaning.
@@ -38,6 +39,7 @@ impl<W: Write> Output for Json<W> {
             v: VERSION,
             r#type: "table",
             time: rfc3339(view.system_time(view.time)),
+            boot_id: view.boot_id.clone(),
             next_seq: view.next_seq,
             processes: rows.collect(),
             losses: losses(&view.losses),
@@ -55,6 +57,7 @@ struct TableLine {
     v: u32,
     r#type: &'static str,
     time: String,
+    boot_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_seq: Option<u64>,
     processes: Vec<Row>,
@@ -64,19 +67,10 @@ struct TableLine {
 
 #[derive(Debug, Serialize)]
 struct Row {
-    pid: u32,
-    ppid: u32,
-    uid: u32,
-    gid: u32,
-    comm: String,
-    exe: Option<String>,
-    args: Vec<String>,
-    args_cut: bool,
-    start_time: String,
+    #[serde(flatten)]
+    process: ProcessFields,
     age_ns: u64,
-    execs: u32,
     origin: &'static str,
-    cgroup_id: u64,
 }
 
 #[derive(Serialize)]
@@ -98,26 +92,13 @@ pub(super) struct SeenObject {
 
 fn row(view: &View, process: &Process) -> Row {
     Row {
-        pid: process.pid,
-        ppid: process.ppid,
-        uid: process.uid,
-        gid: process.gid,
-        comm: process.comm().into_owned(),
-        exe: process.exe().map(|exe| exe.to_string_lossy().into_owned()),
-        args: process
-            .args()
-            .map(|arg| arg.to_string_lossy().into_owned())
-            .collect(),
-        args_cut: process.args_cut,
-        start_time: rfc3339(view.system_time(process.start_time)),
-        age_ns: view.age(process).as_nanos() as u64,
-        execs: process.execs,
+        process: ProcessFields::new(process, &view.clock),
+        age_ns: nanos(view.age(process)),
         origin: match process.origin {
             Origin::Exec => "exec",
             Origin::Fork => "fork",
             _ => "seed",
         },
-        cgroup_id: process.cgroup_id,
     }
 }
 
@@ -157,30 +138,13 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
-    use super::super::escape::tests::{any_name, config};
+    use super::super::escape::tests::config;
+    use super::super::fields::tests::any_fields;
     use super::*;
 
-    fn any_text() -> impl Strategy<Value = String> {
-        any_name().prop_map(|name| String::from_utf8_lossy(&name).into_owned())
-    }
-
     prop_compose! {
-        fn any_row()(
-            numbers in any::<[u32; 5]>(),
-            comm in any_text(),
-            exe in proptest::option::of(any_text()),
-            args in vec(any_text(), 0..4),
-            args_cut in any::<bool>(),
-            start_time in any::<u32>(),
-            wide in any::<[u64; 2]>(),
-        ) -> Row {
-            let [pid, ppid, uid, gid, execs] = numbers;
-            let [age_ns, cgroup_id] = wide;
-            let start_time = rfc3339(UNIX_EPOCH + Duration::from_secs(start_time.into()));
-            Row {
-                pid, ppid, uid, gid, comm, exe, args, args_cut, start_time, age_ns, execs,
-                origin: "exec", cgroup_id,
-            }
+        fn any_row()(process in any_fields(), age_ns in any::<u64>()) -> Row {
+            Row { process, age_ns, origin: "exec" }
         }
     }
 
@@ -198,6 +162,7 @@ mod tests {
                 v: VERSION,
                 r#type: "table",
                 time: rfc3339(UNIX_EPOCH),
+                boot_id: String::new(),
                 next_seq: None,
                 processes,
                 losses: LossesObject {
@@ -220,11 +185,9 @@ mod tests {
             let rows = read["processes"].as_array().expect("there are rows");
             prop_assert_eq!(rows.len(), table.processes.len());
             for (read, row) in rows.iter().zip(table.processes) {
-                prop_assert_eq!(&read["pid"], &Value::from(row.pid));
-                prop_assert_eq!(&read["comm"], &Value::from(row.comm));
-                prop_assert_eq!(&read["exe"], &Value::from(row.exe));
-                prop_assert_eq!(&read["args"], &Value::from(row.args));
+                prop_assert_eq!(&read["pid"], &Value::from(row.process.pid));
                 prop_assert_eq!(&read["age_ns"], &Value::from(row.age_ns));
+                prop_assert_eq!(read, &serde_json::to_value(row)?);
             }
         }
     }

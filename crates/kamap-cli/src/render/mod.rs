@@ -5,6 +5,7 @@ mod charset;
 mod duration;
 mod escape;
 mod event;
+mod fields;
 mod json;
 mod plain;
 mod quote;
@@ -17,7 +18,7 @@ mod verification;
 use std::io;
 use std::time::{Duration, SystemTime};
 
-use kamap::{Clock, Losses, Origin, Process, Seen, Tracker};
+use kamap::{Clock, Losses, Process, Seen, Tracker};
 
 pub(crate) use escape::escape;
 pub(crate) use event::{Lines, TableLosses};
@@ -33,11 +34,12 @@ pub(crate) struct View {
     /// When the table was read: since boot.
     time: Duration,
     clock: Clock,
+    boot_id: String,
     /// The processes to show, the oldest first.
     processes: Vec<Process>,
     /// All processes in the table.
     live: usize,
-    /// Those that exec'd since the start.
+    /// Those whose program was executed since the start.
     captured: usize,
     pub(crate) losses: Losses,
     seen: Seen,
@@ -50,17 +52,17 @@ pub(crate) struct View {
 impl View {
     /// Reads the table, keeping the processes that are to be shown.
     pub(crate) fn read(tracker: &Tracker, shows: impl Fn(&Process) -> bool) -> kamap::Result<Self> {
-        tracker.refill()?;
         let snapshot = tracker.table().snapshot()?;
         let mut processes = snapshot.processes;
         let live = processes.len();
-        let exec = |process: &&Process| process.origin == Origin::Exec;
-        let captured = processes.iter().filter(exec).count();
+        let program_seen = |process: &&Process| process.program_seen;
+        let captured = processes.iter().filter(program_seen).count();
         processes.retain(shows);
         processes.sort_by_key(|process| (process.start_time, process.pid));
         Ok(Self {
             time: snapshot.time,
             clock: tracker.clock(),
+            boot_id: Clock::boot_id()?,
             processes,
             live,
             captured,

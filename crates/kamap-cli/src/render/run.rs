@@ -14,8 +14,9 @@ use serde::Serialize;
 use super::charset::Charset;
 use super::duration::duration;
 use super::escape;
-use super::event::{EndFields, ProgramFields, end_fields, json_line, program, signal, status};
-use super::json::{self, rfc3339};
+use super::event::{EndFields, end_fields, json_line, signal, status};
+use super::fields::ProcessFields;
+use super::json;
 use super::text::{self, cut};
 use super::trace::{self, Until};
 
@@ -42,6 +43,7 @@ pub(crate) struct Summary<'a> {
     /// What kamap has failed with: something may be missing.
     pub(crate) fault: Option<&'a str>,
     pub(crate) clock: &'a Clock,
+    pub(crate) boot_id: &'a str,
     /// When the run ended: since boot.
     pub(crate) now: Duration,
 }
@@ -122,14 +124,7 @@ impl Summary<'_> {
                     v: json::VERSION,
                     r#type: "process",
                     depth: branch.depth,
-                    pid: process.pid,
-                    ppid: process.ppid,
-                    uid: process.uid,
-                    gid: process.gid,
-                    comm: process.comm().into_owned(),
-                    start_time: rfc3339(self.clock.system_time(process.start_time)),
-                    cgroup_id: process.cgroup_id,
-                    program: program(process),
+                    process: ProcessFields::new(process, self.clock),
                     failed_execs: self.has_failed_execs.then_some(life.failed_execs),
                     running: self.is_running(life),
                     end: end.map(|(time, end)| end_fields(process, *time, end)),
@@ -142,6 +137,7 @@ impl Summary<'_> {
             &RunLine {
                 v: json::VERSION,
                 r#type: "run",
+                boot_id: self.boot_id,
                 command: command
                     .map(|arg| arg.to_string_lossy().into_owned())
                     .collect(),
@@ -285,15 +281,8 @@ struct ProcessLine {
     v: u32,
     r#type: &'static str,
     depth: usize,
-    pid: u32,
-    ppid: u32,
-    uid: u32,
-    gid: u32,
-    comm: String,
-    start_time: String,
-    cgroup_id: u64,
     #[serde(flatten)]
-    program: ProgramFields,
+    process: ProcessFields,
     failed_execs: Option<u32>,
     running: Option<bool>,
     #[serde(flatten)]
@@ -304,6 +293,7 @@ struct ProcessLine {
 struct RunLine<'a> {
     v: u32,
     r#type: &'static str,
+    boot_id: &'a str,
     command: Vec<String>,
     exit_code: Option<i32>,
     signal: Option<String>,

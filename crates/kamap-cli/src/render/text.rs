@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
+use std::path::Path;
 
 use comfy_table::{
     CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, Width, presets,
 };
-use kamap::{Losses, Process, Seen};
+use kamap::{Losses, Origin, Process, Seen};
 use textwrap::core::display_width;
 use uzers::{Users, UsersCache};
 
@@ -179,13 +180,19 @@ pub(super) fn command(charset: Charset, process: &Process) -> String {
             escape_in(charset, OsStr::new(process.comm().as_ref()))
         );
     }
-    let mut text = quote(charset, process.args());
-    // Of one that has no words, what it runs; in parentheses, which would be quoted.
-    if process.args().all(OsStr::is_empty)
-        && let Some(exe) = process.exe()
-    {
+    let mut args: Vec<_> = process.args().collect();
+    let has_words = args.iter().any(|arg| !arg.is_empty());
+    // What is left of arguments that a process has written its title over, as ps leaves it out.
+    if process.origin == Origin::Seed && has_words {
+        while args.pop_if(|arg| arg.is_empty()).is_some() {}
+    }
+    let mut text = quote(charset, args.into_iter());
+    // Of one that has no words, what it runs, or its name; in parentheses, which would be quoted.
+    if !has_words {
+        let comm = process.comm();
+        let what = process.exe().map_or(OsStr::new(&*comm), Path::as_os_str);
         let space = if text.is_empty() { "" } else { " " };
-        text += &format!("{space}({})", escape_in(charset, exe.as_os_str()));
+        text += &format!("{space}({})", escape_in(charset, what));
     }
     if process.args_cut {
         text += charset.cut();

@@ -8,6 +8,7 @@ use kamap::{Clock, Field, Losses, Seen, Suspect, Tracker, Verification};
 use serde::Serialize;
 
 use super::escape::escape;
+use super::fields::{Comm, nanos};
 use super::json::{self, rfc3339};
 use super::text::counted;
 
@@ -16,6 +17,7 @@ use super::text::counted;
 pub(crate) struct Checked {
     found: Verification,
     clock: Clock,
+    boot_id: String,
     pub(crate) losses: Losses,
     seen: Seen,
 }
@@ -27,6 +29,7 @@ impl Checked {
         Ok(Self {
             found: tracker.verify()?,
             clock: tracker.clock(),
+            boot_id: Clock::boot_id()?,
             losses: tracker.losses()?,
             seen: tracker.seen()?,
         })
@@ -105,6 +108,7 @@ impl Checked {
             v: json::VERSION,
             r#type: "verify",
             time: self.time(found.time),
+            boot_id: &self.boot_id,
             exact: found.is_exact(),
             checked: found.checked,
             missing: suspects(&found.missing),
@@ -120,7 +124,8 @@ impl Checked {
         SuspectObject {
             pid: process.pid,
             start_time: self.time(process.start_time),
-            comm: process.comm().into_owned(),
+            start_boottime_ns: nanos(process.start_time),
+            comm: Comm::new(process.comm_bytes()),
         }
     }
 }
@@ -144,10 +149,11 @@ fn field_object(field: &Field) -> FieldObject {
 }
 
 #[derive(Serialize)]
-struct Line {
+struct Line<'a> {
     v: u32,
     r#type: &'static str,
     time: String,
+    boot_id: &'a str,
     exact: bool,
     checked: usize,
     missing: Vec<SuspectObject>,
@@ -161,7 +167,9 @@ struct Line {
 struct SuspectObject {
     pid: u32,
     start_time: String,
-    comm: String,
+    start_boottime_ns: u64,
+    #[serde(flatten)]
+    comm: Comm,
 }
 
 #[derive(Serialize)]
