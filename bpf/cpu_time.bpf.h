@@ -90,8 +90,7 @@ struct threads {
 	const struct list_head *end;
 	u64 now;
 	u64 time;	/* that those so far have run */
-	u32 have_memory;	/* how many of those so far have not given up their memory */
-	u32 reserved;
+	u64 memory;	/* not 0: one of those so far has not given up its memory */
 };
 
 static long add_thread(u32 i, struct threads *threads)
@@ -103,7 +102,8 @@ static long add_thread(u32 i, struct threads *threads)
 	threads->time += BPF_CORE_READ(thread, se.sum_exec_runtime);
 	if (BPF_CORE_READ(thread, on_cpu))
 		threads->time += time_at_hand(thread, threads->now);
-	threads->have_memory += !!BPF_CORE_READ(thread, mm);
+	/* Without a branch, so that each round is the same to the verifier. */
+	threads->memory |= (u64)BPF_CORE_READ(thread, mm);
 	threads->at = BPF_CORE_READ(thread, thread_node.next);
 	return 0;
 }
@@ -113,15 +113,30 @@ static __always_inline int can_walk_threads(void)
 	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop);
 }
 
-/* How often a walk is begun again because a thread was released meanwhile. */
-#define MAX_WALKS 4
+/*
+ * Walks through the threads that have not been released; returns whether none was meanwhile. That
+ * moves the thread's time to the sum, under a sequence count: a walk that saw it change would count a
+ * thread twice, or not at all.
+ */
+static __always_inline int walk_threads(const struct signal_struct *signal, u64 now,
+					struct threads *threads)
+{
+	u32 sequence = *(volatile u32 *)&signal->stats_lock.seqcount.seqcount.sequence;
+
+	threads->at = signal->thread_head.next;
+	threads->end = &signal->thread_head;
+	threads->now = now;
+	threads->time = signal->sum_sched_runtime;
+	threads->memory = 0;
+	bpf_loop(MAX_THREADS, add_thread, threads, 0);
+	return !(sequence & 1) &&
+	       sequence == *(volatile u32 *)&signal->stats_lock.seqcount.seqcount.sequence;
+}
 
 /*
- * The time that all threads of a process have run, whose last one, `task`, is leaving.
- *
- * That of a thread moves to the sum when it is released, under a sequence count: a walk that saw
- * it change would count a thread twice, or not at all. Not inlined, so that its caller keeps all
- * bounds in registers: the verifier of 6.1 forgets those of 32 bits that it has to put aside.
+ * The time that all threads of a process have run, whose last one, `task`, is leaving. Not inlined,
+ * so that its caller keeps all bounds in registers: the verifier of 6.1 forgets those of 32 bits
+ * that it has to put aside.
  */
 static __noinline u64 cpu_time_of(const struct task_struct *task)
 {
@@ -132,18 +147,10 @@ static __noinline u64 cpu_time_of(const struct task_struct *task)
 	if (signal->nr_threads > 1 && can_walk_threads()) {
 		struct threads threads;
 
-		for (u32 i = 0; i < MAX_WALKS; i++) {
-			u32 sequence = *(volatile u32 *)&signal->stats_lock.seqcount.seqcount.sequence;
-
-			threads.at = signal->thread_head.next;
-			threads.end = &signal->thread_head;
-			threads.now = now;
-			threads.time = signal->sum_sched_runtime;
-			bpf_loop(MAX_THREADS, add_thread, &threads, 0);
-			if (!(sequence & 1) &&
-			    sequence == *(volatile u32 *)&signal->stats_lock.seqcount.seqcount.sequence)
-				break;
-		}
+		/* No loop: the verifier of 6.1 takes none that begins behind a call. */
+		if (!walk_threads(signal, now, &threads) && !walk_threads(signal, now, &threads) &&
+		    !walk_threads(signal, now, &threads))
+			walk_threads(signal, now, &threads);
 		return threads.time;
 	}
 	time = signal->sum_sched_runtime + task->se.sum_exec_runtime + time_at_hand(task, now);
@@ -154,18 +161,15 @@ static __noinline u64 cpu_time_of(const struct task_struct *task)
 }
 
 /*
- * Whether another thread of the process still has its memory. Not inlined for the same reason.
+ * Whether a thread of the process, of which one has given it up, still has its memory. Not inlined
+ * for the same reason.
  */
 static __noinline int others_have_memory(const struct task_struct *task)
 {
-	const struct signal_struct *signal = task->signal;
-	struct threads threads = {
-		.at = signal->thread_head.next,
-		.end = &signal->thread_head,
-	};
+	struct threads threads;
 
-	bpf_loop(MAX_THREADS, add_thread, &threads, 0);
-	return threads.have_memory > !!task->mm;
+	walk_threads(task->signal, 0, &threads);
+	return !!threads.memory;
 }
 
 #endif
