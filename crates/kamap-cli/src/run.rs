@@ -96,9 +96,15 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         }
         let ended = follow.try_wait()?;
         lines.set_clock(follow.tracker().clock());
+        let mut unknown = Vec::new();
         let read = follow.read(WAIT, |item| {
+            if let Item::Lost(_) = &item {
+                lives.lose();
+            }
             if let Item::Event(event) = &item {
-                lives.put(event);
+                if lives.put(event).is_err() {
+                    unknown.push(event.clone());
+                }
                 if !printed.contains(event.kind.into()) {
                     return;
                 }
@@ -108,6 +114,13 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         let read = read.and_then(|status| Ok((status, follow.tracker().losses()?)));
         let status = match read {
             Ok((status, losses)) => {
+                // An end is also lost with a row that found no room.
+                if losses.total() > 0 {
+                    lives.lose();
+                }
+                for event in unknown {
+                    fault.unless(lives.put(&event));
+                }
                 report.write(|out| table_losses.tell(&lines, out, &losses));
                 status
             }

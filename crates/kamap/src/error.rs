@@ -1,6 +1,7 @@
 //! What can go wrong with the tracker.
 
 use std::io;
+use std::time::Duration;
 
 use crate::requirements::OLDEST_KERNEL;
 use crate::{maps, requirements};
@@ -124,6 +125,19 @@ pub enum Error {
     Record {
         /// Its length in bytes.
         len: usize,
+    },
+    /// An event is of a process that contradicts what is known of its PID.
+    #[error(
+        "an event is of a process {pid} that started {start_time:?} after boot, but the one that \
+         started {known:?} after boot has not ended"
+    )]
+    UnknownProcess {
+        /// Its PID.
+        pid: u32,
+        /// When it started: since boot.
+        start_time: Duration,
+        /// When the process of this PID started that is known.
+        known: Duration,
     },
     /// A command could not be started.
     #[error("failed to run `{program}`: {source}")]

@@ -28,7 +28,7 @@ use crate::{Error, Event, EventKind, Events, Item, Result, Tracker};
 /// let status = loop {
 ///     let status = follow.read(Duration::from_secs(1), |item| {
 ///         if let Item::Event(event) = item {
-///             lives.put(&event);
+///             lives.put(&event).expect("nothing contradicts it");
 ///         }
 ///     })?;
 ///     if let Some(status) = status {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::{End, Event, EventKind, Process};
+use crate::{End, Error, Event, EventKind, Process, Result};
 
 /// The lives of processes, put together from the stream of their events
 /// ([`Kinds::LIFE`](crate::Kinds::LIFE)): a tree, by who started whom.
@@ -13,6 +13,8 @@ pub struct Lives {
     lives: Vec<Life>,
     /// Where those are that have not ended, by PID.
     alive: HashMap<u32, usize>,
+    /// How many there were when events were last lost.
+    known_at_loss: usize,
 }
 
 /// The life of a process.
@@ -45,11 +47,17 @@ impl Life {
 
 impl Lives {
     /// Adds what an event tells. Events come in their order.
-    pub fn put(&mut self, event: &Event) {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownProcess`] where the event is neither of a process that is known nor of one that
+    /// can be: another one of its PID has not ended. Nothing is added then. Where events were lost its
+    /// end may be among them, see [`lose`](Self::lose).
+    pub fn put(&mut self, event: &Event) -> Result<()> {
         let process = &event.process;
-        let at = self.at(process);
+        let at = self.at(process)?;
         let Some(life) = self.lives.get_mut(at) else {
-            return;
+            return Ok(());
         };
         match event.kind {
             EventKind::Fork => {}
@@ -61,27 +69,43 @@ impl Lives {
                 self.alive.remove(&process.pid);
             }
         }
+        Ok(())
+    }
+
+    /// Events were lost: from now on, whoever has not ended may have.
+    pub fn lose(&mut self) {
+        self.known_at_loss = self.lives.len();
     }
 
     /// Where the life of `process` is; it is added if it is not known.
-    fn at(&mut self, process: &Process) -> usize {
-        if let Some(&at) = self.alive.get(&process.pid)
-            && self.lives[at].process.start_time == process.start_time
-        {
-            return at;
+    fn at(&mut self, process: &Process) -> Result<usize> {
+        if let Some(&at) = self.alive.get(&process.pid) {
+            let known = self.lives[at].process.start_time;
+            if known == process.start_time {
+                return Ok(at);
+            }
+            // Its end can only have been lost if it was known by then.
+            if at >= self.known_at_loss {
+                return Err(Error::UnknownProcess {
+                    pid: process.pid,
+                    start_time: process.start_time,
+                    known,
+                });
+            }
         }
         let at = self.lives.len();
         let parent = self.alive.get(&process.ppid).copied();
         self.lives.push(Life {
             process: process.clone(),
             // Of one that is told of late, another process may have its parent's PID by now.
-            parent: parent
-                .filter(|&parent| self.lives[parent].process.start_time <= process.start_time),
+            parent: parent.filter(|&parent| {
+                Some(self.lives[parent].process.start_time) == process.parent_start_time
+            }),
             end: None,
             failed_execs: 0,
         });
         self.alive.insert(process.pid, at);
-        at
+        Ok(at)
     }
 
     /// All of them, in the order in which they were first told of: a parent comes before
@@ -144,11 +168,17 @@ mod tests {
     use super::*;
     use crate::skel::types::kamap_facts;
 
-    fn event(pid: u32, ppid: u32, start_time: u64, kind: EventKind) -> Event {
+    /// An event of a process, given as PID and start time, as is its parent.
+    fn event(
+        (pid, start_time): (u32, u64),
+        (ppid, parent_start_time): (u32, u64),
+        kind: EventKind,
+    ) -> Event {
         let facts = kamap_facts {
             pid,
             ppid,
             start_time,
+            parent_start_time,
             ..kamap_facts::default()
         };
         Event {
@@ -161,19 +191,20 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_is_older_than_its_children() {
+    fn a_parent_is_known_by_its_pid_and_its_start() {
         let mut lives = Lives::default();
         for event in [
-            event(1, 0, 1, EventKind::Fork),
+            event((1, 1), (0, 0), EventKind::Fork),
             // Its own fork was lost, but not that of its child.
-            event(3, 2, 3, EventKind::Fork),
-            event(2, 1, 2, EventKind::Exec),
-            event(4, 2, 4, EventKind::Fork),
+            event((3, 3), (2, 2), EventKind::Fork),
+            event((2, 2), (1, 1), EventKind::Exec),
+            event((4, 4), (2, 2), EventKind::Fork),
             // Its PID is used again, then another of its children is told of.
-            event(2, 1, 6, EventKind::Fork),
-            event(5, 2, 5, EventKind::Exec),
+            event((2, 6), (1, 1), EventKind::Fork),
+            event((5, 5), (2, 2), EventKind::Exec),
         ] {
-            lives.put(&event);
+            lives.put(&event).expect("it can be");
+            lives.lose();
         }
         let parents: Vec<_> = lives.all().iter().map(|life| life.parent).collect();
         assert_eq!(parents, [None, None, Some(0), Some(2), Some(0), None]);
@@ -183,5 +214,23 @@ mod tests {
             .map(|branch| (branch.depth, branch.life.process.pid))
             .collect();
         assert_eq!(tree, [(0, 1), (1, 2), (2, 4), (1, 2), (0, 3), (0, 5)]);
+    }
+
+    #[test]
+    fn an_unknown_process_of_a_pid_that_is_alive_is_refused_unless_its_end_was_lost() {
+        let mut lives = Lives::default();
+        let known = event((7, 1), (0, 0), EventKind::Fork);
+        let unknown = event((7, 2), (0, 0), EventKind::ExecFailed(libc::ENOENT));
+        lives.put(&known).expect("it has started");
+        let err = lives.put(&unknown).expect_err("7 is alive");
+        assert!(matches!(err, Error::UnknownProcess { pid: 7, .. }), "{err}");
+        assert_eq!(lives.len(), 1, "nothing is invented");
+
+        lives.lose();
+        lives.put(&unknown).expect("the end of the other was lost");
+        // It was not known when events were lost.
+        let third = event((7, 3), (0, 0), EventKind::Fork);
+        assert!(lives.put(&third).is_err());
+        assert_eq!(lives.len(), 2);
     }
 }

@@ -186,7 +186,7 @@ pub(super) fn command(charset: Charset, process: &Process) -> String {
     if process.origin == Origin::Seed && has_words {
         while args.pop_if(|arg| arg.is_empty()).is_some() {}
     }
-    let mut text = quote(charset, args.into_iter());
+    let mut text = quote(charset, args);
     // Of one that has no words, what it runs, or its name; in parentheses, which would be quoted.
     if !has_words {
         let comm = process.comm();

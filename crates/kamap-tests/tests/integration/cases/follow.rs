@@ -127,7 +127,7 @@ fn the_lives_of_a_command_are_a_tree() {
     assert_eq!(status.signal(), Some(libc::SIGKILL));
     let mut lives = Lives::default();
     for event in &events {
-        lives.put(event);
+        lives.put(event).expect("nothing contradicts it");
     }
     let tree: Vec<_> = lives
         .tree()
@@ -166,7 +166,7 @@ fn what_a_command_leaves_behind_is_followed_on() {
     assert!(status.success());
     let mut lives = Lives::default();
     for event in &events {
-        lives.put(event);
+        lives.put(event).expect("nothing contradicts it");
     }
     let running: Vec<_> = lives
         .all()
