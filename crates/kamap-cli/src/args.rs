@@ -309,7 +309,7 @@ Columns:
   TIME      when it happened, by the clock on the wall
   EVENT     fork, exec, failed (an exec that did) or exit
   PID, PPID, USER
-            as of the last exec or fork
+            as they are when it happens, of an exit too
   DURATION  of an exit: since the process started
   STATUS    of an exit: exit code, or the signal that killed it, with `+core` if it dumped core; of \
 an exec that failed: why
@@ -393,7 +393,8 @@ pub(crate) struct StreamArgs {
     /// Which events to print (separated by commas)
     ///
     /// `exec_failed` sees each system call of the machine return, which slows all of them down a
-    /// little.
+    /// little. Before Linux 5.17 it keeps at most 256 arguments. An exec that fails past the point of no
+    /// return has its file and arguments since Linux 6.10.
     #[arg(
         short,
         long,
