@@ -24,12 +24,31 @@ struct {
 	__uint(value_size, sizeof(u32));
 } cpu_clocks SEC(".maps");
 
+/* How far the clock of the scheduler was ahead of the time since boot, and when that was. */
+struct clock_lead {
+	u64 lead;	/* 0: it is not known */
+	u64 time;	/* since boot */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct clock_lead);
+} clock_leads SEC(".maps");
+
+/*
+ * How long a lead is good for, in nanoseconds: reading the clock costs several hundred, and the two
+ * drift apart by less than a thousandth (MAXFREQ in linux/timex.h).
+ */
+#define LEAD_IS_GOOD_FOR 4000000
+
 /*
  * local_clock() of the kernel, 0 where it is not known: on a CPU that was not there when the
  * events were opened. Reading the event makes it remember when that was (cpu_clock_event_update
  * in kernel/events/core.c), and what it says is counted from its start only.
  */
-static __always_inline u64 scheduler_clock(void)
+static __always_inline u64 read_scheduler_clock(void)
 {
 	struct bpf_perf_event_value value;
 	u32 cpu = bpf_get_smp_processor_id();
@@ -48,38 +67,61 @@ static __always_inline u64 scheduler_clock(void)
 	return BPF_CORE_READ(entry, event, hw.prev_count.a.a.counter);
 }
 
+/* The clock of the scheduler at `time` since boot, which is now. */
+static __always_inline u64 scheduler_clock(u64 time)
+{
+	struct clock_lead *lead;
+	u32 slot = 0;
+	u64 clock;
+
+	lead = bpf_map_lookup_elem(&clock_leads, &slot);
+	if (!lead)
+		return 0;
+	if (!lead->lead || time - lead->time > LEAD_IS_GOOD_FOR) {
+		clock = read_scheduler_clock();
+		if (!clock)
+			return 0;
+		time = bpf_ktime_get_boot_ns();
+		lead->lead = clock - time;
+		lead->time = time;
+	}
+	return time + lead->lead;
+}
+
+/* Whether the clock of a run queue is that of the scheduler. */
+static __always_inline int clocks_are_same(void)
+{
+	return !bpf_core_field_exists(struct rq, prev_irq_time) &&
+	       !bpf_core_field_exists(struct rq, prev_steal_time_rq);
+}
+
 /*
- * Puts what the clock of the thread's run queue lags behind that of the scheduler: the time that
- * interrupts and, of a virtual machine, its host have taken, where the kernel tells it apart. Returns
- * whether that is known.
+ * How long a thread that runs has done so since its time was last added up. The clock of a run queue
+ * leaves out what interrupts and, of a virtual machine, its host have taken, where the kernel tells
+ * that apart; only with CONFIG_FAIR_GROUP_SCHED does a task lead to its run queue.
+ *
+ * A macro, for fields are read in two ways: `get(from, field)`.
  */
-static __always_inline int clock_lag(const struct task_struct *thread, u64 *lag)
-{
-	const struct rq *rq;
+#define time_at_hand(thread, now, get)						\
+	({									\
+		u64 since = get(thread, se.exec_start);				\
+		int known = (now) != 0;						\
+										\
+		if (!clocks_are_same()) {					\
+			if (bpf_core_field_exists((thread)->se.cfs_rq)) {	\
+				const struct cfs_rq *queue = get(thread, se.cfs_rq); \
+				const struct rq *rq = get(queue, rq);		\
+										\
+				since += get(rq, clock) - get(rq, clock_task);	\
+			} else {						\
+				known = 0;					\
+			}							\
+		}								\
+		known && (now) > since ? (now) - since : 0;			\
+	})
 
-	*lag = 0;
-	if (!bpf_core_field_exists(struct rq, prev_irq_time) &&
-	    !bpf_core_field_exists(struct rq, prev_steal_time_rq))
-		return 1;
-	/* Only with CONFIG_FAIR_GROUP_SCHED does a task lead to its run queue. */
-	if (!bpf_core_field_exists(thread->se.cfs_rq))
-		return 0;
-	rq = BPF_CORE_READ(thread, se.cfs_rq, rq);
-	*lag = BPF_CORE_READ(rq, clock) - BPF_CORE_READ(rq, clock_task);
-	return 1;
-}
-
-/* How long a thread that runs has done so since its time was last added up. */
-static __always_inline u64 time_at_hand(const struct task_struct *thread, u64 now)
-{
-	u64 since;
-	u64 lag;
-
-	if (!now || !clock_lag(thread, &lag))
-		return 0;
-	since = BPF_CORE_READ(thread, se.exec_start) + lag;
-	return now > since ? now - since : 0;
-}
+/* Of what the verifier has a type of. */
+#define get_typed(from, field) ((from)->field)
 
 /* The most threads that are looked at one by one. */
 #define MAX_THREADS 4096
@@ -101,7 +143,7 @@ static long add_thread(u32 i, struct threads *threads)
 		return 1;
 	threads->time += BPF_CORE_READ(thread, se.sum_exec_runtime);
 	if (BPF_CORE_READ(thread, on_cpu))
-		threads->time += time_at_hand(thread, threads->now);
+		threads->time += time_at_hand(thread, threads->now, BPF_CORE_READ);
 	/* Without a branch, so that each round is the same to the verifier. */
 	threads->memory |= (u64)BPF_CORE_READ(thread, mm);
 	threads->at = BPF_CORE_READ(thread, thread_node.next);
@@ -141,7 +183,7 @@ static __always_inline int walk_threads(const struct signal_struct *signal, u64 
 static __noinline u64 cpu_time_of(const struct task_struct *task)
 {
 	const struct signal_struct *signal = task->signal;
-	u64 now = scheduler_clock();
+	u64 now = scheduler_clock(bpf_ktime_get_boot_ns());
 	u64 time;
 
 	if (signal->nr_threads > 1 && can_walk_threads()) {
@@ -153,7 +195,7 @@ static __noinline u64 cpu_time_of(const struct task_struct *task)
 			walk_threads(signal, now, &threads);
 		return threads.time;
 	}
-	time = signal->sum_sched_runtime + task->se.sum_exec_runtime + time_at_hand(task, now);
+	time = signal->sum_sched_runtime + task->se.sum_exec_runtime + time_at_hand(task, now, get_typed);
 	/* The main thread may have left before, but is released last. */
 	if (task->group_leader != task)
 		time += task->group_leader->se.sum_exec_runtime;

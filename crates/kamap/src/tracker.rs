@@ -298,6 +298,7 @@ fn configure(
     open.progs.on_prepare_exec.set_autoload(prepare_exec);
     for (map, is_wanted) in [
         (&mut open.maps.cpu_clocks, wanted.contains(Kinds::EXIT)),
+        (&mut open.maps.clock_leads, wanted.contains(Kinds::EXIT)),
         (&mut open.maps.long_paths, wanted.contains(Kinds::EXEC)),
         (&mut open.maps.attempts, prepare_exec),
     ] {

@@ -164,11 +164,16 @@ fn a_row_of_json_says_what_is_so() {
             "cgroup_id",
             "comm",
             "exe",
+            "exe_cut",
             "execs",
+            "file",
+            "file_cut",
             "gid",
             "origin",
+            "parent",
             "pid",
             "ppid",
+            "start_boottime_ns",
             "start_time",
             "uid"
         ]
@@ -400,9 +405,9 @@ fn truncated_arguments_are_counted_where_they_are_shown() {
 }
 
 #[rstest]
-#[case::all(&["--pid", "0", "--all"], "")]
-#[case::of_several(&["--pid", "0", "--count", "2", "-i", "1ms"], "(processes that your options select appear here when they exec; --all shows the others that they select as well)")]
-#[case::of_one(&["--pid", "0", "--once"], "(no process that your options select has exec'd since kamap started; --all shows the others that they select)")]
+#[case::all(&["--comm", "^$", "--all"], "")]
+#[case::of_several(&["--comm", "^$", "--count", "2", "-i", "1ms"], "(processes that your options select appear here when they exec; --all shows the others that they select as well)")]
+#[case::of_one(&["--comm", "^$", "--once"], "(no process that your options select has exec'd since kamap started; --all shows the others that they select)")]
 fn an_empty_first_table_says_what_will_appear(#[case] arguments: &[&str], #[case] note: &str) {
     let mut kamap = Held::start(
         Command::new(KAMAP)
@@ -426,7 +431,7 @@ fn an_empty_first_table_says_what_will_appear(#[case] arguments: &[&str], #[case
 #[test]
 fn on_a_screen_an_empty_table_says_what_will_appear() {
     let mut kamap = Command::new(KAMAP);
-    kamap.args(["--pid", "0", "--interval", "1ms"]);
+    kamap.args(["--comm", "^$", "--interval", "1ms"]);
     let mut screen = OnTerminal::start(24, 60, kamap.env("TERM", "xterm"));
     screen.shows("the second table", |text| {
         let second = text.split("\x1b[1;1H").nth(2)?;
@@ -442,27 +447,36 @@ fn on_a_screen_an_empty_table_says_what_will_appear() {
 }
 
 #[test]
-fn what_has_not_execd_is_shown_with_all_only() {
+fn what_runs_a_program_from_before_is_shown_with_all_only() {
     let seeded = Held::start(&mut held());
+    // It has forked before kamap watches, and forks again then.
+    let script = "echo; read x; (echo; read x); exit 0";
+    let mut shell = Held::start(Command::new("sh").args(["-c", script]));
     for all in [false, true] {
         let mut kamap = Running::start(if all { &["--all"] } else { &[] });
         let parent = Held::start(&mut Command::new(FORKED));
         let forked = parent.said().parse().expect("it prints a PID");
+        if !all {
+            shell.say("\n");
+            assert_eq!(shell.line(), "", "its subshell runs");
+        }
         let table = kamap.fresh_table();
+        // It runs the program that its parent has executed.
+        assert_eq!(row(&table, forked).expect("it is alive")["origin"], "fork");
         assert_eq!(
             row(&table, parent.pid()).expect("it has exec'd")["origin"],
             "exec"
         );
         if all {
-            assert_eq!(row(&table, forked).expect("it is alive")["origin"], "fork");
             assert_eq!(
                 row(&table, seeded.pid()).expect("it is alive")["origin"],
                 "seed"
             );
             assert_eq!(row(&table, 2).expect("it is alive")["exe"], Value::Null);
         } else {
-            assert_eq!(row(&table, forked), None);
             assert_eq!(row(&table, seeded.pid()), None);
+            let rows = table["processes"].as_array().expect("there are rows");
+            assert!(rows.iter().all(|row| row["ppid"] != shell.pid()));
         }
         assert!(parent.release().success());
     }

@@ -330,6 +330,8 @@ fn a_reader_that_stops_is_told_what_it_has_missed() {
         json(&kamap.end())
     });
     let (summary, lines) = lines.split_last().expect("it prints a summary");
+    let (stream, lines) = lines.split_first().expect("it says of which boot this is");
+    assert_eq!(stream["type"], "stream");
     let lost = lines.iter().filter(|line| line["type"] == "lost");
     let lost: u64 = lost.filter_map(|line| line["count"].as_u64()).sum();
     assert!(lost > 500, "{lost}");
@@ -407,7 +409,7 @@ fn it_ends_after_as_many_events_as_were_asked_for() {
     let kinds: Vec<_> = lines.iter().map(|line| line["type"].as_str()).collect();
     assert_eq!(
         kinds,
-        [Some("exec"), Some("exit"), Some("exec"), Some("summary")]
+        ["stream", "exec", "exit", "exec", "summary"].map(Some)
     );
 }
 

@@ -14,7 +14,7 @@ use crate::programs::{KAMAP, THREADS, Tiny, held};
 
 /// Offsets in `struct kamap_process`.
 const START_TIME: usize = 0;
-const EXEC_ID: usize = 32;
+const EXEC_ID: usize = 40;
 
 /// The differences about `pid`: missing, stale, mismatched.
 fn about(found: &Verification, pid: u32) -> (usize, usize, usize) {
