@@ -41,6 +41,12 @@ pub(crate) const DROPPED: &str = env!("CARGO_BIN_EXE_dropped");
 /// Has threads that leave or exec.
 pub(crate) const THREADS: &str = env!("CARGO_BIN_EXE_threads");
 
+/// Changes its name, its user and its parent.
+pub(crate) const BECOMES: &str = env!("CARGO_BIN_EXE_becomes");
+
+/// Has children that use the CPU.
+pub(crate) const SPINS: &str = env!("CARGO_BIN_EXE_spins");
+
 /// Gives itself a name.
 pub(crate) const NAMED: &str = env!("CARGO_BIN_EXE_named");
 

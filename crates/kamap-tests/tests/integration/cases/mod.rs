@@ -2,10 +2,12 @@
 //! wait() and /proc say. `ci/test-vm` lists these with their result on each kernel.
 
 mod cgroups;
+mod cpu_time;
 mod end;
 mod events;
 mod exec;
 mod exec_failed;
+mod facts;
 mod follow;
 mod losses;
 mod reader;
