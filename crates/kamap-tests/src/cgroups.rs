@@ -40,6 +40,18 @@ impl Cgroups {
         &self.group
     }
 
+    /// Makes a group below the group; returns its folder.
+    ///
+    /// # Panics
+    ///
+    /// If that is not possible.
+    #[track_caller]
+    pub fn below(&self, name: &str) -> PathBuf {
+        let folder = self.group.join(name);
+        fs::create_dir(&folder).expect("a group can be made");
+        folder
+    }
+
     /// Lets `command` start in the group.
     ///
     /// # Panics
@@ -58,7 +70,11 @@ impl Cgroups {
 
 impl Drop for Cgroups {
     fn drop(&mut self) {
-        // Its processes have ended, if the test has come to its end.
+        // Their processes have ended, if the test has come to its end.
+        for entry in fs::read_dir(&self.group).into_iter().flatten().flatten() {
+            // It fails for files.
+            let _ = fs::remove_dir(entry.path());
+        }
         let _ = fs::remove_dir(&self.group);
         let _ = duct::cmd!("umount", self.folder.path()).run();
     }

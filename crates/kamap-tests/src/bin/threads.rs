@@ -7,6 +7,8 @@
 //!   others run.
 //! - `exec-without-leader`: the main thread has left already; then another execs the
 //!   second argument, once it is told so by a line.
+//! - `exec-fails`: a thread that is not the main one takes the name `thread` and the user 4711 for
+//!   itself, fails to exec the second argument, and forks a child that ends; then the process ends.
 //! - `together`: nine threads leave at once.
 //! - `busy`: eight threads have taken 100 ms of a CPU each, by the kernel's own account,
 //!   when the main one ends the process. Each takes its time to leave.
@@ -40,6 +42,24 @@ fn exec(program: &CString) -> ! {
     // SAFETY: the path and the list of arguments are terminated.
     unsafe { libc::execv(program.as_ptr(), arguments.as_ptr()) };
     panic!("exec failed: {}", io::Error::last_os_error());
+}
+
+/// As another user and by another name than the main thread's.
+fn fail_to_exec(program: &CString) {
+    const UID: libc::uid_t = 4711;
+    let arguments = [program.as_ptr(), ptr::null()];
+    // SAFETY: the name, the path and the list of arguments are terminated. The call itself
+    // changes the user of this thread only, which libc's setuid() does not. The child runs nothing.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NAME, c"thread".as_ptr()), 0);
+        assert_eq!(libc::syscall(libc::SYS_setresuid, UID, UID, UID), 0);
+        libc::execv(program.as_ptr(), arguments.as_ptr());
+        let pid = libc::fork();
+        if pid == 0 {
+            libc::_exit(0);
+        }
+        assert_eq!(libc::waitpid(pid, ptr::null_mut(), 0), pid);
+    }
 }
 
 /// Nine threads leave at once, this one among them.
@@ -144,6 +164,12 @@ fn main() {
                 exec(&program);
             });
             leave(3);
+        }
+        "exec-fails" => {
+            let program = program.expect("it is told what to exec");
+            wait();
+            let other = thread::spawn(move || fail_to_exec(&program));
+            other.join().expect("it ends");
         }
         "together" => {
             wait();

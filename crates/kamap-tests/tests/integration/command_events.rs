@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -306,6 +307,36 @@ fn processes_and_cgroups_can_be_chosen() {
         told(of_group),
         [(exec, Some(pids[1])), (exit, Some(pids[1]))]
     );
+}
+
+#[test]
+fn a_cgroup_can_be_named_by_its_path_its_folder_and_its_id() {
+    let cgroups = Cgroups::mount();
+    let child = Held::start(cgroups.hold(&mut held()));
+    let text = std::fs::read_to_string(format!("/proc/{}/cgroup", child.pid()));
+    let text = text.expect("it is alive");
+    let path = text.lines().find_map(|line| line.strip_prefix("0::"));
+    let folder = cgroups.group();
+    let id = std::fs::metadata(folder).expect("it is there").ino();
+    let names = [
+        path.expect("there is v2"),
+        folder.to_str().expect("it is UTF-8"),
+        &id.to_string(),
+    ];
+    let mut running = names.map(|name| Running::start(&["--json", "--cgroup", name]));
+    let pid = child.pid();
+    // Outside of it.
+    Tiny::new().run();
+    assert!(child.release().success());
+    for kamap in &mut running {
+        let line = kamap.about(pid);
+        assert_eq!(line["type"], "exit");
+        assert_eq!(line["seq"], 0, "nothing else has passed");
+        assert_eq!(line["cgroup_id"], id);
+    }
+    for kamap in running {
+        kamap.end();
+    }
 }
 
 #[test]

@@ -26,6 +26,9 @@ pub(crate) const ABORTS: &str = env!("CARGO_BIN_EXE_aborts");
 /// Traces another process and all that it starts.
 pub(crate) const TRACES: &str = env!("CARGO_BIN_EXE_traces");
 
+/// Traces a child, and holds it.
+pub(crate) const HOLDS: &str = env!("CARGO_BIN_EXE_holds");
+
 /// Has many children that end or exec at one moment.
 pub(crate) const CROWD: &str = env!("CARGO_BIN_EXE_crowd");
 
@@ -37,6 +40,12 @@ pub(crate) const DROPPED: &str = env!("CARGO_BIN_EXE_dropped");
 
 /// Has threads that leave or exec.
 pub(crate) const THREADS: &str = env!("CARGO_BIN_EXE_threads");
+
+/// Changes its name, its user and its parent.
+pub(crate) const BECOMES: &str = env!("CARGO_BIN_EXE_becomes");
+
+/// Has children that use the CPU.
+pub(crate) const SPINS: &str = env!("CARGO_BIN_EXE_spins");
 
 /// Gives itself a name.
 pub(crate) const NAMED: &str = env!("CARGO_BIN_EXE_named");
@@ -86,6 +95,41 @@ pub(crate) fn tiny_of_32_bits() -> Vec<u8> {
         CODE.to_vec(),
     ];
     elf.extend(parts.concat());
+    elf
+}
+
+/// An ELF file for this machine whose second segment cannot be mapped: an exec of it fails past the
+/// point of no return.
+pub(crate) fn elf_beyond_memory() -> Vec<u8> {
+    const PAGE: u64 = 0x1_0000;
+    const ADDRESS: u64 = 0x40_0000;
+    const BEYOND: u64 = 0xffff_8000_0000_0000;
+    #[cfg(target_arch = "x86_64")]
+    const MACHINE: u16 = 62;
+    #[cfg(target_arch = "aarch64")]
+    const MACHINE: u16 = 183;
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let halves = |halves: &[u16]| halves.iter().flat_map(|half| half.to_le_bytes()).collect();
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let longs = |longs: &[u64]| longs.iter().flat_map(|long| long.to_le_bytes()).collect();
+    let parts: [Vec<u8>; 9] = [
+        // An executable.
+        halves(&[2, MACHINE]),
+        // Version; entry, program headers, no section headers; no flags.
+        words(&[1]),
+        longs(&[ADDRESS, 64, 0]),
+        words(&[0]),
+        // Sizes: this header, two program headers, no section headers.
+        halves(&[64, 56, 2, 0, 0, 0]),
+        // To be read and executed.
+        words(&[1, 5]),
+        longs(&[0, ADDRESS, ADDRESS, PAGE, PAGE, PAGE]),
+        // To be read and written.
+        words(&[1, 6]),
+        longs(&[PAGE, BEYOND, 0, PAGE, PAGE, PAGE]),
+    ];
+    elf.extend(parts.concat());
+    elf.resize(2 * PAGE as usize, 0);
     elf
 }
 

@@ -4,13 +4,13 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use kamap::{Suspect, Verification};
+use kamap::{Kinds, Suspect, Tracker, Verification};
 use kamap_tests::{Held, Planted, SetOnDrop, allow_many_files, eventually};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::fixtures::{row, snapshot, tracker};
-use crate::programs::{KAMAP, THREADS, Tiny, held};
+use crate::fixtures::{executable, row, snapshot, tracker};
+use crate::programs::{HOLDS, KAMAP, THREADS, Tiny, elf_beyond_memory, held};
 
 /// Offsets in `struct kamap_process`.
 const START_TIME: usize = 0;
@@ -72,6 +72,38 @@ fn a_table_is_exact_while_processes_start_and_exec_and_end() {
         }
     });
     assert!(tracker.seen().expect("it can be read").exec > 20);
+}
+
+/// An exec past the point of no return has given the process another memory and another count of
+/// execs, but is not told as one.
+#[rstest]
+#[case::at_its_end("exit", Kinds::LIFE)]
+#[case::where_its_call_returns("syscall", Kinds::LIFE)]
+#[case::at_its_end_where_failed_execs_are_told("exit", Kinds::ALL)]
+#[case::where_its_call_returns_and_failed_execs_are_told("syscall", Kinds::ALL)]
+fn a_process_that_is_held_after_an_exec_that_failed_late_is_no_difference(
+    #[case] held_at: &str,
+    #[case] kinds: Kinds,
+) {
+    let tracker = Tracker::builder().events(kinds).start();
+    let tracker = tracker.expect("the tracker starts");
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let program = executable(folder.path(), "beyond", &elf_beyond_memory());
+    let holds = Held::start(Command::new(HOLDS).arg(held_at).arg(program));
+    let pid = holds.said().parse().expect("it prints a PID");
+    for _ in 0..3 {
+        let found = tracker.verify().expect("the kernel tells");
+        assert_eq!(about(&found, pid), (0, 0, 0), "{found:?}");
+        assert!(row(&tracker, pid).is_some());
+    }
+    // Nor is it one for a tracker that comes later.
+    let later = self::tracker();
+    let found = later.verify().expect("the kernel tells");
+    assert_eq!(about(&found, pid), (0, 0, 0), "{found:?}");
+    assert!(holds.release().success());
+    eventually("its row is gone", || {
+        row(&tracker, pid).is_none().then_some(())
+    });
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kamap::{Event, EventKind, Filter, Kinds, Tracker};
-use kamap_tests::{Held, eventually, stat};
+use kamap_tests::{Held, SetOnDrop, eventually, stat};
 use rstest::rstest;
 
 use super::stream::{Stream, end, kinds, tracker, with};
@@ -261,6 +262,55 @@ fn reading_ends_though_each_event_brings_others() {
     });
     read.expect("it can be read");
     assert!(count >= 3);
+}
+
+/// A stream of which nothing passes the filter.
+#[track_caller]
+fn silent() -> (Tracker, Stream) {
+    // There is no such PID.
+    with(Tracker::builder().events(Filter::new(Kinds::ALL).pid(u32::MAX)))
+}
+
+#[test]
+fn reading_waits_as_long_as_it_is_told_where_there_is_nothing() {
+    let (_tracker, mut stream) = silent();
+    for millis in [0, 1, 30, 60, 250] {
+        let timeout = Duration::from_millis(millis);
+        let began = Instant::now();
+        let read = stream.events.read(timeout, |item| panic!("{item:?}"));
+        read.expect("it can be read");
+        let waited = began.elapsed();
+        assert!(waited >= timeout, "{waited:?} of {timeout:?}");
+        assert!(waited < timeout + Duration::from_secs(10), "{waited:?}");
+    }
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_events() {
+    let (_tracker, mut stream) = silent();
+    let came = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(libc::SIGUSR1, Arc::clone(&came)).expect("it can be handled");
+    // SAFETY: takes nothing and cannot fail.
+    let reader = unsafe { libc::pthread_self() };
+    let ended = AtomicBool::new(false);
+    let began = Instant::now();
+    thread::scope(|scope| {
+        let _ended = SetOnDrop(&ended);
+        // Again and again, since one that comes before the wait does not end it.
+        scope.spawn(|| {
+            while !ended.load(Ordering::Acquire) {
+                // SAFETY: the thread waits for this one, so it is there.
+                unsafe { libc::pthread_kill(reader, libc::SIGUSR1) };
+                thread::park_timeout(Duration::from_millis(10));
+            }
+        });
+        let read = stream
+            .events
+            .read(Duration::from_secs(60), |item| panic!("{item:?}"));
+        read.expect("it can be read");
+    });
+    assert!(came.load(Ordering::Relaxed));
+    assert!(began.elapsed() < Duration::from_secs(30));
 }
 
 #[test]

@@ -3,14 +3,15 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use kamap::{Event, EventKind, Filter, Kinds, Tracker};
-use kamap_tests::Held;
+use kamap::{Event, EventKind, Filter, Item, Kinds, Lives, Tracker};
+use kamap_tests::{Held, eventually};
 use rstest::rstest;
 
 use super::stream::{Stream, end, kinds, with};
 use crate::fixtures::{executable, nothing_lost, row};
-use crate::programs::{EXECS, FAILS, HELD};
+use crate::programs::{EXECS, FAILS, HELD, THREADS};
 
 /// As many arguments as are kept of a failed exec where the kernel has no bpf_loop.
 const MOST_UNROLLED: usize = 256;
@@ -182,4 +183,55 @@ fn failures_are_failed_execs_and_failed_ends() {
     );
     assert_eq!(kinds(&life), ["failed", "exit"]);
     assert_eq!(end(&life[1]).and_then(|end| end.exit_code()), Some(101));
+}
+
+/// With another name and another user than the main thread's.
+#[test]
+fn a_failed_exec_of_a_thread_is_one_of_its_process() {
+    let mut threads = Command::new(THREADS);
+    threads.args(["exec-fails", "/missing"]);
+    threads.stdin(Stdio::null()).stdout(Stdio::null());
+    let builder = Tracker::builder().events(Kinds::ALL);
+    let mut follow = builder.follow(&mut threads).expect("it starts");
+    let pid = follow.pid();
+    let (mut events, mut lives) = (Vec::new(), Lives::default());
+    let status = eventually("it ends", || {
+        let read = follow.read(Duration::ZERO, |item| match item {
+            Item::Event(event) => {
+                lives.put(&event);
+                events.push(event);
+            }
+            other => panic!("{other:?}"),
+        });
+        read.expect("it can be read")
+    });
+    assert!(status.success());
+    let (life, of_child): (Vec<_>, Vec<_>) = events
+        .into_iter()
+        .partition(|event| event.process.pid == pid);
+    assert_eq!(kinds(&life), ["fork", "exec", "failed", "exit"]);
+    let start = life[0].process.start_time;
+    for event in &life {
+        assert_eq!(event.process.start_time, start);
+        assert_eq!((event.process.uid, event.process.gid), (0, 0));
+    }
+    for event in &life[1..] {
+        assert_eq!(event.process.comm(), "threads", "{event:?}");
+    }
+    assert_eq!(life[2].process.file(), Some(Path::new("/missing")));
+
+    // Its child is of the thread that has forked it, by user and by name.
+    assert_eq!(kinds(&of_child), ["fork", "exit"]);
+    for event in &of_child {
+        let process = &event.process;
+        assert_eq!((process.uid, process.comm()), (4711, "thread".into()));
+        assert_eq!(
+            (process.ppid, process.parent_start_time),
+            (pid, Some(start))
+        );
+    }
+    assert_eq!(lives.len(), 2);
+    let of_process = &lives.all()[0];
+    assert_eq!((of_process.process.pid, of_process.failed_execs), (pid, 1));
+    assert_eq!(lives.all()[1].parent, Some(0));
 }

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use kamap::{Item, Kinds, Losses, Origin, Tracker};
+use kamap::{Item, Kinds, Losses, Origin, Process, Tracker};
 use kamap_tests::{Held, Planted, allow_many_files, eventually};
 use rstest::rstest;
 
@@ -291,4 +291,30 @@ fn an_exec_that_was_missed_is_found_and_counted_by_the_next_one() {
     assert_eq!(row(&tracker, child.pid()).expect("it is alive").execs, 3);
     let found = tracker.verify().expect("the kernel tells");
     assert!(found.mismatched.is_empty(), "{found:?}");
+}
+
+#[rstest]
+#[case::all_of_it(|tracker: &Tracker, pid| snapshot(tracker).remove(&pid))]
+#[case::one_row(row)]
+fn reading_the_table_adds_what_was_lost(#[case] read: fn(&Tracker, u32) -> Option<Process>) {
+    let tiny = Tiny::new();
+    let tracker = tracker();
+    let planted = Planted::find();
+    planted.take_drafts(true);
+    let child = tiny.start();
+    let pid = child.pid();
+    assert!(verified_missing(&tracker).contains(&pid));
+    planted.take_drafts(false);
+    assert!(verified_missing(&tracker).contains(&pid));
+
+    let process = read(&tracker, pid).expect("it is added");
+    assert_eq!(
+        (process.origin, process.comm()),
+        (Origin::Seed, "tiny".into())
+    );
+    assert!(!verified_missing(&tracker).contains(&pid));
+    assert!(
+        !tracker.refill().expect("the kernel lists its tasks"),
+        "nothing is lacking"
+    );
 }

@@ -1,10 +1,13 @@
 //! Every case that an exact table of processes has to get right, against what
 //! wait() and /proc say. `ci/test-vm` lists these with their result on each kernel.
 
+mod cgroups;
+mod cpu_time;
 mod end;
 mod events;
 mod exec;
 mod exec_failed;
+mod facts;
 mod follow;
 mod losses;
 mod reader;
