@@ -16,5 +16,6 @@ mod hostile;
 mod maps;
 mod programs;
 mod rings;
+mod stalls;
 mod typed;
 mod verify;

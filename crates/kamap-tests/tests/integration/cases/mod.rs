@@ -1,6 +1,7 @@
 //! Every case that an exact table of processes has to get right, against what
 //! wait() and /proc say. `ci/test-vm` lists these with their result on each kernel.
 
+mod arguments;
 mod end;
 mod events;
 mod exec;
