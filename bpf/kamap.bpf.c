@@ -135,7 +135,12 @@ static __always_inline void event_tell_paths(struct draft *draft, struct task_st
 	facts->flags &= ~(KAMAP_EXE_CUT | KAMAP_FILE_CUT);
 	if (!whole)
 		facts->flags |= KAMAP_EXE_CUT;
-	len = bpf_probe_read_kernel_str(text + used, KAMAP_LONG_PATH_LEN + 1, file);
+	/* One more, to see whether there is more: relative to the descriptor of a folder it can be. */
+	len = bpf_probe_read_kernel_str(text + used, KAMAP_LONG_PATH_LEN + 2, file);
+	if (len > KAMAP_LONG_PATH_LEN + 1) {
+		len = KAMAP_LONG_PATH_LEN + 1;
+		facts->flags |= KAMAP_FILE_CUT;
+	}
 	if (len > 0) {
 		facts->file_len = (len - 1) & KAMAP_LONG_PATH_LEN;
 		used += facts->file_len;

@@ -8,6 +8,7 @@ mod exec;
 mod exec_failed;
 mod follow;
 mod losses;
+mod paths;
 mod reader;
 mod reuse;
 mod row;
