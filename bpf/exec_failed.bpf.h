@@ -244,13 +244,15 @@ static __always_inline u32 put_long_asked_file(char *text, u32 used, struct kama
 	long len;
 
 	BOUND(at);
-	len = bpf_probe_read_user_str(text + at, KAMAP_LONG_PATH_LEN + 1, (void *)call->file);
+	/* One more, to see whether there is more: that is no path to the kernel. */
+	len = bpf_probe_read_user_str(text + at, KAMAP_LONG_PATH_LEN + 2, (void *)call->file);
+	if (len <= KAMAP_LONG_PATH_LEN + 1)
+		facts->flags &= ~KAMAP_FILE_CUT;
+	else
+		len = KAMAP_LONG_PATH_LEN + 1;
 	/* It has been read before, but not by the verifier. */
 	if (len > 0)
 		at += (len - 1) & KAMAP_LONG_PATH_LEN;
-	/* What is longer is no path to the kernel. */
-	if (len <= KAMAP_LONG_PATH_LEN)
-		facts->flags &= ~KAMAP_FILE_CUT;
 	facts->file_len = at - used;
 	return at;
 }

@@ -135,7 +135,12 @@ static __always_inline void event_tell_paths(struct draft *draft, struct task_st
 	facts->flags &= ~(KAMAP_EXE_CUT | KAMAP_FILE_CUT);
 	if (!whole)
 		facts->flags |= KAMAP_EXE_CUT;
-	len = bpf_probe_read_kernel_str(text + used, KAMAP_LONG_PATH_LEN + 1, file);
+	/* One more, to see whether there is more: relative to the descriptor of a folder it can be. */
+	len = bpf_probe_read_kernel_str(text + used, KAMAP_LONG_PATH_LEN + 2, file);
+	if (len > KAMAP_LONG_PATH_LEN + 1) {
+		len = KAMAP_LONG_PATH_LEN + 1;
+		facts->flags |= KAMAP_FILE_CUT;
+	}
 	if (len > 0) {
 		facts->file_len = (len - 1) & KAMAP_LONG_PATH_LEN;
 		used += facts->file_len;
@@ -497,13 +502,19 @@ int BPF_PROG(on_prepare_exec, struct task_struct *task, struct linux_binprm *bpr
 	return 0;
 }
 
-/* Puts the arguments that user space has read of the process. What it has not read counts as cut. */
-static __always_inline void put_given_args(struct draft *draft, u32 used)
+/*
+ * Puts the arguments that user space has read of the process. What it has not read, or could not read,
+ * counts as cut: procfs then gives less than there is, and it does not end with a NUL. (A title that
+ * the process has written over them can be shorter too, but that ends with one.)
+ */
+static __always_inline void put_given_args(struct draft *draft, u32 used, const struct mm_struct *mm)
 {
 	struct kamap_facts *facts = &draft->row.facts;
 	const struct kamap_given_args *given;
+	unsigned long there = mm->arg_end - mm->arg_start;
 	u32 kept = KAMAP_TEXT_LEN - used;
 	u32 pid = facts->pid;
+	u32 len;
 
 	given = bpf_map_lookup_elem(&given_args, &pid);
 	if (!given || given->start_time != facts->start_time) {
@@ -515,7 +526,10 @@ static __always_inline void put_given_args(struct draft *draft, u32 used)
 	if (kept > KAMAP_TEXT_LEN)	/* for the verifier */
 		return;
 	bpf_probe_read_kernel(draft->row.text + used, kept, given->text);
-	put_args_len(facts, given->len, kept);
+	len = given->len;
+	if (len < there && !given->ended)
+		len++;
+	put_args_len(facts, len, kept);
 }
 
 /*
@@ -561,7 +575,7 @@ static __always_inline void add(struct task_struct *task)
 		u32 used = put_exe(draft, read, mm);
 
 		draft->row.facts.exe_len = used;
-		put_given_args(draft, used);
+		put_given_args(draft, used, mm);
 	} else if (!(task->flags & PF_KTHREAD)) {
 		/* Its main thread has gone, and the memory with it, as far as can be told. */
 		put_args_len(&draft->row.facts, 1, 0);

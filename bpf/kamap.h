@@ -115,6 +115,8 @@ struct kamap_given_args {
 	u64 start_time;		/* of the process that they were read of */
 	u32 len;		/* as args_len and args_kept in kamap_facts */
 	u32 kept;
+	u32 ended;		/* whether the last byte that was read is a NUL */
+	u32 reserved;
 	char text[KAMAP_TEXT_LEN];
 };
 

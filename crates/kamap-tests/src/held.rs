@@ -100,6 +100,16 @@ impl Held {
         self.child.wait().expect("the child can be waited for")
     }
 
+    /// Waits for the end of a child that ends on its own.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be waited for.
+    #[track_caller]
+    pub fn wait(mut self) -> ExitStatus {
+        self.child.wait().expect("the child can be waited for")
+    }
+
     /// Kills the child, and waits for it.
     ///
     /// # Panics

@@ -63,6 +63,7 @@ fn args(start_time: u64, text: &[u8]) -> kamap_given_args {
         start_time,
         len: text.len() as u32,
         kept: text.len().min(TEXT_LEN) as u32,
+        ended: (text.last() == Some(&0)).into(),
         ..kamap_given_args::default()
     };
     for (to, from) in args.text.iter_mut().zip(text) {

@@ -6,11 +6,13 @@
 //! - `empty-path`: execveat(2) with `AT_EMPTY_PATH`, by descriptor 42.
 //! - `folder`: execveat(2) with the name in a folder that is open as descriptor 42.
 //! - `32-bit`: execve(2), as a program for a machine of 32 bits calls it.
+//! - `forged`: execve(2) of the one argument, from a page whose addresses it prints first: that of the
+//!   path, and that of the list. It waits until its standard input is closed.
 //! - `memory`: a copy in memory that has no name (memfd), by descriptor 42.
 
 use std::ffi::{CStr, CString, OsString, c_char, c_int};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
@@ -98,6 +100,36 @@ fn of_32_bits(path: &CStr, arguments: &[CString]) -> io::Error {
     io::Error::from_raw_os_error(-result)
 }
 
+/// Calls execve(2) with path and list at addresses that any program can have mapped.
+fn forged(path: &CStr) -> ! {
+    const PAGE: usize = 0x1000_0000;
+    const LEN: usize = 4096;
+    // SAFETY: a new mapping, which replaces none; path and list fit into it, and are terminated.
+    unsafe {
+        let page = libc::mmap(
+            PAGE as *mut libc::c_void,
+            LEN,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE,
+            -1,
+            0,
+        );
+        assert_eq!(page as usize, PAGE, "{}", io::Error::last_os_error());
+        let file = page.cast::<c_char>().add(256);
+        let path = path.to_bytes_with_nul();
+        assert!(path.len() < 1024);
+        ptr::copy_nonoverlapping(path.as_ptr(), file.cast(), path.len());
+        let list = page.cast::<u8>().add(2048).cast::<*const c_char>();
+        *list = file;
+        println!("{:x} {:x}", file as usize, list as usize);
+        io::stdin()
+            .read_to_end(&mut Vec::new())
+            .expect("it can be read");
+        libc::execve(file, list, environ);
+    }
+    panic!("exec failed: {}", io::Error::last_os_error());
+}
+
 fn c(text: OsString) -> CString {
     CString::new(text.into_vec()).expect("there is no NUL in it")
 }
@@ -148,6 +180,7 @@ fn main() {
             let error = of_32_bits(&c(program.clone()), &arguments);
             panic!("exec failed: {error}");
         }
+        Some("forged") => forged(&arguments[0]),
         Some("memory") => {
             keep(&in_memory(path));
             at(c"", libc::AT_EMPTY_PATH);

@@ -16,5 +16,7 @@ mod hostile;
 mod maps;
 mod programs;
 mod rings;
+mod selection;
+mod stalls;
 mod typed;
 mod verify;

@@ -50,6 +50,9 @@ pub(crate) const SPINS: &str = env!("CARGO_BIN_EXE_spins");
 /// Gives itself a name.
 pub(crate) const NAMED: &str = env!("CARGO_BIN_EXE_named");
 
+/// Does something to its own arguments.
+pub(crate) const ARGUMENTS: &str = env!("CARGO_BIN_EXE_arguments");
+
 /// The command `kamap`.
 pub(crate) const KAMAP: &str = env!("CARGO_BIN_EXE_kamap-under-test");
 

@@ -13,17 +13,26 @@ use super::stream::{Stream, end, kinds, with};
 use crate::fixtures::{executable, nothing_lost, row};
 use crate::programs::{EXECS, FAILS, HELD, THREADS};
 
+/// Whether the kernel tells of an exec before its point of no return.
+fn knows_attempts() -> bool {
+    release() >= (6, 10)
+}
+
+/// The version of the kernel.
+fn release() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("there is /proc");
+    let mut numbers = release
+        .split(['.', '-'])
+        .map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 /// As many arguments as are kept of a failed exec where the kernel has no bpf_loop.
 const MOST_UNROLLED: usize = 256;
 
 /// As many as are kept here: bpf_loop came with 5.17.
 fn most_args() -> usize {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("there is /proc");
-    let mut numbers = release
-        .split(['.', '-'])
-        .map(|number| number.parse().unwrap_or(0));
-    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version < (5, 17) {
+    if release() < (5, 17) {
         MOST_UNROLLED
     } else {
         usize::MAX
@@ -198,7 +207,7 @@ fn a_failed_exec_of_a_thread_is_one_of_its_process() {
     let status = eventually("it ends", || {
         let read = follow.read(Duration::ZERO, |item| match item {
             Item::Event(event) => {
-                lives.put(&event);
+                lives.put(&event).expect("nothing contradicts it");
                 events.push(event);
             }
             other => panic!("{other:?}"),
@@ -234,4 +243,142 @@ fn a_failed_exec_of_a_thread_is_one_of_its_process() {
     let of_process = &lives.all()[0];
     assert_eq!((of_process.process.pid, of_process.failed_execs), (pid, 1));
     assert_eq!(lives.all()[1].parent, Some(0));
+}
+
+/// An ELF file for x86-64 with a segment that holds `text` at `address`, and one that cannot be
+/// mapped anywhere: an exec of it fails when the old program is gone.
+#[cfg(target_arch = "x86_64")]
+fn fails_late(address: u64, text: &[u8]) -> Vec<u8> {
+    const PAGE: u64 = 0x1000;
+    let words =
+        |words: &[u64]| -> Vec<u8> { words.iter().flat_map(|word| word.to_le_bytes()).collect() };
+    let halves =
+        |halves: &[u16]| -> Vec<u8> { halves.iter().flat_map(|half| half.to_le_bytes()).collect() };
+    let segment = |flags: u64, offset: u64, address: u64, len: u64| {
+        words(&[1 | flags << 32, offset, address, 0, len, len, PAGE])
+    };
+    let page = address & !(PAGE - 1);
+    let mut elf = [
+        b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec(),
+        // An executable, for x86-64.
+        halves(&[2, 62, 1, 0]),
+        words(&[page, 64, 0]),
+        halves(&[0, 0, 64, 56, 2, 0, 0, 0]),
+        segment(6, PAGE, page, 2 * PAGE),
+        // Beyond what user space has.
+        segment(6, PAGE, 0xffff_8000_0000_0000, PAGE),
+    ]
+    .concat();
+    elf.resize(4 * PAGE as usize, 0);
+    let at = (PAGE + (address - page)) as usize;
+    elf[at..at + text.len()].copy_from_slice(text);
+    elf
+}
+
+/// Has a child replace itself by `program`; returns its life.
+#[cfg(target_arch = "x86_64")]
+#[track_caller]
+fn fails_late_life(stream: &mut Stream, program: &Path) -> Vec<Event> {
+    let mut child = Command::new(EXECS)
+        .arg("path")
+        .arg(program)
+        .args(["zero", "one", "two words"])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let pid = child.id();
+    let status = child.wait().expect("it ends");
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    assert_eq!(
+        signal,
+        Some(libc::SIGSEGV),
+        "it has no old program to go on with"
+    );
+    stream.life(pid)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn an_exec_that_fails_past_the_point_of_no_return_tells_what_was_to_be_executed() {
+    let (tracker, mut stream) = tracker();
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let program = executable(folder.path(), "fails-late", &fails_late(0x40_0000, b""));
+    let life = fails_late_life(&mut stream, &program);
+    assert_eq!(kinds(&life), ["fork", "exec", "failed", "exit"]);
+    let [_, _, failed, exit] = &life[..] else {
+        panic!("four events: {life:?}");
+    };
+    assert_eq!(failed.kind, EventKind::ExecFailed(libc::ENOMEM));
+    for process in [&failed.process, &exit.process] {
+        assert_eq!(process.comm(), "fails-late");
+        if knows_attempts() {
+            assert_eq!(process.file(), Some(program.as_path()));
+            assert!(
+                process.args().eq(["zero", "one", "two words"]),
+                "{process:?}"
+            );
+            assert_eq!(process.exe(), Some(program.as_path()));
+            assert!(!process.args_cut && !process.file_cut);
+        } else {
+            assert_eq!((process.file(), process.args().count()), (None, 0));
+            assert!(process.args_cut);
+        }
+    }
+    assert_eq!(exit.process.execs, 1);
+    nothing_lost(&tracker);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_exit_of_an_exec_that_failed_late_has_nothing_of_the_old_program() {
+    let (tracker, mut stream) = super::stream::tracker();
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let program = executable(folder.path(), "fails-late", &fails_late(0x40_0000, b""));
+    let life = fails_late_life(&mut stream, &program);
+    assert_eq!(kinds(&life), ["fork", "exec", "exit"]);
+    let process = &life[2].process;
+    assert_eq!(process.comm(), "fails-late");
+    assert_eq!((process.file(), process.exe()), (None, None));
+    assert_eq!((process.args().count(), process.args_cut), (0, true));
+    nothing_lost(&tracker);
+}
+
+/// The new program has the name of another one where the old one kept its own, and its arguments.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn an_exec_that_fails_late_never_names_what_its_memory_says() {
+    let (tracker, mut stream) = tracker();
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let program = folder.path().join("fails-late");
+    let mut child = Held::start(Command::new(EXECS).args(["forged", ""]).arg(&program));
+    let [file, argv] = [0, 1].map(|at| {
+        let address = child.said().split(' ').nth(at).expect("it prints two");
+        u64::from_str_radix(address, 16).expect("it is an address")
+    });
+    assert!(file < argv && argv - file <= 0x800, "{file:x} {argv:x}");
+    // The same where the old one had them: its list points to the innocent name.
+    let mut text = b"/bin/innocent\0".to_vec();
+    text.resize((argv - file) as usize, 0);
+    text.extend([file, file, 0].iter().flat_map(|word| word.to_le_bytes()));
+    executable(folder.path(), "fails-late", &fails_late(file, &text));
+    let pid = child.pid();
+    child.let_go();
+    assert!(!child.wait().success());
+    let life = stream.life(pid);
+    assert_eq!(kinds(&life), ["fork", "exec", "failed", "exit"]);
+    for event in &life[2..] {
+        let process = &event.process;
+        let known = knows_attempts();
+        assert_eq!(
+            process.file(),
+            known.then_some(program.as_path()),
+            "{process:?}"
+        );
+        let arguments = [program.as_os_str()];
+        let expected = if known { &arguments[..] } else { &[] };
+        assert!(process.args().eq(expected.iter().copied()), "{process:?}");
+        assert_eq!(process.args_cut, !known);
+        assert_eq!(process.comm(), "fails-late");
+    }
+    nothing_lost(&tracker);
 }

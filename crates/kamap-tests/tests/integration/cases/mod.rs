@@ -1,6 +1,7 @@
 //! Every case that an exact table of processes has to get right, against what
 //! wait() and /proc say. `ci/test-vm` lists these with their result on each kernel.
 
+mod arguments;
 mod cgroups;
 mod cpu_time;
 mod end;
@@ -10,6 +11,7 @@ mod exec_failed;
 mod facts;
 mod follow;
 mod losses;
+mod paths;
 mod reader;
 mod reuse;
 mod row;

@@ -1,0 +1,137 @@
+//! Processes that want to keep kamap waiting for their arguments.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use kamap_tests::{Held, Never, eventually};
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::command::{Running, output, row};
+use crate::programs::{ARGUMENTS, HELD, held};
+
+/// Whoever cannot be read delays kamap no longer than this, on an emulated machine too.
+const BOUND: Duration = Duration::from_secs(10);
+
+/// Another user than that of the processes that cannot be read.
+const OTHER: u32 = 4712;
+
+/// A process that nobody can read, and others.
+struct Stalled {
+    // The first to be dropped: whoever waits for its file can end only then.
+    never: Option<Never>,
+    stalled: Held,
+    others: [Held; 2],
+}
+
+impl Stalled {
+    #[track_caller]
+    fn start(how: &str) -> Self {
+        let never = (how != "userfault").then(|| Never::mount(ARGUMENTS));
+        let file = never.as_ref().map_or_else(PathBuf::new, Never::file);
+        let others = [0, OTHER].map(|uid| {
+            let mut command = held();
+            Held::start(command.args(["0", "some argument"]).uid(uid))
+        });
+        let stalled = Held::start(Command::new(ARGUMENTS).arg(how).arg(file));
+        Self {
+            never,
+            stalled,
+            others,
+        }
+    }
+
+    /// All are there, those of others with what they were started with.
+    #[track_caller]
+    fn compare(&self, table: &Value) {
+        let stalled = row(table, self.stalled.pid()).expect("it is alive");
+        assert_eq!(stalled["args_cut"], true, "{stalled}");
+        assert_eq!(stalled["uid"], 4711);
+        for other in &self.others {
+            let other = row(table, other.pid()).expect("it is alive");
+            let args = serde_json::json!([HELD, "0", "some argument"]);
+            assert_eq!((&other["args"], &other["args_cut"]), (&args, &false.into()));
+        }
+    }
+}
+
+/// Runs kamap to its end, in time; returns its table.
+#[track_caller]
+fn once() -> Value {
+    let begun = Instant::now();
+    let table = output(&["--once", "--all", "--json"]);
+    assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
+    serde_json::from_str(&table).expect("it is JSON")
+}
+
+#[test]
+fn arguments_that_wait_for_a_userfault_are_cut_and_delay_nobody() {
+    let stalled = Stalled::start("userfault");
+    stalled.compare(&once());
+    ends_at_once(libc::SIGTERM);
+}
+
+#[rstest]
+#[case::all_of_them("file")]
+#[case::all_but_the_first("after")]
+fn arguments_in_a_file_that_nobody_can_read_are_cut_and_delay_nobody(#[case] how: &str) {
+    let stalled = Stalled::start(how);
+    let table = once();
+    stalled.compare(&table);
+    let row = row(&table, stalled.stalled.pid()).expect("it is alive");
+    let args = match how {
+        "after" => serde_json::json!(["x".repeat(100)]),
+        _ => serde_json::json!([]),
+    };
+    assert_eq!(row["args"], args);
+    ends_at_once(libc::SIGTERM);
+}
+
+#[rstest]
+#[case::terminated(libc::SIGTERM)]
+#[case::killed(libc::SIGKILL)]
+fn a_process_that_holds_the_lock_of_its_memory_for_ever_delays_nobody(#[case] signal: i32) {
+    let stalled = Stalled::start("lock");
+    let pid = stalled.stalled.pid();
+    eventually("one of its threads waits for what another holds", || {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it is alive");
+        let mut waiting = threads.flatten().filter(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, state)| state.starts_with('D'))
+        });
+        waiting.next().map(drop)
+    });
+    // Anybody else would wait for it.
+    let mut reader = Command::new("cat")
+        .arg(format!("/proc/{pid}/cmdline"))
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    stalled.compare(&once());
+    assert_eq!(reader.try_wait().expect("it is a child"), None);
+    ends_at_once(signal);
+    reader.kill().expect("it can be killed");
+    reader.wait().expect("it can be waited for");
+
+    // The others of its user can do without their arguments; they are there.
+    let mut command = held();
+    let same = Held::start(command.uid(4711).gid(4711));
+    assert!(row(&once(), same.pid()).is_some());
+    drop(stalled.never);
+    assert!(stalled.stalled.kill().code().is_none());
+}
+
+/// A kamap that runs on ends as soon as it is told so.
+#[track_caller]
+fn ends_at_once(signal: i32) {
+    let kamap = Running::start(&["--all"]);
+    let begun = Instant::now();
+    let (status, _) = kamap.end(signal);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    let killed = signal == libc::SIGKILL;
+    assert_eq!(status.code(), (!killed).then_some(0));
+}
