@@ -351,13 +351,21 @@ fn main() {
             let page = map(Some(&open()));
             give_up_root();
             hold_lock(page, memory);
-            // Nothing that would need memory.
-            // SAFETY: it takes nothing.
-            unsafe { libc::pause() };
+            // Until whoever started it has gone, without anything that would need memory.
+            // SAFETY: there is room for the one byte.
+            unsafe { while libc::read(0, [0_u8].as_mut_ptr().cast(), 1) > 0 {} };
             return;
         }
         "serve" => {
             let device = fuse::mount(&rest[0]);
+            let folder = CString::new(&*rest[0]).expect("it is a path");
+            // However whoever started it ends, nothing of it stays.
+            thread::spawn(move || {
+                let _ = io::stdin().read_to_end(&mut Vec::new());
+                // SAFETY: it is terminated.
+                unsafe { libc::umount2(folder.as_ptr(), libc::MNT_DETACH) };
+                std::process::exit(0);
+            });
             println!();
             fuse::serve(&device);
             return;
