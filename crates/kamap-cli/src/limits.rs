@@ -44,7 +44,35 @@ pub(crate) fn check_stack() -> anyhow::Result<()> {
             STACK >> 10
         );
     }
-    Ok(())
+    if has_address_space() {
+        grow_stack();
+        return Ok(());
+    }
+    bail!("out of memory: raise the limit (`ulimit -v`)")
+}
+
+/// Whether the stack can grow as far: where the address space is limited, a stack that cannot is no
+/// error but the end of the process.
+fn has_address_space() -> bool {
+    // SAFETY: maps memory that nobody has, and unmaps it again.
+    unsafe {
+        let memory = libc::mmap(
+            std::ptr::null_mut(),
+            STACK as usize,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        memory != libc::MAP_FAILED && libc::munmap(memory, STACK as usize) == 0
+    }
+}
+
+/// Takes what the stack will need, before others take it.
+#[inline(never)]
+fn grow_stack() {
+    const MARGIN: usize = 64 << 10;
+    std::hint::black_box(&mut [0_u8; STACK as usize - MARGIN]);
 }
 
 /// From now on there is a screen to leave.

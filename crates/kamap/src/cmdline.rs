@@ -7,13 +7,13 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::{Error, Result};
+use crate::Result;
 
 /// How long to wait for the arguments of one process.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -35,7 +35,7 @@ pub(crate) struct Of {
 /// be read.
 ///
 /// Where that of one takes too long, the others of its user come last: they are the ones that have to
-/// do without.
+/// do without. Where no thread can be had, all of them do.
 pub(crate) fn read_all(
     processes: impl IntoIterator<Item = Of>,
     most: usize,
@@ -52,7 +52,9 @@ pub(crate) fn read_all(
         if left.is_empty() {
             break;
         }
-        let reader = Reader::start(left, read)?;
+        let Ok(reader) = Reader::start(left, read) else {
+            break;
+        };
         left = reader.wait(PATIENCE, &mut found)?;
     }
     Ok(())
@@ -75,7 +77,7 @@ impl Reader {
     fn start(
         left: VecDeque<Of>,
         read: impl Fn(u32) -> Option<Vec<u8>> + Send + 'static,
-    ) -> Result<Self> {
+    ) -> io::Result<Self> {
         let state = Arc::new(Mutex::new(State { at: None, left }));
         let (sender, texts) = channel();
         let shared = Arc::clone(&state);
@@ -96,11 +98,7 @@ impl Reader {
         thread::Builder::new()
             .name("kamap-cmdline".to_owned())
             .stack_size(STACK)
-            .spawn(work)
-            .map_err(|source| Error::System {
-                action: "start a thread that reads the arguments of other processes",
-                source,
-            })?;
+            .spawn(work)?;
         Ok(Self { state, texts })
     }
 

@@ -56,7 +56,7 @@ fn assert_works_or_says_why(output: &Output, what: &str) {
 
 #[rstest]
 #[case::data("--data", &[1 << 20, 1280 << 10, 2 << 20])]
-#[case::address_space("--as", &[10 << 20, 14 << 20, 20 << 20])]
+#[case::address_space("--as", &[16 << 20, 20 << 20, 28 << 20])]
 #[case::stack("--stack", &[64 << 10, 512 << 10])]
 #[case::open_files("--nofile", &[3, 4, 10, 20, 30])]
 #[case::locked_memory("--memlock", &[0])]
@@ -122,7 +122,7 @@ fn no_thread_is_needed(#[case] arguments: &[&str]) {
 /// Ends with its first argument, after some children; the second is a file that it makes.
 const SCRIPT: &str = "for i in 1 2 3; do /bin/true; done; echo > \"$1\"; exit \"$0\"";
 
-/// `kamap run --json` of that under strace, which has `inject` done to its calls of bpf(2).
+/// `kamap run --json -o -` of that under strace, which has `inject` done to its calls of bpf(2).
 /// Returns what it has done, and how many calls there were.
 #[track_caller]
 fn run_with(inject: Option<String>, status: i32) -> (Output, bool, usize) {
@@ -135,7 +135,10 @@ fn run_with(inject: Option<String>, status: i32) -> (Output, bool, usize) {
         command.args(["-e", &inject]);
     }
     let output = command
-        .args([KAMAP, "run", "--quiet", "--json", "--", "sh", "-c", SCRIPT])
+        .args([
+            KAMAP, "run", "--quiet", "--json", "-o", "-", "--", "sh", "-c",
+        ])
+        .arg(SCRIPT)
         .arg(status.to_string())
         .arg(&made)
         .output()
@@ -150,8 +153,8 @@ fn run_with(inject: Option<String>, status: i32) -> (Output, bool, usize) {
 }
 
 /// The last line of a report.
-fn summary(stderr: &[u8]) -> Option<Value> {
-    let last = str::from_utf8(stderr).ok()?.lines().last()?;
+fn summary(stdout: &[u8]) -> Option<Value> {
+    let last = str::from_utf8(stdout).ok()?.lines().last()?;
     let line: Value = serde_json::from_str(last).ok()?;
     (line["type"] == "run").then_some(line)
 }
@@ -160,7 +163,7 @@ fn summary(stderr: &[u8]) -> Option<Value> {
 fn a_late_error_of_the_kernel_ends_no_run() {
     let (output, made, calls) = run_with(None, 7);
     assert_eq!((output.status.code(), made), (Some(7), true));
-    let without = summary(&output.stderr).expect("there is a report");
+    let without = summary(&output.stdout).expect("there is a report");
     assert_eq!(without["error"], Value::Null);
 
     let mut late = 0;
@@ -173,7 +176,7 @@ fn a_late_error_of_the_kernel_ends_no_run() {
         let (output, made, _) = run_with(Some(inject.clone()), status);
         let stderr = String::from_utf8_lossy(&output.stderr);
         let told = said(&output.stderr);
-        let Some(summary) = summary(&output.stderr) else {
+        let Some(summary) = summary(&output.stdout) else {
             assert_eq!(output.status.code(), Some(1), "{inject}: {stderr}");
             assert!(!made, "{inject}: the command was left behind: {stderr}");
             assert_works_or_says_why(&output, &inject);
@@ -202,7 +205,7 @@ fn a_run_with_an_error_says_that_it_is_incomplete() {
         // That the kernel skipped no run of a program is asked for in each round.
         .args(["-qq", "-o", "/dev/null", "-e", "trace=bpf"])
         .args(["-e"])
-        .arg(format!("inject=bpf:error=EIO:when={}+", calls + 20))
+        .arg(format!("inject=bpf:error=EIO:when={}+", calls + 100))
         .args([KAMAP, "run", "--quiet", "--", "sh", "-c", script])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())

@@ -64,7 +64,7 @@ fn uid_and_gid_are_those_that_the_program_runs_with() {
 }
 
 #[test]
-fn a_user_that_a_process_becomes_is_shown_from_its_next_exec_on() {
+fn a_user_that_a_process_becomes_is_shown_across_an_exec() {
     let tracker = tracker();
     let script = "echo; read x
                   exec setpriv --reuid=4711 --regid=4712 --clear-groups sh -c 'echo; read x'";
