@@ -176,15 +176,15 @@ static __always_inline int walk_threads(const struct signal_struct *signal, u64 
 }
 
 /*
- * The time that all threads of a process have run, whose last one, `task`, is leaving. Not inlined,
- * so that its caller keeps all bounds in registers: the verifier of 6.1 forgets those of 32 bits
+ * The time that all threads of a process have run, whose last one, `task`, is leaving at `time`
+ * since boot, which is now. Not inlined, so that its caller keeps all bounds in registers: the verifier of 6.1 forgets those of 32 bits
  * that it has to put aside.
  */
-static __noinline u64 cpu_time_of(const struct task_struct *task)
+static __noinline u64 cpu_time_of(const struct task_struct *task, u64 time)
 {
 	const struct signal_struct *signal = task->signal;
-	u64 now = scheduler_clock(bpf_ktime_get_boot_ns());
-	u64 time;
+	u64 now = scheduler_clock(time);
+	u64 sum;
 
 	if (signal->nr_threads > 1 && can_walk_threads()) {
 		struct threads threads;
@@ -195,11 +195,11 @@ static __noinline u64 cpu_time_of(const struct task_struct *task)
 			walk_threads(signal, now, &threads);
 		return threads.time;
 	}
-	time = signal->sum_sched_runtime + task->se.sum_exec_runtime + time_at_hand(task, now, get_typed);
+	sum = signal->sum_sched_runtime + task->se.sum_exec_runtime + time_at_hand(task, now, get_typed);
 	/* The main thread may have left before, but is released last. */
 	if (task->group_leader != task)
-		time += task->group_leader->se.sum_exec_runtime;
-	return time;
+		sum += task->group_leader->se.sum_exec_runtime;
+	return sum;
 }
 
 /*

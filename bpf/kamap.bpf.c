@@ -349,7 +349,7 @@ static __always_inline int end_told(const struct task_struct *task, const struct
 	bpf_probe_read_kernel(event_text(event), len, row->text);
 	event->status = status;
 	event->max_rss = signal->maxrss;
-	event->cpu_time = cpu_time_of(task);
+	event->cpu_time = cpu_time_of(task, time);
 	err = bpf_map_delete_elem(&processes, &pid);
 	if (err) {
 		bpf_ringbuf_discard(event, BPF_RB_NO_WAKEUP);
