@@ -162,7 +162,7 @@ mod tests {
             Ok(())
         };
         let left = reader
-            .wait(Duration::from_millis(20), &mut found)
+            .wait(Duration::from_secs(2), &mut found)
             .expect("what is found is taken");
         assert_eq!(left, [of(4, 0), of(5, 34), of(3, 33)]);
         assert_eq!(texts, [(1, vec![1])]);
