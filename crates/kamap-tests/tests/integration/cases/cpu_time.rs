@@ -11,9 +11,6 @@ use rstest::rstest;
 use super::stream::{Stream, end, with};
 use crate::programs::{SPINS, Tiny};
 
-/// wait4() gives the time in two parts, each rounded to microseconds.
-const ROUNDING: Duration = Duration::from_micros(2);
-
 #[track_caller]
 fn exits() -> (Tracker, Stream) {
     with(Tracker::builder().events(Kinds::EXIT))
@@ -55,22 +52,18 @@ fn the_time_of_a_process_is_that_of_wait(
     let duration = Duration::from_micros(micros);
     let (_tracker, mut stream) = exits();
     let mut spins = Held::start(&mut Command::new(SPINS));
-    let mut missing: Vec<_> = (0..TIMES)
+    let mut differences: Vec<_> = (0..TIMES)
         .map(|_| {
             let Both { end, time, .. } = spin(&mut spins, &mut stream, how, duration);
-            assert!(
-                end.cpu_time <= time + ROUNDING,
-                "{:?} of {time:?}",
-                end.cpu_time
-            );
-            (time.saturating_sub(end.cpu_time), time)
+            (time.abs_diff(end.cpu_time), time)
         })
         .collect();
-    missing.sort();
-    // An interrupt can make the end of a few processes longer than it is.
-    let (most, time) = missing[TIMES * 9 / 10 - 1];
+    differences.sort();
+    // An interrupt can make the end of a few processes longer than it is, and wait4() can come
+    // before the kernel has added up the last slice.
+    let (most, time) = differences[TIMES * 9 / 10 - 1];
     let bound = Duration::from_micros(300).max(time / 10);
-    assert!(most <= bound, "of {time:?} {most:?} are missing");
+    assert!(most <= bound, "{most:?} from {time:?}");
 }
 
 #[test]
@@ -122,16 +115,13 @@ fn the_time_of_threads_that_leave_in_any_order_adds_up_to_that_of_wait(#[case] h
     let (mut told, mut waited) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..repetitions(50) {
         let both = spin(&mut spins, &mut stream, how, Duration::from_millis(2));
-        assert!(
-            both.end.cpu_time <= both.time + ROUNDING,
-            "{:?} of {:?}",
-            both.end.cpu_time,
-            both.time
-        );
         told += both.end.cpu_time;
         waited += both.time;
     }
-    assert!(told * 10 >= waited * 9, "{told:?} of {waited:?}");
+    assert!(
+        told.abs_diff(waited) * 10 <= waited,
+        "{told:?} of {waited:?}"
+    );
 }
 
 #[rstest]
