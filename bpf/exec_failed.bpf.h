@@ -105,11 +105,11 @@ static __always_inline void put_asked_file(struct draft *draft, const struct exe
 	at += put_asked_folder(text + at, call);
 	BOUND(at);
 	len = bpf_probe_read_user_str(text + at, KAMAP_PATH_LEN + 1, (void *)call->file);
-	if (len > 0) {
+	/* Of an empty one there is the NUL, which 6.1 does not count. */
+	if (len >= 0)
 		facts->flags |= KAMAP_FILE_KNOWN;
-		if (len <= KAMAP_PATH_LEN + 1)
-			at += len - 1;
-	}
+	if (len > 0 && len <= KAMAP_PATH_LEN + 1)
+		at += len - 1;
 	if (at - used >= KAMAP_PATH_LEN) {
 		at = used + KAMAP_PATH_LEN;
 		facts->flags |= KAMAP_FILE_CUT;
