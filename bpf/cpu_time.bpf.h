@@ -177,8 +177,8 @@ static __always_inline int walk_threads(const struct signal_struct *signal, u64 
 
 /*
  * The time that all threads of a process have run, whose last one, `task`, is leaving at `time`
- * since boot, which is now. Not inlined, so that its caller keeps all bounds in registers: the verifier of 6.1 forgets those of 32 bits
- * that it has to put aside.
+ * since boot, which is now. Not inlined, so that its caller keeps all bounds in registers: the
+ * verifier of 6.1 forgets those of 32 bits that it has to put aside.
  */
 static __noinline u64 cpu_time_of(const struct task_struct *task, u64 time)
 {

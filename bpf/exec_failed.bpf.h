@@ -347,6 +347,20 @@ static __always_inline int knows_attempts(void)
 	return bpf_core_type_exists(btf_trace_sched_prepare_exec);
 }
 
+/*
+ * Whether an exec of `task`, which fails just now, has done so past the point of no return. `counted`
+ * is how many the row knows, `done` how many the kernel has counted. The memory can be whole by then
+ * (create_elf_tables has some steps left), but a fatal signal is on its way (bprm_execve in fs/exec.c).
+ * That alone says nothing, and neither do the counts: the program may have missed an exec.
+ */
+static __always_inline int has_failed_late(const struct task_struct *task, u64 counted, u64 done)
+{
+	const unsigned long fatal = 1UL << (SIGKILL - 1) | 1UL << (SIGSEGV - 1);
+
+	return is_half_made(task->mm) ||
+	       (counted != done && (task->pending.signal.sig[0] & fatal));
+}
+
 /* A search for the end of the last argument. */
 struct args_end {
 	const char *text;

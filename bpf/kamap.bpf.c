@@ -468,7 +468,8 @@ int BPF_PROG(on_exec_failed, struct pt_regs *regs, long ret)
 		copy_state(&draft->row, row);
 	else if (is_followed_without_row(task))
 		facts->flags |= KAMAP_FOLLOWED;
-	if (is_half_made(untrusted(task)->mm) || (row && row->facts.exec_id != facts->exec_id)) {
+	if (has_failed_late(untrusted(task), row ? row->facts.exec_id : facts->exec_id,
+			    facts->exec_id)) {
 		facts->flags &= ~(KAMAP_EXE_DELETED | KAMAP_EXE_CUT);
 		put_attempt(draft, task);
 		if (event_wanted(KAMAP_EVENT_EXEC_FAILED, facts, leader)) {

@@ -75,6 +75,9 @@ enum {
 #define TASK_NEW 0x00000800
 /* arch/x86/include/asm/thread_info.h: in a system call of 32 bits */
 #define TS_COMPAT 0x0002
+/* asm-generic/signal.h */
+#define SIGKILL 9
+#define SIGSEGV 11
 /* include/linux/sched/signal.h; never renumbered since 2.6 */
 #define SIGNAL_GROUP_EXIT 0x00000004
 
@@ -270,6 +273,14 @@ struct pt_regs {
 	unsigned long orig_ax;
 };
 
+typedef struct {
+	unsigned long sig[1];
+} sigset_t;
+
+struct sigpending {
+	sigset_t signal;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state;	/* `state` before 5.14 */
@@ -289,6 +300,7 @@ struct task_struct {
 	const struct cred *real_cred;
 	struct mm_struct *mm;
 	struct signal_struct *signal;
+	struct sigpending pending;	/* for this thread */
 	struct css_set *cgroups;
 	struct pid *thread_pid;
 	struct fs_struct *fs;

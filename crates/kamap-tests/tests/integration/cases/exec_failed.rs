@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use kamap::{Event, EventKind, Filter, Item, Kinds, Lives, Tracker};
-use kamap_tests::{Held, eventually};
+use kamap_tests::{Held, Planted, eventually};
 use rstest::rstest;
 
 use super::stream::{Stream, end, kinds, with};
@@ -178,6 +178,33 @@ fn arguments_are_whole_up_to_the_bound(#[case] bound: u32, #[case] given: &[(usi
         assert_eq!(kept.join("\0"), expected);
         assert_eq!(process.args_cut, bytes < all.len(), "{count} of {len}");
     }
+}
+
+/// Its row has another count of execs than the kernel, as after an exec that fails late.
+#[test]
+fn a_failed_exec_after_one_that_was_missed_tells_what_was_asked_for() {
+    let (_tracker, mut stream) = tracker();
+    let script = "echo; read x; exec sh -c 'echo; read x; exec /missing \"$0\"' argument";
+    let mut child = Held::start(
+        Command::new("sh")
+            .args(["-c", script])
+            .stderr(Stdio::null()),
+    );
+    let planted = Planted::find();
+    planted.take_drafts(true);
+    child.say("\n");
+    assert_eq!(child.line(), "", "it has exec'd");
+    planted.take_drafts(false);
+    let pid = child.pid();
+    child.say("\n");
+    assert_eq!(child.wait().code(), Some(127));
+    let life = stream.life(pid);
+    // The shell has looked for its `sh` in other folders before.
+    let kinds = kinds(&life);
+    assert_eq!(kinds[kinds.len() - 3..], ["exec", "failed", "exit"]);
+    let failed = &life[life.len() - 2].process;
+    assert_eq!(failed.file(), Some(Path::new("/missing")));
+    assert!(failed.args().eq(["/missing", "argument"]), "{failed:?}");
 }
 
 #[test]
