@@ -14,8 +14,8 @@
 
 /*
  * An event of each CPU that counts the clock of the scheduler (PERF_COUNT_SW_CPU_CLOCK), which
- * no helper tells. They stay when the file descriptor is closed with which they were put there. Filled
- * before the programs are attached; created only where exits are wanted.
+ * no helper returns. The flag keeps them here when user space closes the map's file descriptor. User
+ * space fills it before it attaches the programs, and creates it only where exits are wanted.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);

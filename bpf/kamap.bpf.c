@@ -478,7 +478,7 @@ int BPF_PROG(on_exec_failed, struct pt_regs *regs, long ret)
 			event_tell_row(KAMAP_EVENT_EXEC_FAILED, bpf_ktime_get_boot_ns(), -ret,
 				       &draft->row, leader);
 		}
-		/* It is going to end as what it was to become. */
+		/* The exit that follows reports the program that was to run. */
 		if (row)
 			bpf_map_update_elem(&processes, &pid, &draft->row, BPF_EXIST);
 	} else if (event_wanted(KAMAP_EVENT_EXEC_FAILED, facts, leader)) {
@@ -488,7 +488,7 @@ int BPF_PROG(on_exec_failed, struct pt_regs *regs, long ret)
 	return 0;
 }
 
-/* Keeps what is to be executed, in case that it fails. Loaded only where that is wanted. */
+/* Keeps what is to be executed, in case it fails. Loaded only where failed execs are wanted. */
 SEC("tp_btf/sched_prepare_exec")
 int BPF_PROG(on_prepare_exec, struct task_struct *task, struct linux_binprm *bprm)
 {
@@ -541,10 +541,9 @@ static __always_inline void put_given_args(struct draft *draft, u32 used, const 
  * to 0, and both take the lock of the row's bucket: either it comes second and
  * finds the row, or it came first and `live` is seen as 0 here. Then no start time
  * is left in the row, if it still is the one added here: to whoever reads the
- * table it is not there. It is not removed, since it cannot be told whether it is
- * the row of a process that has got the PID meanwhile that would go. The exit
- * program removes it, if it comes second after all, or the next process of this PID
- * takes its place.
+ * table it is not there. It is not removed: another process can have the PID by now,
+ * and its row would go. The exit program removes it, if it comes second after all,
+ * or the next process of this PID takes its place.
  */
 static __always_inline void add(struct task_struct *task)
 {
@@ -578,7 +577,7 @@ static __always_inline void add(struct task_struct *task)
 		draft->row.facts.exe_len = used;
 		put_given_args(draft, used, mm);
 	} else if (!(task->flags & PF_KTHREAD)) {
-		/* Its main thread has gone, and the memory with it, as far as can be told. */
+		/* Its main thread has gone, and only that leads to the arguments. */
 		put_args_len(&draft->row.facts, 1, 0);
 	}
 
@@ -630,7 +629,7 @@ static __always_inline enum kamap_life life_of(const struct task_struct *task)
 		if (bpf_core_field_exists(task->in_execve) &&
 		    BPF_CORE_READ_BITFIELD(task, in_execve))
 			return KAMAP_LIFE_EXECING;
-		/* It will not be told, where that has failed: however long its end is held up. */
+		/* One that failed late is not counted by the row, however long its end takes. */
 		if (is_half_made(task->mm))
 			return KAMAP_LIFE_EXECING;
 		return KAMAP_LIFE_ALIVE;

@@ -327,7 +327,7 @@ struct bpf_iter__task {
  */
 typedef void (*btf_trace_sched_process_exit___group_dead)(void *, struct task_struct *, _Bool);
 
-/* For bpf_core_type_exists: since 6.10 this tracepoint tells of execs that cannot fail without harm. */
+/* For bpf_core_type_exists: this tracepoint, since 6.10, comes before an exec's point of no return. */
 typedef void (*btf_trace_sched_prepare_exec)(void *, struct task_struct *, struct linux_binprm *);
 
 /*

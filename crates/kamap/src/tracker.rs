@@ -424,8 +424,8 @@ impl Tracker {
     /// meanwhile is no difference.
     ///
     /// Compared are PID and start time, the number of execs (by the kernel's own
-    /// count), and whether it is a thread of the kernel. All else of a row is as of
-    /// the last exec, and may have changed since.
+    /// count), and whether it is a thread of the kernel. All else can change while a
+    /// process lives, and is read from the same list ([`Table::snapshot`]).
     ///
     /// # Errors
     ///
