@@ -332,9 +332,7 @@ impl Events {
             ancestors: ancestors as usize,
             max_args: max_args as usize,
             order: Order::default(),
-            long_texts: wanted
-                .contains(Kinds::EXEC | Kinds::EXIT)
-                .then(LongTexts::default),
+            long_texts: LongTexts::of(wanted),
         }
     }
 
@@ -415,6 +413,12 @@ struct LongText {
 impl LongTexts {
     /// How many there may be before those are looked for that have ended.
     const FEW: usize = 64;
+
+    /// For a stream of these kinds: without the exits it would only grow.
+    fn of(wanted: Kinds) -> Option<Self> {
+        let needed = Kinds::EXEC | Kinds::EXIT;
+        wanted.contains(needed).then(Self::default)
+    }
 
     /// Takes note of an exec, and completes what follows it.
     fn see(&mut self, item: &mut Item) {
@@ -645,6 +649,13 @@ mod tests {
         assert!(decode(&fork[..fork.len() - 1], 0).is_none(), "too short");
         assert!(decode(&fork, 1).is_none(), "no room for an ancestor");
         assert!(decode(&record(0, 0, kamap_event_kind(1 << 9), b""), 0).is_none());
+    }
+
+    #[test]
+    fn long_texts_are_kept_only_where_exits_end_them() {
+        assert!(LongTexts::of(Kinds::LIFE).is_some());
+        assert!(LongTexts::of(Kinds::EXEC | Kinds::FORK).is_none());
+        assert!(LongTexts::of(Kinds::EXIT).is_none());
     }
 
     #[test]
