@@ -239,7 +239,7 @@ pub enum EventKind {
     /// (`errno(3)`).
     ExecFailed(i32),
     /// The process has ended.
-    Exit(End),
+    Exit(Exit),
 }
 
 impl From<EventKind> for Kinds {
@@ -256,7 +256,7 @@ impl From<EventKind> for Kinds {
 /// How a process has ended, and what it took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct End {
+pub struct Exit {
     /// The status as `wait(2)` gives it.
     pub status: i32,
     /// The time that all of its threads have run, in user and in kernel mode, up to this event; what
@@ -267,7 +267,7 @@ pub struct End {
     pub max_rss: u64,
 }
 
-impl End {
+impl Exit {
     /// The exit code, if it has exited.
     pub fn exit_code(&self) -> Option<i32> {
         libc::WIFEXITED(self.status).then(|| libc::WEXITSTATUS(self.status))
@@ -507,7 +507,7 @@ fn decode(record: &[u8], ancestors: usize) -> Option<(Event, u64)> {
     let kind = match header.kind {
         kamap_event_kind::KAMAP_EVENT_FORK => EventKind::Fork,
         kamap_event_kind::KAMAP_EVENT_EXEC => EventKind::Exec,
-        kamap_event_kind::KAMAP_EVENT_EXIT => EventKind::Exit(End {
+        kamap_event_kind::KAMAP_EVENT_EXIT => EventKind::Exit(Exit {
             status: header.status.cast_signed(),
             cpu_time: Duration::from_nanos(header.cpu_time),
             max_rss: header.max_rss.saturating_mul(page_size() as u64),

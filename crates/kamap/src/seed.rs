@@ -7,7 +7,7 @@ use libbpf_rs::Link;
 
 use crate::Result;
 use crate::cmdline::{self, Of};
-use crate::maps::{Hash, Map, Put};
+use crate::maps::{Hash, Map, UpdateMode};
 use crate::skel::types::{kamap_flag, kamap_given_args, kamap_process};
 use crate::tasks::{Task, run};
 
@@ -45,7 +45,7 @@ impl Seed {
         // One more than there is room for, to see whether there is more.
         let given = cmdline::read_all(of, TEXT_LEN + 1, |pid, text| {
             let args = args(start_times[&pid], &text);
-            self.given.insert(&pid, &args, Put::Any)?;
+            self.given.insert(&pid, &args, UpdateMode::Any)?;
             Ok(())
         });
         let added = given.and_then(|()| run(&self.iterator));
