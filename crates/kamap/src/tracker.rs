@@ -12,7 +12,6 @@ use libbpf_rs::btf::{Btf, BtfType};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 
 use crate::counts::Counts;
-use crate::events::{Events, Filter, Kinds};
 use crate::maps::{Map, RingBuf, open_cpu_clocks, page_size};
 use crate::seed::Seed;
 use crate::signals::Blocked;
@@ -22,6 +21,7 @@ use crate::verify::{Look, Verification, verify};
 use crate::{
     Clock, Error, Follow, Follower, Losses, Result, Seen, Table, libbpf_log, requirements,
 };
+use crate::{Events, Filter, Kinds};
 
 /// Bytes of the ring of events, and of the arguments in an event, unless told.
 const RING_SIZE: u32 = 4 << 20;
