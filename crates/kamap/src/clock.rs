@@ -37,6 +37,26 @@ impl Clock {
         }
     }
 
+    /// The clock by which the machine booted at `boot`: it converts times of an earlier boot, or of
+    /// another machine. A time before 1970 counts as 1970.
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use kamap::Clock;
+    ///
+    /// let boot = UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+    /// let minute = Duration::from_secs(60);
+    /// assert_eq!(Clock::booted_at(boot).system_time(minute), boot + minute);
+    /// ```
+    pub fn booted_at(boot: SystemTime) -> Self {
+        let boot = boot.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            boot,
+            earliest: boot,
+            latest: boot,
+        }
+    }
+
     /// The clock as it is set now: this one, unless it has been stepped.
     pub(crate) fn now(self) -> Self {
         let measured = Self::measure();

@@ -33,6 +33,19 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+impl Event {
+    /// An event without ancestors. Trackers never need this, see [`Process::new`].
+    pub fn new(seq: u64, time: Duration, process: Process, kind: EventKind) -> Self {
+        Self {
+            seq,
+            time,
+            process,
+            ancestors: Vec::new(),
+            kind,
+        }
+    }
+}
+
 /// A process from which another descends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -45,6 +58,15 @@ pub struct Ancestor {
 }
 
 impl Ancestor {
+    /// An ancestor with this name. Trackers never need this, see [`Process::new`].
+    pub fn new(pid: u32, start_time: Duration, comm: impl AsRef<[u8]>) -> Self {
+        Self {
+            pid,
+            start_time,
+            comm: comm.as_ref().to_vec(),
+        }
+    }
+
     /// The name that the kernel has for it, see
     /// [`Process::comm`](crate::Process::comm).
     pub fn comm(&self) -> Cow<'_, str> {
@@ -98,6 +120,16 @@ pub struct Exit {
 }
 
 impl Exit {
+    /// An exit with this status, as `wait(2)` encodes it, that used neither time nor memory. Trackers
+    /// never need this, see [`Process::new`].
+    pub fn new(status: i32) -> Self {
+        Self {
+            status,
+            cpu_time: Duration::ZERO,
+            max_rss: 0,
+        }
+    }
+
     /// The exit code, if it has exited.
     pub fn exit_code(&self) -> Option<i32> {
         libc::WIFEXITED(self.status).then(|| libc::WEXITSTATUS(self.status))

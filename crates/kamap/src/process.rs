@@ -10,6 +10,8 @@ use crate::seed::TEXT_LEN;
 use crate::skel::types::{kamap_facts, kamap_flag, kamap_origin, kamap_process};
 use crate::tasks::Task;
 
+mod construct;
+
 /// `KAMAP_PATH_LEN` of kamap.h.
 const PATH_LEN: usize = 255;
 

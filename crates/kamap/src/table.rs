@@ -10,7 +10,7 @@ use crate::maps::{self, Hash, Map};
 use crate::seed::Seed;
 use crate::skel::types::kamap_process;
 use crate::tasks::{Task, Tasks};
-use crate::{Clock, Process, Result};
+use crate::{Clock, Process, Result, Snapshot};
 
 /// Kernel memory for each entry: key, row, and what the kernel adds (its `struct
 /// htab_elem` before them and the bucket).
@@ -67,11 +67,7 @@ impl Table {
             let task = tasks.get(&process.pid).copied();
             current.extend(self.as_of(process, task)?);
         }
-        current.sort_unstable_by_key(|process| (process.pid, process.start_time));
-        Ok(Snapshot {
-            time,
-            processes: current,
-        })
+        Ok(Snapshot::new(time, current))
     }
 
     /// One process as of this call, `None` if there is none of that PID.
@@ -162,23 +158,5 @@ impl Table {
         }
         self.seed()?;
         Ok(true)
-    }
-}
-
-/// The table as it was read at one time.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// When reading began: since boot, suspend included.
-    pub time: Duration,
-    /// The processes, by PID.
-    pub processes: Vec<Process>,
-}
-
-impl IntoIterator for Snapshot {
-    type Item = Process;
-    type IntoIter = std::vec::IntoIter<Process>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.processes.into_iter()
     }
 }

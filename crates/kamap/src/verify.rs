@@ -46,6 +46,16 @@ pub struct Suspect {
 }
 
 impl Suspect {
+    /// A process with this name. [`Tracker::verify`](crate::Tracker::verify) never needs this, see
+    /// [`Process::new`].
+    pub fn new(pid: u32, start_time: Duration, comm: impl AsRef<[u8]>) -> Self {
+        Self {
+            pid,
+            start_time,
+            comm: comm.as_ref().to_vec(),
+        }
+    }
+
     /// Its name, with bytes that are no UTF-8 replaced. It may hold control
     /// characters: escape it before it goes to a terminal.
     pub fn comm(&self) -> Cow<'_, str> {
@@ -68,6 +78,13 @@ pub struct Mismatch {
     pub fields: Vec<Field>,
 }
 
+impl Mismatch {
+    /// These fields of this process differ, see [`Suspect::new`].
+    pub fn new(process: Suspect, fields: Vec<Field>) -> Self {
+        Self { process, fields }
+    }
+}
+
 /// What differs between a row and the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -80,6 +97,17 @@ pub struct Field {
     pub table: u64,
     /// In the kernel.
     pub kernel: u64,
+}
+
+impl Field {
+    /// A field with these values, see [`Suspect::new`].
+    pub fn new(name: &'static str, table: u64, kernel: u64) -> Self {
+        Self {
+            name,
+            table,
+            kernel,
+        }
+    }
 }
 
 /// What of a row can be compared.
