@@ -5,6 +5,7 @@
 /// While `table_full` and `missed_runs` are 0, the table is exact; while [`total`](Self::total)
 /// is, the stream of events is complete too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Losses {
     /// Processes that found no room in the table when they started or, alive
@@ -37,10 +38,66 @@ impl Losses {
     pub fn total(&self) -> u64 {
         self.table_full + self.ring_full + self.missed_runs
     }
+
+    /// What was lost since `before`, by cause: nothing for a cause that has not grown.
+    ///
+    /// ```
+    /// use kamap::{Cause, Losses};
+    ///
+    /// let before = Losses::default();
+    /// let mut now = before;
+    /// now.table_full = 3;
+    /// let lost: Vec<_> = now.since(&before).map(|lost| (lost.cause, lost.count)).collect();
+    /// assert_eq!(lost, [(Cause::TableFull, 3)]);
+    /// ```
+    pub fn since(&self, before: &Self) -> impl Iterator<Item = Lost> + use<> {
+        let causes = [
+            (Cause::RingFull, self.ring_full, before.ring_full),
+            (Cause::TableFull, self.table_full, before.table_full),
+            (Cause::MissedRuns, self.missed_runs, before.missed_runs),
+        ];
+        causes.into_iter().filter_map(|(cause, now, before)| {
+            let count = now.saturating_sub(before);
+            (count > 0).then_some(Lost { cause, count })
+        })
+    }
+}
+
+/// Something that could not be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Lost {
+    /// Why.
+    pub cause: Cause,
+    /// How much: events or, where the table was full, processes.
+    pub count: u64,
+}
+
+impl Lost {
+    /// So much was lost for this cause. Trackers never need this: it lets code that uses losses be
+    /// tested.
+    pub fn new(cause: Cause, count: u64) -> Self {
+        Self { cause, count }
+    }
+}
+
+/// Why something was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Cause {
+    /// Events: the ring was full, see [`Losses::ring_full`].
+    RingFull,
+    /// Processes: the table was full, see [`Losses::table_full`].
+    TableFull,
+    /// Events: the kernel skipped a program, see [`Losses::missed_runs`].
+    MissedRuns,
 }
 
 /// What was seen since the programs were attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Seen {
     /// Processes started. Threads do not count.

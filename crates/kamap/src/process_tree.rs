@@ -1,9 +1,13 @@
-//! ProcessTree of processes, put together from their events.
+//! The tree of processes, put together from their events.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::{Error, Event, EventKind, Exit, Process, Result};
+use crate::{Error, Event, EventKind, Exit, Process, Result, Snapshot};
+
+mod summary;
+
+pub use summary::TreeSummary;
 
 /// The lives of processes, put together from the stream of their events
 /// ([`Kinds::LIFE`](crate::Kinds::LIFE)): a tree, by who started whom.
@@ -124,6 +128,27 @@ impl ProcessTree {
         self.lives.is_empty()
     }
 
+    /// How often all of them exec'd, while the tracker watched.
+    pub fn execs(&self) -> u64 {
+        let execs = self.lives.iter().map(|life| u64::from(life.process.execs));
+        execs.sum()
+    }
+
+    /// Those that have failed, see [`Life::has_failed`].
+    pub fn failed(&self) -> impl Iterator<Item = &Life> {
+        self.lives.iter().filter(|life| life.has_failed())
+    }
+
+    /// What it comes to at `now`, since boot: what still runs, how long each process took, and which
+    /// were the slowest.
+    ///
+    /// `table` is read after the last event that was added
+    /// ([`Table::snapshot`](crate::Table::snapshot)). `None` where it cannot be read: then it is not
+    /// known which processes still run.
+    pub fn summary<'a>(&'a self, now: Duration, table: Option<&'a Snapshot>) -> TreeSummary<'a> {
+        TreeSummary::new(self, now, table)
+    }
+
     /// All of them as a tree, from the top: each is followed by its children, the oldest
     /// first.
     pub fn tree(&self) -> Vec<Branch<'_>> {
@@ -144,9 +169,11 @@ impl ProcessTree {
                 life: &self.lives[at],
                 depth: open.len() - 1,
                 last,
+                descendants: 0,
             });
             open.push(children.remove(&Some(at)).unwrap_or_default());
         }
+        count_descendants(&mut tree);
         tree
     }
 }
@@ -161,6 +188,20 @@ pub struct Branch<'a> {
     pub depth: usize,
     /// Whether it is the last of its siblings.
     pub last: bool,
+    /// How many processes descend from it.
+    pub descendants: usize,
+}
+
+/// Each is followed by its descendants, which are deeper.
+fn count_descendants(tree: &mut [Branch<'_>]) {
+    let mut above: Vec<usize> = Vec::new();
+    for at in 0..tree.len() {
+        above.truncate(tree[at].depth);
+        for &ancestor in &above {
+            tree[ancestor].descendants += 1;
+        }
+        above.push(at);
+    }
 }
 
 #[cfg(test)]
@@ -211,9 +252,19 @@ mod tests {
         let tree: Vec<_> = lives
             .tree()
             .iter()
-            .map(|branch| (branch.depth, branch.life.process.pid))
+            .map(|branch| (branch.depth, branch.life.process.pid, branch.descendants))
             .collect();
-        assert_eq!(tree, [(0, 1), (1, 2), (2, 4), (1, 2), (0, 3), (0, 5)]);
+        assert_eq!(
+            tree,
+            [
+                (0, 1, 3),
+                (1, 2, 1),
+                (2, 4, 0),
+                (1, 2, 0),
+                (0, 3, 0),
+                (0, 5, 0)
+            ]
+        );
     }
 
     #[test]
