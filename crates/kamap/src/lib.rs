@@ -37,6 +37,8 @@
 //! `CAP_BPF` with `CAP_PERFMON`. [`Builder::start`] tells which of them is
 //! missing.
 //!
+mod attached;
+mod builder;
 mod clock;
 mod cmdline;
 mod counts;
@@ -46,13 +48,16 @@ mod events;
 mod fields;
 mod filter;
 mod follow;
+mod iterator;
 #[cfg(feature = "serde")]
 pub mod json;
 mod libbpf_log;
+mod load;
 mod losses;
 mod names;
 mod process;
 mod process_tree;
+mod reader;
 mod requirements;
 mod seed;
 mod signals;
@@ -63,6 +68,7 @@ mod tasks;
 mod tracker;
 mod verify;
 
+pub use builder::Builder;
 pub use clock::Clock;
 pub use error::{Error, Result};
 pub use event::{Ancestor, Event, EventKind, Exit, Item};
@@ -75,7 +81,8 @@ pub use losses::{Cause, Losses, Lost, Seen};
 pub use names::{errno_name, signal_name};
 pub use process::{Origin, Process};
 pub use process_tree::{Branch, Life, ProcessTree, TreeSummary};
+pub use reader::Reader;
 pub use snapshot::Snapshot;
 pub use table::Table;
-pub use tracker::{Builder, Tracker};
+pub use tracker::Tracker;
 pub use verify::{Field, Mismatch, Suspect, Verification};
