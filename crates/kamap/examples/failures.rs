@@ -22,7 +22,7 @@ fn main() -> anyhow::Result<()> {
                     }
                 }
             }
-            Item::Lost(count) => println!("({count} lost)"),
+            Item::Lost(lost) => println!("({} lost)", lost.count),
             _ => {}
         })?;
     }

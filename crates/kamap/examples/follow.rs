@@ -21,7 +21,7 @@ fn main() -> anyhow::Result<()> {
                 let exe = event.process.exe().map(ToOwned::to_owned);
                 *execs.entry(exe.unwrap_or_default()).or_default() += 1;
             }
-            Item::Lost(count) => eprintln!("({count} lost)"),
+            Item::Lost(lost) => eprintln!("({} lost)", lost.count),
             _ => {}
         })?;
         if let Some(status) = status {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::{Kinds, Process};
+use crate::{Kinds, Lost, Process};
 
 /// What happened to a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,7 +161,11 @@ impl Exit {
 pub enum Item {
     /// An event.
     Event(Event),
-    /// So many events found no room, since the last item that said so. They
-    /// happened before the next event, or close to it.
-    Lost(u64),
+    /// Something was lost since the last item that said so: before the next event, or close to it.
+    ///
+    /// Events ([`Cause::RingFull`](crate::Cause::RingFull),
+    /// [`Cause::MissedRuns`](crate::Cause::MissedRuns)), or rows of the table
+    /// ([`Cause::TableFull`](crate::Cause::TableFull)): the stream has no exit event of these processes,
+    /// unless there is room for their rows before they end.
+    Lost(Lost),
 }

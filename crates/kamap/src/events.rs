@@ -1,13 +1,15 @@
 //! The reader of the stream of events.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::counts::Counts;
 use crate::maps::{Array, Map, RingBuf, page_size};
 use crate::process::terminated;
 use crate::skel::take;
 use crate::skel::types::{bss, kamap_ancestor, kamap_event, kamap_event_kind};
-use crate::{Ancestor, Error, Event, EventKind, Exit, Item, Kinds, Process, Result};
+use crate::{Ancestor, Cause, Error, Event, EventKind, Exit, Item, Kinds, Losses, Process, Result};
 
 use self::long_texts::LongTexts;
 use self::order::Order;
@@ -23,6 +25,9 @@ const NAP: Duration = Duration::from_millis(50);
 pub struct Events {
     ring: RingBuf<[u8]>,
     globals: Map<Array<bss>>,
+    counts: Arc<Counts>,
+    /// What was lost when that was last reported.
+    losses: Losses,
     /// How many ancestors a record has room for.
     ancestors: usize,
     /// The most bytes of arguments in an event.
@@ -36,6 +41,7 @@ impl Events {
     pub(crate) fn new(
         ring: RingBuf<[u8]>,
         globals: Map<Array<bss>>,
+        counts: Arc<Counts>,
         ancestors: u32,
         max_args: u32,
         wanted: Kinds,
@@ -43,6 +49,8 @@ impl Events {
         Self {
             ring,
             globals,
+            counts,
+            losses: Losses::default(),
             ancestors: ancestors as usize,
             max_args: max_args as usize,
             order: Order::default(),
@@ -70,7 +78,8 @@ impl Events {
             let nap = left.min(NAP);
             let began = Instant::now();
             let is_ready = self.ring.wait(nap)?;
-            if self.read_all(&mut read)? || is_ready || left.is_zero() {
+            let any = self.read_all(&mut read)? | self.read_losses(&mut read)?;
+            if any || is_ready || left.is_zero() {
                 return Ok(());
             }
             // Nothing but a signal ends the wait before its time.
@@ -78,6 +87,37 @@ impl Events {
                 return Ok(());
             }
         }
+    }
+
+    /// Hands all that is left to `read`. After [`Tracker::detach`](crate::Tracker::detach) this is the
+    /// rest of the stream; before, it returns once it has caught up with the programs.
+    ///
+    /// # Errors
+    ///
+    /// The same as those of [`read`](Self::read).
+    pub fn drain(&mut self, mut read: impl FnMut(Item)) -> Result<()> {
+        loop {
+            // A program may have taken a number and not yet written its event: it is about to.
+            self.read(Duration::ZERO, &mut read)?;
+            if self.next_seq() >= self.counts.next_seq()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Hands what the table has lost since the last time to `read`; returns whether there was
+    /// anything. What the ring has lost is reported where the events are missing.
+    fn read_losses(&mut self, read: &mut impl FnMut(Item)) -> Result<bool> {
+        let losses = self.counts.losses()?;
+        let before = std::mem::replace(&mut self.losses, losses);
+        let mut any = false;
+        for lost in losses.since(&before) {
+            if lost.cause != Cause::RingFull {
+                any = true;
+                read(Item::Lost(lost));
+            }
+        }
+        Ok(any)
     }
 
     /// Hands all that is there to `read`; returns whether there was anything.
@@ -168,6 +208,7 @@ mod tests {
 
     use super::*;
     use crate::Clock;
+    use crate::Lost;
     use crate::skel::types::kamap_facts;
 
     /// The record of an event of process 7, with these arguments.
@@ -203,7 +244,7 @@ mod tests {
         let mut read = |item| {
             items.push(match item {
                 Item::Event(event) => event.seq.to_string(),
-                Item::Lost(count) => format!("lost {count}"),
+                Item::Lost(lost) => format!("lost {}", lost.count),
             });
         };
         for (seq, lost) in [(0, 0), (2, 3), (1, 0), (4, 5), (5, 5), (3, 3)] {
@@ -281,7 +322,7 @@ mod tests {
             }
         };
         assert_eq!(told(None), 1000);
-        assert_eq!(told(Some(Item::Lost(1))), 600);
+        assert_eq!(told(Some(Item::Lost(Lost::new(Cause::RingFull, 1)))), 600);
         let next = event(kamap_event_kind::KAMAP_EVENT_EXEC, b"short");
         assert_eq!(told(Some(next)), 600);
     }

@@ -50,19 +50,20 @@ impl<'a> ProcessAt<'a> {
 ///
 /// ```
 /// use std::time::Duration;
-/// use kamap::{FieldValue, Process, ProcessAt, ProcessField};
+/// use kamap::{FieldType, FieldValue, Process, ProcessAt, ProcessField};
 ///
 /// let mut process = Process::new(7, Duration::ZERO);
 /// process.execs = 2;
 /// let now = ProcessAt::alive(&process, Duration::from_secs(1));
 /// let execs = ProcessField::named("execs").expect("there is one");
 /// assert_eq!(execs.value(&now), FieldValue::Number(2));
+/// assert_eq!(execs.r#type(), FieldType::Number);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessField {
     name: &'static str,
     group: FieldGroup,
-    value: for<'a> fn(&ProcessAt<'a>) -> FieldValue<'a>,
+    get: Get,
 }
 
 /// Which processes have a field.
@@ -75,6 +76,38 @@ pub enum FieldGroup {
     Row,
     /// A process that has ended.
     Exit,
+}
+
+/// The type that the values of a field have, where they are not [`FieldValue::Null`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FieldType {
+    /// [`FieldValue::Number`].
+    Number,
+    /// [`FieldValue::Flag`].
+    Flag,
+    /// [`FieldValue::Text`].
+    Text,
+    /// [`FieldValue::Texts`].
+    Texts,
+    /// [`FieldValue::Time`].
+    Time,
+    /// [`FieldValue::Span`].
+    Span,
+    /// [`FieldValue::Process`].
+    Process,
+}
+
+/// How a value is read, by its type.
+#[derive(Clone, Copy, Debug)]
+enum Get {
+    Number(fn(&ProcessAt<'_>) -> Option<u64>),
+    Flag(fn(&ProcessAt<'_>) -> Option<bool>),
+    Text(for<'a> fn(&ProcessAt<'a>) -> Option<Cow<'a, [u8]>>),
+    Texts(for<'a> fn(&ProcessAt<'a>) -> Vec<&'a [u8]>),
+    Time(fn(&ProcessAt<'_>) -> Duration),
+    Span(fn(&ProcessAt<'_>) -> Option<Duration>),
+    Process(fn(&ProcessAt<'_>) -> Option<(u32, Duration)>),
 }
 
 /// The value of a field.
@@ -123,103 +156,117 @@ impl ProcessField {
         self.group
     }
 
+    /// The type of its values.
+    pub fn r#type(&self) -> FieldType {
+        match self.get {
+            Get::Number(_) => FieldType::Number,
+            Get::Flag(_) => FieldType::Flag,
+            Get::Text(_) => FieldType::Text,
+            Get::Texts(_) => FieldType::Texts,
+            Get::Time(_) => FieldType::Time,
+            Get::Span(_) => FieldType::Span,
+            Get::Process(_) => FieldType::Process,
+        }
+    }
+
     /// The value for a process. [`FieldValue::Null`] if it is not in the group.
     pub fn value<'a>(&self, of: &ProcessAt<'a>) -> FieldValue<'a> {
-        (self.value)(of)
+        let value = match self.get {
+            Get::Number(get) => get(of).map(FieldValue::Number),
+            Get::Flag(get) => get(of).map(FieldValue::Flag),
+            Get::Text(get) => get(of).map(FieldValue::Text),
+            Get::Texts(get) => Some(FieldValue::Texts(get(of))),
+            Get::Time(get) => Some(FieldValue::Time(get(of))),
+            Get::Span(get) => get(of).map(FieldValue::Span),
+            Get::Process(get) => {
+                get(of).map(|(pid, start_time)| FieldValue::Process { pid, start_time })
+            }
+        };
+        value.unwrap_or(FieldValue::Null)
     }
 }
 
-/// A new field is a line here, and a line in docs/json.md.
+/// To add a field, add a line here, and one to docs/json.md.
 const FIELDS: [ProcessField; 24] = {
     use FieldGroup::{Exit, Process, Row};
-    use FieldValue::{Flag, Number, Span, Time};
+    use Get::{Flag, Number, Process as Identity, Span, Text, Texts, Time};
     [
-        field("pid", Process, |at| Number(at.process.pid.into())),
-        field("start_time", Process, |at| Time(at.process.start_time)),
-        field("start_boottime_ns", Process, |at| {
-            Span(at.process.start_time)
-        }),
-        field("ppid", Process, |at| Number(at.process.ppid.into())),
-        field("parent", Process, |at| parent(at.process)),
-        field("uid", Process, |at| Number(at.process.uid.into())),
-        field("gid", Process, |at| Number(at.process.gid.into())),
-        field("comm", Process, |at| text(at.process.comm_bytes())),
-        field("cgroup_id", Process, |at| Number(at.process.cgroup_id)),
-        field("file", Process, |at| path(at.process.file())),
-        field("file_cut", Process, |at| Flag(at.process.file_cut)),
-        field("exe", Process, |at| path(at.process.exe())),
-        field("exe_cut", Process, |at| Flag(at.process.exe_cut)),
-        field("args", Process, |at| args(at.process)),
-        field("args_cut", Process, |at| Flag(at.process.args_cut)),
-        field("execs", Process, |at| Number(at.process.execs.into())),
-        field("age_ns", Row, |at| Span(at.age())),
-        field("origin", Row, |at| {
-            text(origin(at.process.origin).as_bytes())
-        }),
-        field("exit_code", Exit, |at| of_exit(at, exit_code)),
-        field("signal", Exit, |at| of_exit(at, signal)),
-        field("core", Exit, |at| {
-            of_exit(at, |exit| Flag(exit.core_dumped()))
-        }),
-        field("duration_ns", Exit, |at| of_exit(at, |_| Span(at.age()))),
-        field("cpu_ns", Exit, |at| of_exit(at, |exit| Span(exit.cpu_time))),
-        field("max_rss_bytes", Exit, |at| {
-            of_exit(at, |exit| Number(exit.max_rss))
-        }),
+        field("pid", Process, Number(|at| Some(at.process.pid.into()))),
+        field("start_time", Process, Time(|at| at.process.start_time)),
+        field(
+            "start_boottime_ns",
+            Process,
+            Span(|at| Some(at.process.start_time)),
+        ),
+        field("ppid", Process, Number(|at| Some(at.process.ppid.into()))),
+        field("parent", Process, Identity(|at| parent(at.process))),
+        field("uid", Process, Number(|at| Some(at.process.uid.into()))),
+        field("gid", Process, Number(|at| Some(at.process.gid.into()))),
+        field(
+            "comm",
+            Process,
+            Text(|at| Some(at.process.comm_bytes().into())),
+        ),
+        field(
+            "cgroup_id",
+            Process,
+            Number(|at| Some(at.process.cgroup_id)),
+        ),
+        field("file", Process, Text(|at| at.process.file().map(bytes))),
+        field("file_cut", Process, Flag(|at| Some(at.process.file_cut))),
+        field("exe", Process, Text(|at| at.process.exe().map(bytes))),
+        field("exe_cut", Process, Flag(|at| Some(at.process.exe_cut))),
+        field(
+            "args",
+            Process,
+            Texts(|at| at.process.args().map(OsStr::as_bytes).collect()),
+        ),
+        field("args_cut", Process, Flag(|at| Some(at.process.args_cut))),
+        field("execs", Process, Number(|at| Some(at.process.execs.into()))),
+        field("age_ns", Row, Span(|at| Some(at.age()))),
+        field(
+            "origin",
+            Row,
+            Text(|at| Some(origin(at.process.origin).into())),
+        ),
+        field(
+            "exit_code",
+            Exit,
+            Number(|at| at.exit?.exit_code()?.try_into().ok()),
+        ),
+        field("signal", Exit, Text(|at| at.exit?.signal().map(signal))),
+        field("core", Exit, Flag(|at| Some(at.exit?.core_dumped()))),
+        field("duration_ns", Exit, Span(|at| at.exit.map(|_| at.age()))),
+        field("cpu_ns", Exit, Span(|at| Some(at.exit?.cpu_time))),
+        field("max_rss_bytes", Exit, Number(|at| Some(at.exit?.max_rss))),
     ]
 };
 
-const fn field(
-    name: &'static str,
-    group: FieldGroup,
-    value: for<'a> fn(&ProcessAt<'a>) -> FieldValue<'a>,
-) -> ProcessField {
-    ProcessField { name, group, value }
+const fn field(name: &'static str, group: FieldGroup, get: Get) -> ProcessField {
+    ProcessField { name, group, get }
 }
 
-fn text(bytes: &[u8]) -> FieldValue<'_> {
-    FieldValue::Text(Cow::Borrowed(bytes))
+fn bytes(path: &Path) -> Cow<'_, [u8]> {
+    Cow::Borrowed(path.as_os_str().as_bytes())
 }
 
-fn path(path: Option<&Path>) -> FieldValue<'_> {
-    path.map_or(FieldValue::Null, |path| text(path.as_os_str().as_bytes()))
+fn parent(process: &Process) -> Option<(u32, Duration)> {
+    Some((process.ppid, process.parent_start_time?))
 }
 
-fn args(process: &Process) -> FieldValue<'_> {
-    FieldValue::Texts(process.args().map(OsStr::as_bytes).collect())
-}
-
-fn parent(process: &Process) -> FieldValue<'_> {
-    process
-        .parent_start_time
-        .map_or(FieldValue::Null, |start_time| FieldValue::Process {
-            pid: process.ppid,
-            start_time,
-        })
-}
-
-fn origin(origin: Origin) -> &'static str {
+fn origin(origin: Origin) -> &'static [u8] {
     match origin {
-        Origin::Exec => "exec",
-        Origin::Fork => "fork",
-        Origin::Seed => "seed",
+        Origin::Exec => b"exec",
+        Origin::Fork => b"fork",
+        Origin::Seed => b"seed",
     }
 }
 
-fn of_exit<'a>(at: &ProcessAt<'a>, value: impl FnOnce(&Exit) -> FieldValue<'a>) -> FieldValue<'a> {
-    at.exit.map_or(FieldValue::Null, value)
-}
-
-fn exit_code<'a>(exit: &Exit) -> FieldValue<'a> {
-    let code = exit.exit_code().and_then(|code| u64::try_from(code).ok());
-    code.map_or(FieldValue::Null, FieldValue::Number)
-}
-
-fn signal<'a>(exit: &Exit) -> FieldValue<'a> {
-    let name = exit.signal().map(|number| signal_name(number).into_owned());
-    name.map_or(FieldValue::Null, |name| {
-        FieldValue::Text(Cow::Owned(name.into_bytes()))
-    })
+fn signal(number: i32) -> Cow<'static, [u8]> {
+    match signal_name(number) {
+        Cow::Borrowed(name) => Cow::Borrowed(name.as_bytes()),
+        Cow::Owned(name) => Cow::Owned(name.into_bytes()),
+    }
 }
 
 #[cfg(test)]
@@ -255,7 +302,10 @@ mod tests {
             value("duration_ns"),
             Some(FieldValue::Span(Duration::from_secs(2)))
         );
-        assert_eq!(value("signal"), Some(text(b"SIGTERM")));
+        assert_eq!(
+            value("signal"),
+            Some(FieldValue::Text(b"SIGTERM".as_slice().into()))
+        );
         assert_eq!(value("exit_code"), Some(FieldValue::Null));
     }
 }

@@ -25,6 +25,7 @@ pub use lines::{
     EventLine, Lines, LostLine, ProcessLine, RunLine, StreamLine, SummaryLine, TableLine, VERSION,
     VerifyLine,
 };
+pub use time::rfc3339;
 
 #[cfg(test)]
 mod tests;

@@ -73,7 +73,7 @@ pub use clock::Clock;
 pub use error::{Error, Result};
 pub use event::{Ancestor, Event, EventKind, Exit, Item};
 pub use events::Events;
-pub use fields::{FieldGroup, FieldValue, ProcessAt, ProcessField};
+pub use fields::{FieldGroup, FieldType, FieldValue, ProcessAt, ProcessField};
 pub use filter::{Filter, Kinds};
 pub use follow::{Follow, Follower};
 pub use kamap_bpf as maps;

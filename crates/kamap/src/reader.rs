@@ -57,6 +57,10 @@ impl Reader {
         }
     }
 
+    pub(crate) fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
+    }
+
     /// The live processes.
     pub fn table(&self) -> &Table {
         &self.table

@@ -24,17 +24,18 @@ impl Tracker {
 
     /// What is attached as `builder` said, with all processes that are alive.
     pub(crate) fn new(attached: Attached, builder: &Builder) -> Result<Self> {
+        let reader = Reader::new(attached.sources()?);
         let events = match attached.ring()? {
             Some(ring) => Some(Events::new(
                 ring,
                 attached.globals.try_clone()?,
+                reader.counts(),
                 builder.ancestors,
                 builder.checked_max_args(),
                 builder.events.wanted(),
             )),
             None => None,
         };
-        let reader = Reader::new(attached.sources()?);
         reader.table().seed()?;
         Ok(Self {
             attached,
@@ -53,7 +54,7 @@ impl Tracker {
     }
 
     /// Detaches the programs: from now on nothing is recorded, and nothing removed. What
-    /// waits in the ring of events can still be read, up to [`next_seq`](Reader::next_seq).
+    /// waits in the ring of events can still be read ([`Events::drain`]).
     pub fn detach(&mut self) {
         self.attached.links.clear();
     }

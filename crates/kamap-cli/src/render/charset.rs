@@ -8,14 +8,14 @@ use std::sync::OnceLock;
 /// What the terminal, or whatever reads the output, is taken to understand. JSON is always
 /// UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Charset {
+pub(crate) enum Charset {
     Ascii,
     Utf8,
 }
 
 impl Charset {
     /// That of the locale in which kamap runs.
-    pub(super) fn of_output() -> Self {
+    pub(crate) fn of_output() -> Self {
         static OF_OUTPUT: OnceLock<Charset> = OnceLock::new();
         *OF_OUTPUT.get_or_init(|| Self::of_locale(|name| env::var_os(name)))
     }
@@ -45,12 +45,12 @@ impl Charset {
         }
     }
 
-    pub(super) fn has(self, c: char) -> bool {
+    pub(crate) fn has(self, c: char) -> bool {
         self == Self::Utf8 || c.is_ascii()
     }
 
     /// Shown where something was left out.
-    pub(super) fn cut(self) -> &'static str {
+    pub(crate) fn cut(self) -> &'static str {
         match self {
             Self::Ascii => "...",
             Self::Utf8 => "…",

@@ -54,7 +54,7 @@ const FORMS: [Form; 12] = [
 /// With three significant digits, or more from ten minutes on: `21.3us`, `0.213ms`, `350ms`,
 /// `1.95s`, `2m05s`, `3h02m`, `1d03h`. Rounded to the nearest, so that what is all but a
 /// minute is `1m00s`.
-pub(super) fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     let exact = duration.as_nanos();
     if exact == 0 {
         return "0s".to_owned();

@@ -12,7 +12,7 @@ pub(crate) fn escape(text: &OsStr) -> String {
     escape_in(Charset::of_output(), text)
 }
 
-pub(super) fn escape_in(charset: Charset, text: &OsStr) -> String {
+pub(crate) fn escape_in(charset: Charset, text: &OsStr) -> String {
     let mut escaped = String::with_capacity(text.len());
     for chunk in text.as_bytes().utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -47,14 +47,14 @@ pub(super) fn acts(c: char) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
     use regex::Regex;
 
     use super::*;
 
-    pub(in super::super) fn config(cases: u32) -> ProptestConfig {
+    pub(crate) fn config(cases: u32) -> ProptestConfig {
         ProptestConfig {
             cases,
             failure_persistence: None,
@@ -63,7 +63,7 @@ pub(super) mod tests {
     }
 
     /// Bytes, words, and what terminals act on.
-    pub(in super::super) fn any_name() -> impl Strategy<Value = Vec<u8>> {
+    pub(crate) fn any_name() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop_oneof![
             any::<[u8; 8]>().prop_map(|bytes| bytes.to_vec()),
             any::<char>().prop_map(|c| c.to_string().into_bytes()),

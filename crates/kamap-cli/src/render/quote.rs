@@ -19,7 +19,7 @@ const RESERVED: [&str; 17] = [
 /// the same arguments again, so that no two command lines have the same text. Nothing is left
 /// that a terminal would act on, or that the locale does not have; and `cut` after it is none
 /// of the arguments.
-pub(super) fn quote<'a>(charset: Charset, args: impl IntoIterator<Item = &'a OsStr>) -> String {
+pub(crate) fn quote<'a>(charset: Charset, args: impl IntoIterator<Item = &'a OsStr>) -> String {
     let words = args.into_iter().enumerate();
     let words: Vec<_> = words.map(|(at, arg)| word(charset, arg, at == 0)).collect();
     words.join(" ")

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::{Event, Item};
+use crate::{Cause, Event, Item, Lost};
 
 /// Puts events into the order of their numbers.
 ///
@@ -35,7 +35,7 @@ impl Order {
     /// `lost` have been lost in all.
     pub(super) fn lose(&mut self, lost: u64, read: &mut impl FnMut(Item)) {
         if lost > self.lost {
-            read(Item::Lost(lost - self.lost));
+            read(Item::Lost(Lost::new(Cause::RingFull, lost - self.lost)));
             self.lost = lost;
         }
     }

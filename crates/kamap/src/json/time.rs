@@ -4,8 +4,9 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-/// With all nine digits of the nanoseconds, so that times sort as text.
-pub(super) fn rfc3339(time: SystemTime) -> String {
+/// A time as all lines have it: RFC 3339 in UTC, with all nine digits of the nanoseconds, so that times
+/// sort as text.
+pub fn rfc3339(time: SystemTime) -> String {
     match Timestamp::try_from(time) {
         Ok(time) => format!("{time:.9}"),
         // After the year 9999: the clock is set wrong.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kamap::{Event, EventKind, Events, Exit, Item, Kinds, Tracker};
+use kamap::{Cause, Event, EventKind, Events, Exit, Item, Kinds, Tracker};
 use kamap_tests::eventually;
 
 /// A tracker with the events of all lives, and their reader.
@@ -20,6 +20,7 @@ pub(super) fn with(builder: kamap::Builder) -> (Tracker, Stream) {
         events,
         all: Vec::new(),
         lost: 0,
+        table_lost: 0,
     };
     (tracker, stream)
 }
@@ -28,20 +29,24 @@ pub(super) fn with(builder: kamap::Builder) -> (Tracker, Stream) {
 pub(super) struct Stream {
     pub(super) events: Events,
     pub(super) all: Vec<Event>,
+    /// Events that the ring had no room for.
     pub(super) lost: u64,
+    /// What the table has lost, as the stream reports it.
+    pub(super) table_lost: u64,
 }
 
 impl Stream {
     /// Reads what there is.
     #[track_caller]
     pub(super) fn read(&mut self) {
-        let (all, lost) = (&mut self.all, &mut self.lost);
+        let (all, lost, table_lost) = (&mut self.all, &mut self.lost, &mut self.table_lost);
         let read = self.events.read(Duration::ZERO, |item| match item {
             Item::Event(event) => {
                 assert_eq!(event.seq, all.len() as u64, "no number is left out");
                 all.push(event);
             }
-            Item::Lost(count) => *lost += count,
+            Item::Lost(gap) if gap.cause == Cause::RingFull => *lost += gap.count,
+            Item::Lost(gap) => *table_lost += gap.count,
             _ => panic!("an unknown item"),
         });
         read.expect("it can be read");

@@ -1,4 +1,12 @@
-//! The live table: read, show, wait, again.
+//! `kamap` without a command: the live table. Read, show, wait, again.
+
+mod args;
+mod json;
+mod layout;
+mod output;
+mod plain;
+mod screen;
+mod view;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -6,11 +14,17 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
-use crate::OutputError;
-use crate::args::Args;
-use crate::limits;
-use crate::render::{Json, Output, Plain, Screen, View};
-use crate::signals::{self, Event, Signals};
+use crate::policy::errors::OutputError;
+use crate::policy::memory;
+use crate::policy::signals::{self, Event, Signals};
+
+pub(crate) use args::Args;
+pub(crate) use json::Json;
+pub(crate) use output::Output;
+pub(crate) use plain::Plain;
+pub(crate) use view::View;
+
+use screen::Screen;
 
 /// Runs until enough tables have been shown or a signal ends it.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -28,7 +42,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut output: Box<dyn Output> = if args.common.json {
         Box::new(Json::new(stdout))
     } else if on_screen {
-        limits::set_on_screen();
+        memory::set_on_screen();
         Box::new(Screen::new(stdout).map_err(OutputError)?)
     } else {
         Box::new(Plain::new(stdout))

@@ -162,7 +162,7 @@ fn wait_for(command: i32) {
         unsafe { libc::kill(COMMAND.load(Ordering::Relaxed), signal) };
     }
     for signal in [libc::SIGTERM, libc::SIGHUP] {
-        if !crate::signals::is_ignored(signal) {
+        if !super::signals::is_ignored(signal) {
             let handler: extern "C" fn(i32) = hand_on;
             // SAFETY: the handler does what a handler may, and takes what it is given.
             unsafe { libc::signal(signal, handler as libc::sighandler_t) };

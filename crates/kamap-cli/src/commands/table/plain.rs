@@ -2,13 +2,14 @@
 
 use std::io::{self, BufWriter, Write};
 
-use super::text::{Text, footer};
-use super::{Output, View};
+use super::layout::{Layout, footer};
+use super::output::Output;
+use super::view::View;
 
 /// Writes each table in full.
 pub(crate) struct Plain<W: Write> {
     out: BufWriter<W>,
-    text: Text,
+    layout: Layout,
     first: bool,
 }
 
@@ -16,7 +17,7 @@ impl<W: Write> Plain<W> {
     pub(crate) fn new(out: W) -> Self {
         Self {
             out: BufWriter::new(out),
-            text: Text::default(),
+            layout: Layout::new(),
             first: true,
         }
     }
@@ -28,7 +29,7 @@ impl<W: Write> Output for Plain<W> {
             writeln!(self.out)?;
         }
         self.first = false;
-        let table = self.text.table(view, &view.processes, None);
+        let table = self.layout.table(view, &view.processes, None);
         writeln!(self.out, "{table}")?;
         if let Some(note) = view.note() {
             writeln!(self.out, "{note}")?;

@@ -10,13 +10,15 @@ use crossterm::terminal::{
 use crossterm::{execute, queue};
 use kamap::Process;
 
-use super::text::{Text, cut, footer};
-use super::{Output, View, terminal_size};
+use super::layout::{Layout, footer};
+use super::output::Output;
+use super::view::View;
+use crate::render::{cut, terminal_size};
 
-/// Draws on the alternate screen, so that what was on the terminal comes back.
+/// Draws on the alternate screen, so that what was on the terminal comes back at the end.
 pub(crate) struct Screen<W: Write> {
     out: BufWriter<W>,
-    text: Text,
+    layout: Layout,
     drawing: bool,
 }
 
@@ -24,7 +26,7 @@ impl<W: Write> Screen<W> {
     pub(crate) fn new(out: W) -> io::Result<Self> {
         let mut screen = Self {
             out: BufWriter::new(out),
-            text: Text::default(),
+            layout: Layout::new(),
             drawing: false,
         };
         screen.enter()?;
@@ -56,7 +58,7 @@ impl<W: Write> Screen<W> {
             let lines = textwrap::wrap(&footer, usize::from(width));
             lines.iter().map(ToString::to_string).collect()
         };
-        // Of fewer processes it is not longer.
+        // The footer of fewer processes is not longer.
         let room = usize::from(height).saturating_sub(1 + below(&view.processes).len());
         let left_out = match view.processes.len() {
             all if all <= room => 0,
@@ -64,7 +66,7 @@ impl<W: Write> Screen<W> {
             all => all - room.saturating_sub(1),
         };
         let shown = &view.processes[left_out..];
-        let table = self.text.table(view, shown, Some(width));
+        let table = self.layout.table(view, shown, Some(width));
         let mut lines: Vec<String> = table.lines().map(str::to_owned).collect();
         if let Some(note) = view.note() {
             lines.push(cut(note, width.into()).to_owned());
@@ -73,7 +75,7 @@ impl<W: Write> Screen<W> {
             lines.push(format!("({left_out} older processes do not fit)"));
         }
         let footer = below(shown);
-        // Of a terminal too low for all, the footer is what remains.
+        // On a terminal that is too low for all, the footer remains.
         lines.truncate(usize::from(height).saturating_sub(footer.len()));
         lines.extend(footer);
         lines.truncate(height.into());
@@ -121,7 +123,7 @@ impl<W: Write> Output for Screen<W> {
 
 impl<W: Write> Drop for Screen<W> {
     fn drop(&mut self) {
-        // After an error or a panic; there is nobody to tell of a further one.
+        // After an error or a panic: a further error could not be reported.
         let _ = self.leave();
     }
 }

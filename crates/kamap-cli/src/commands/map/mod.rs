@@ -15,7 +15,7 @@ use kamap_bpf::{
     open_program_pinned,
 };
 
-use crate::OutputError;
+use crate::policy::errors::OutputError;
 pub(crate) use args::MapArgs;
 use args::{CreateArgs, MapCommand, Shown, UpdateArgs, Which, which};
 use render::Entries;

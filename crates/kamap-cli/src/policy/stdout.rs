@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::OutputError;
+use super::errors::OutputError;
 
 static USABLE: AtomicBool = AtomicBool::new(true);
 

@@ -1,5 +1,7 @@
 //! `kamap probe`: what this kernel offers, and whether kamap runs on it.
 
+mod args;
+
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
@@ -8,12 +10,12 @@ use kamap_bpf::MapType;
 use kamap_bpf::{Helper, Probe, ProgramType, Support};
 use serde::Serialize;
 
-use crate::OutputError;
-use crate::args::ProbeArgs;
+use crate::policy::errors::{OutputError, one_line};
 use crate::render::VERSION;
+pub(crate) use args::Args;
 
 /// Tries and tells.
-pub(crate) fn run(args: &ProbeArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let found = Found::new(args);
     let written = if args.json {
@@ -37,7 +39,7 @@ struct Found {
 type Helpers = Option<Vec<String>>;
 
 impl Found {
-    fn new(args: &ProbeArgs) -> Self {
+    fn new(args: &Args) -> Self {
         let probe = Probe::new();
         let all = probe.helpers();
         let programs = ProgramType::all().map(|program| {
@@ -65,7 +67,7 @@ impl Found {
     fn text(&self, out: &mut impl Write) -> io::Result<()> {
         match &self.hindrance {
             None => writeln!(out, "kamap runs here")?,
-            Some(why) => writeln!(out, "kamap does not run here: {}", crate::one_line(why))?,
+            Some(why) => writeln!(out, "kamap does not run here: {}", one_line(why))?,
         }
         writeln!(out, "\nprogram types")?;
         for (program, support, helpers) in &self.programs {
@@ -146,7 +148,7 @@ fn words(support: &Support) -> String {
     match support {
         Support::Offered => "yes".to_owned(),
         Support::Absent => "no".to_owned(),
-        Support::Unknown(why) => format!("unknown: {}", crate::one_line(why)),
+        Support::Unknown(why) => format!("unknown: {}", one_line(why)),
         _ => "unknown".to_owned(),
     }
 }

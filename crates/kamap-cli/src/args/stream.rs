@@ -1,0 +1,63 @@
+//! The arguments of the commands that print events.
+
+use kamap::{Builder, Kinds};
+
+/// What the commands that print events have in common.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StreamArgs {
+    /// Which events to print (separated by commas)
+    ///
+    /// `exec_failed` sees each system call of the machine return, which slows all of them down a
+    /// little. Before Linux 5.17 it keeps at most 256 arguments. An exec that fails past the point of no
+    /// return has its file and arguments since Linux 6.10.
+    #[arg(
+        short,
+        long,
+        value_name = "KIND",
+        value_delimiter = ',',
+        default_value = "exec,exit"
+    )]
+    kind: Vec<Kind>,
+
+    /// Most bytes of arguments in an event; longer ones are cut and counted
+    #[arg(long, value_name = "BYTES", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(..=131_072))]
+    max_args: u32,
+
+    /// Bytes of the ring in which events wait to be printed: a power of two
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = ring_size)]
+    ring_size: u32,
+}
+
+impl StreamArgs {
+    /// The kinds of events to print.
+    pub(crate) fn kinds(&self) -> Kinds {
+        let kinds = self.kind.iter().map(|kind| match kind {
+            Kind::Fork => Kinds::FORK,
+            Kind::Exec => Kinds::EXEC,
+            Kind::ExecFailed => Kinds::EXEC_FAILED,
+            Kind::Exit => Kinds::EXIT,
+        });
+        kinds.fold(Kinds::default(), |all, kind| all | kind)
+    }
+
+    pub(crate) fn apply(&self, builder: Builder) -> Builder {
+        builder.max_args(self.max_args).ring_size(self.ring_size)
+    }
+}
+
+/// A kind of event.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Kind {
+    Fork,
+    Exec,
+    #[value(name = "exec_failed")]
+    ExecFailed,
+    Exit,
+}
+
+fn ring_size(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(bytes) if bytes.is_power_of_two() && bytes >= 4096 => Ok(bytes),
+        _ => Err("must be a power of two, 4096 to 2147483648".to_owned()),
+    }
+}

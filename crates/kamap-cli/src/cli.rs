@@ -1,0 +1,111 @@
+//! The command line as a whole: the commands, and the options of `kamap` without a command.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::commands::{Command, table};
+use crate::policy::stdout;
+
+/// Show the live processes of this machine, exactly, from inside the kernel
+#[derive(Debug, Parser)]
+#[command(
+    name = "kamap",
+    version,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 90,
+    long_about = "\
+Show the live processes of this machine, exactly, from inside the kernel.
+
+BPF programs on fork, exec and exit keep a table of all processes in a kernel map; kamap \
+prints it again and again until Ctrl-C. Without options it shows the processes whose program was \
+executed since kamap started: a PID appears when it execs and disappears when its last thread has \
+gone. What such a process forks runs the same program, and is shown too. A slow or stopped kamap misses nothing, since the table is kept without it.",
+    after_help = "Needs root, or CAP_BPF and CAP_PERFMON; Linux 5.15 or newer with BTF. \
+See --help for more.",
+    after_long_help = "\
+Columns:
+  PID, PPID  process, and its parent
+  USER       effective user
+  AGE        time since the process started
+  EXECS      how often it exec'd while kamap watched
+  COMM       name that the kernel has for it
+  COMMAND    arguments, quoted where a shell needs that; `…` where they were truncated; \
+[in brackets] threads of the kernel; (in parentheses) the executable of a process without arguments
+
+Below the table:
+  live       processes in the table, and of how many the program was executed since kamap started
+  seen       forks, execs and exits since then
+  lost       what kamap could not record, by cause; while it is 0, the table is exact
+  args cut   of how many rows above the arguments were truncated, if of any
+
+On a terminal the table is redrawn in place, and rows that do not fit are counted. Elsewhere \
+one table follows the other. Control characters in names and arguments are shown escaped. \
+Where the locale (LC_ALL, LC_CTYPE or LANG) has no UTF-8, so is all that is not ASCII.
+
+JSON:
+  One object per line, a last one after Ctrl-C:
+  {\"v\":1,\"type\":\"table\",\"time\":…,\"processes\":[…],\"losses\":{…},\"seen\":{…}}
+  Times are RFC 3339 with nanoseconds, as the kernel took them.
+
+Needs:
+  Root, or CAP_BPF and CAP_PERFMON, in the initial PID namespace. Linux 5.15 or newer with BTF \
+(CONFIG_DEBUG_INFO_BTF).
+
+Exit status:
+  0  fine, also after Ctrl-C, SIGTERM, or when nobody reads the output any more
+  1  failure; one line on standard error says what is wrong and what to do. Of `kamap verify` \
+also: the table was not exact
+  2  wrong usage
+  3  with --strict: something was lost
+  `kamap run` exits as its command does; where that is 0, with 3 as the others do.
+
+Examples:
+  kamap                             what starts from now on
+  kamap --all --once                every live process, once
+  kamap --user www-data --interval 200ms
+  kamap --all --once --json | jq '.processes[] | select(.execs > 1)'
+  kamap events --failed             each process that fails
+  kamap run -- make -j2             what a build executes, and how long each takes
+  kamap verify --interval 1s        compare with the kernel's list, each second"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    table: table::Args,
+}
+
+impl Cli {
+    /// Runs the command that was asked for to its end.
+    pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
+        match &self.command {
+            None => {
+                stdout::check()?;
+                table::run(&self.table)
+            }
+            Some(command) => command.run(),
+        }
+    }
+
+    /// Whether an error is to be printed with its whole log.
+    pub(crate) fn verbose(&self) -> bool {
+        match &self.command {
+            None => self.table.common.verbose,
+            Some(command) => command.verbose(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

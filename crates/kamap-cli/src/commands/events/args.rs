@@ -1,0 +1,175 @@
+//! The arguments of `kamap events`.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::builder::RangedU64ValueParser;
+use kamap::{Builder, Filter};
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+use regex::Regex;
+
+use crate::args::{Common, StreamArgs, duration, user};
+
+/// Print what happens, in the kernel's order: each exec and each exit, or what --kind asks for
+///
+/// One line for each event: an exit with the whole life of the process. What found no room in the
+/// ring, because the output was too slow, is told at its place; the table does not depend on it. So are
+/// processes that found no room in the table, as no end is told of them. On a terminal lines are cut to
+/// its width.
+///
+/// The options that choose events add up. All but --comm are applied in the kernel, where an event
+/// that is not wanted costs nothing.
+///
+/// Ctrl-C or SIGTERM: prints what has happened until then, and a summary. A second one, after a second
+/// or more, ends it at once.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Columns:
+  TIME      when it happened, by the clock on the wall
+  EVENT     fork, exec, failed (an exec that did) or exit
+  PID, PPID, USER
+            as they are when it happens, of an exit too
+  DURATION  of an exit: since the process started
+  STATUS    of an exit: exit code, or the signal that killed it, with `+core` if it dumped core; of \
+an exec that failed: why
+  ANCESTORS with --ancestors: the farthest first
+  COMMAND   arguments, quoted where a shell needs that; of a fork the name; of an exec that failed the file and the arguments after \
+the first
+
+JSON:
+  One object per line: \
+{\"v\":1,\"type\":\"fork\"|\"exec\"|\"exec_failed\"|\"exit\",\"seq\":…,\"time\":…,\"pid\":…,…}, \
+{\"v\":1,\"type\":\"lost\",\"cause\":\"ring_full\"|\"table_full\"|\"missed_runs\",\"count\":…} where something was \
+lost, and last {\"v\":1,\"type\":\"summary\",…}. `seq` grows by one with each event; --comm leaves out \
+numbers. docs/json.md has all fields.
+
+Examples:
+  kamap events --failed                   what fails
+  kamap events --min-duration 1s          what takes long
+  kamap events --kind fork,exec,exit --json
+  kamap events --snapshot --kind fork,exec,exit --json
+                                          all that is needed to keep a table elsewhere")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) common: Common,
+
+    #[command(flatten)]
+    stream: StreamArgs,
+
+    /// Print only exits with another status than 0, and execs that failed if --kind has them
+    #[arg(short, long)]
+    failed: bool,
+
+    /// Print only exits of processes that lived at least this long, such as 10ms or 1 (second)
+    #[arg(short = 'd', long, value_name = "TIME", value_parser = duration)]
+    min_duration: Option<Duration>,
+
+    /// Print only events of these users (names or numbers, separated by commas; 16 at most, as of
+    /// each of these lists)
+    #[arg(short, long, value_name = "USER", value_delimiter = ',', value_parser = user)]
+    user: Vec<u32>,
+
+    /// Print only events of these processes (separated by commas)
+    #[arg(short, long, value_name = "PID", value_delimiter = ',')]
+    pid: Vec<u32>,
+
+    /// Print only events of children of these processes (separated by commas)
+    #[arg(short = 'P', long, value_name = "PID", value_delimiter = ',')]
+    ppid: Vec<u32>,
+
+    /// Print only events of processes in these cgroups of the v2 hierarchy, or below them (separated by
+    /// commas)
+    ///
+    /// Each is a path as in /proc/PID/cgroup (`/system.slice/nginx.service`), a folder
+    /// (`/sys/fs/cgroup/system.slice`), or an ID. Where a process is when the event happens counts. At
+    /// most 32 levels below the root are compared.
+    #[arg(long, value_name = "CGROUP", value_delimiter = ',', value_parser = cgroup)]
+    cgroup: Vec<u64>,
+
+    /// Print only events of processes whose COMM matches this regular expression
+    #[arg(short, long, value_name = "REGEX")]
+    pub(crate) comm: Option<Regex>,
+
+    /// Print N events, then exit
+    #[arg(short = 'n', long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
+    pub(crate) count: Option<u64>,
+
+    /// Print the table of all live processes first, and which event comes after it
+    ///
+    /// The events from that number on, applied to the table, give the table of any later moment. What
+    /// one of them did may be in the table already: a fork or an exec sets a row, an exit removes it.
+    #[arg(long)]
+    pub(crate) snapshot: bool,
+
+    /// Print with each event the N nearest of its parent, the parent's parent and so on (32 at most)
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=32))]
+    pub(crate) ancestors: u32,
+}
+
+impl Args {
+    /// Sets up the tracker as asked for.
+    pub(crate) fn tracker(&self) -> Builder {
+        let mut filter = Filter::new(self.stream.kinds());
+        if self.failed {
+            filter = filter.failed();
+        }
+        if let Some(duration) = self.min_duration {
+            filter = filter.min_duration(duration);
+        }
+        filter = self
+            .user
+            .iter()
+            .fold(filter, |filter, uid| filter.uid(*uid));
+        filter = self.pid.iter().fold(filter, |filter, pid| filter.pid(*pid));
+        filter = self
+            .ppid
+            .iter()
+            .fold(filter, |filter, pid| filter.ppid(*pid));
+        filter = self
+            .cgroup
+            .iter()
+            .fold(filter, |filter, id| filter.cgroup_id(*id));
+        let builder = self.common.tracker().events(filter);
+        self.stream.apply(builder).ancestors(self.ancestors)
+    }
+}
+
+/// A cgroup's ID is the inode number of its folder.
+fn cgroup(text: &str) -> Result<u64, String> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    if let Some(id) = cgroup_folder(Path::new(text)) {
+        return Ok(id);
+    }
+    // As /proc/PID/cgroup has it: seen from the root of the hierarchy.
+    if let Some(path) = text.strip_prefix('/')
+        && let Some(root) = cgroup_root()
+        && let Some(id) = cgroup_folder(&root.join(path))
+    {
+        return Ok(id);
+    }
+    match fs::metadata(text) {
+        Ok(_) => Err("it is no folder of the cgroup v2 hierarchy".to_owned()),
+        Err(err) => Err(format!("no such cgroup: {err}")),
+    }
+}
+
+/// The ID of the cgroup of this folder, if it is one.
+fn cgroup_folder(path: &Path) -> Option<u64> {
+    let folder = fs::metadata(path).ok()?;
+    let file_system = statfs(path).ok()?;
+    (file_system.filesystem_type() == CGROUP2_SUPER_MAGIC && folder.is_dir()).then(|| folder.ino())
+}
+
+/// Where the cgroup v2 hierarchy is mounted: also beside those of v1.
+fn cgroup_root() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let mut mounts = mounts.lines().map(|line| line.split(' '));
+    mounts.find_map(|mut fields| {
+        let path = fields.nth(1)?;
+        (fields.next()? == "cgroup2").then(|| path.into())
+    })
+}

@@ -1,0 +1,105 @@
+//! `kamap events`: read, print, again.
+
+mod args;
+mod printer;
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use kamap::{Clock, Item, Losses};
+
+use super::table::{Json, Output, Plain, View};
+use crate::policy::errors::OutputError;
+use crate::policy::signals::{Event, Signals};
+
+pub(crate) use args::Args;
+pub(crate) use printer::EventPrinter;
+
+/// How long to wait for events before checking for signals.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// Runs until enough events have been printed or a signal ends it.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let signals = Signals::new(false).context("failed to handle signals")?;
+    let mut tracker = args.tracker().start()?;
+    let on_terminal = io::stdout().is_terminal();
+    let ancestors = args.ancestors > 0;
+    let boot_id = Clock::boot_id()?;
+    let clock = tracker.clock();
+    let mut printer = EventPrinter::new(clock, &boot_id, args.common.json, ancestors, on_terminal);
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut left = args.count;
+    let mut from = 0;
+    if args.snapshot {
+        from = tracker.next_seq()?;
+        let mut view = View::read(&tracker, |_| true)?;
+        view.next_seq = Some(from);
+        let written = if args.common.json {
+            Json::new(&mut out).table(&view)
+        } else {
+            Plain::new(&mut out).table(&view)
+        };
+        written.map_err(OutputError)?;
+    }
+    // A table of JSON names the boot itself.
+    if !args.snapshot || !args.common.json {
+        printer.header(&mut out).map_err(OutputError)?;
+    }
+    // Where no event can pass the filter there is no stream: only losses and a signal are awaited.
+    let mut events = tracker.take_events();
+    let mut losses_before = Losses::default();
+    let mut quit = false;
+    while !quit && left != Some(0) {
+        quit = signals.wait_until(Instant::now()) == Event::Quit;
+        if quit {
+            // So that what is printed and what was seen and lost agree.
+            tracker.detach();
+        }
+        printer.set_clock(tracker.clock());
+        let mut result = Ok(());
+        let mut print = |item: Item| {
+            if let Item::Event(event) = &item {
+                let comm = args.comm.as_ref();
+                if event.seq < from
+                    || left == Some(0)
+                    || comm.is_some_and(|comm| !comm.is_match(&event.process.comm()))
+                {
+                    return;
+                }
+                left = left.map(|left| left - 1);
+            }
+            if result.is_ok() {
+                result = printer.item(&mut out, &item);
+            }
+        };
+        match &mut events {
+            Some(events) if quit => events.drain(print)?,
+            Some(events) => events.read(WAIT, print)?,
+            None => {
+                if !quit {
+                    std::thread::sleep(WAIT);
+                }
+                let losses = tracker.losses()?;
+                losses
+                    .since(&losses_before)
+                    .map(Item::Lost)
+                    .for_each(&mut print);
+                losses_before = losses;
+            }
+        }
+        result.and_then(|()| out.flush()).map_err(OutputError)?;
+        if !quit {
+            // The stream has the exits of lost processes that get a row by then.
+            tracker.refill()?;
+        }
+    }
+    let (seen, losses) = (tracker.seen()?, tracker.losses()?);
+    // Enough were printed: there is nothing to add, unless something was lost.
+    if quit || args.common.json || losses.total() > 0 {
+        let summary = printer.summary(&mut out, &seen, &losses);
+        summary.and_then(|()| out.flush()).map_err(OutputError)?;
+    }
+    Ok(args.common.exit_code(&losses))
+}

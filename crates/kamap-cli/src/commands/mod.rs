@@ -1,0 +1,51 @@
+//! The commands, a folder each. To add one: a folder, and a line in each of the lists here.
+
+mod events;
+mod map;
+mod probe;
+mod run;
+pub(crate) mod table;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::policy::stdout;
+
+/// What to do other than to show the table.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Events(events::Args),
+    Run(run::Args),
+    Verify(verify::Args),
+    Map(map::MapArgs),
+    Probe(probe::Args),
+}
+
+impl Command {
+    /// Runs the command to its end.
+    pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
+        // `kamap run` prints on standard error, or checks standard output when it is asked to use it.
+        if !matches!(self, Self::Run(_)) {
+            stdout::check()?;
+        }
+        match self {
+            Self::Events(args) => events::run(args),
+            Self::Run(args) => run::run(args),
+            Self::Verify(args) => verify::run(args),
+            Self::Map(args) => map::run(args),
+            Self::Probe(args) => probe::run(args),
+        }
+    }
+
+    /// Whether an error is to be printed with its whole log.
+    pub(crate) fn verbose(&self) -> bool {
+        match self {
+            Self::Events(args) => args.common.verbose,
+            Self::Run(args) => args.common.verbose,
+            Self::Verify(args) => args.common.verbose,
+            Self::Map(_) | Self::Probe(_) => false,
+        }
+    }
+}

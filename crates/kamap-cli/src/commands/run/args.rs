@@ -1,0 +1,79 @@
+//! The arguments of `kamap run`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use kamap::{Builder, Kinds};
+
+use crate::args::{Common, StreamArgs};
+
+/// Run a command and show all that it starts, and all that these start
+///
+/// Prints the events of exactly these processes, on standard error or to --output, then all of them as
+/// a tree: how long each took, how it ended, how often it exec'd, and how many processes descend from
+/// it; then the slowest and those that failed.
+///
+/// Ends as the command does, with its exit status, or 128 and the number of the signal that killed it;
+/// 127 if there is no such command, 126 if it cannot be run. Only where that is 0, it is 1 if the report
+/// could not be written, or if kamap failed while it followed the command: then the report says that it
+/// is incomplete. Processes that it leaves behind are shown as
+/// still running. Ctrl-C is for the command to obey; SIGTERM and SIGHUP are handed on to it.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Columns of the tree:
+  PID, DURATION, STATUS
+            as in `kamap events`; `running` where the process has not ended, `unknown` and \
+no duration where it has and its end was lost
+  CPU       time that all of its threads ran, without its children's
+  EXECS     how often it exec'd
+  DESC      how many processes descend from it
+  COMMAND   arguments of its last exec; a child that did not exec has its parent's
+
+JSON:
+  --json needs --output, since the command prints on standard error as well. The lines of \
+`kamap events --json` (`seq` counts forks, execs and exits, also those that --kind leaves out), then for each process {\"v\":1,\"type\":\"process\",\"depth\":…,…}, in the order of the tree, \
+and last {\"v\":1,\"type\":\"run\",…}. docs/json.md has all fields.
+
+Examples:
+  kamap run -- make -j2
+  kamap run --quiet -o processes.txt -- ./configure
+  kamap run --json -o events.json -- make
+  kamap run -q --trace build.json -- make   a timeline for https://ui.perfetto.dev or chrome://tracing")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) common: Common,
+
+    #[command(flatten)]
+    pub(crate) stream: StreamArgs,
+
+    /// Print no events, only what follows the end
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// Print to this file, not on standard error; `-` is standard output. As of --trace, what it holds is
+    /// replaced once there is something to write
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Write a timeline of the processes to this file, in the trace event format of Chrome and Perfetto;
+    /// `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// The command, and its arguments
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CMD"
+    )]
+    pub(crate) command: Vec<OsString>,
+}
+
+impl Args {
+    /// Sets up the tracker as asked for: the lives have to be known anyway.
+    pub(crate) fn tracker(&self) -> Builder {
+        let kinds = self.stream.kinds() | Kinds::LIFE;
+        self.stream.apply(self.common.tracker().events(kinds))
+    }
+}

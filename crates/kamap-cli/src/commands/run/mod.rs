@@ -1,0 +1,208 @@
+//! `kamap run`: run a command, print what it starts, sum up.
+
+mod args;
+mod output;
+mod status;
+mod summary;
+mod timeline;
+
+use std::io::{BufWriter, Write};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::Context;
+use kamap::json::Lines;
+use kamap::{Clock, Error, Item, Kinds, ProcessTree};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::events::EventPrinter;
+use crate::policy::errors::{self, UsageError};
+use crate::policy::signals::is_ignored;
+use crate::policy::{exit, memory};
+use crate::render::terminal_size;
+
+pub(crate) use args::Args;
+use output::{Report, Target};
+use summary::Summary;
+
+/// How long to wait for events before checking for signals.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// The command writes there too, so that lines of JSON would not be the only ones.
+const JSON_WITHOUT_OUTPUT: &str = "--json needs --output: the command prints to standard error \
+    as well. Use `-o FILE`, or `-o -` for standard output where the command prints nothing there";
+
+const SAME_OUTPUT: &str = "--trace and the report would be written to the same file: choose \
+    another one";
+
+/// Runs the command to its end.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.common.json && args.output.is_none() {
+        return Err(UsageError(JSON_WITHOUT_OUTPUT).into());
+    }
+    let target = Target::open(args.output.as_deref())?;
+    let trace = args.trace.as_deref();
+    let trace = trace.map(|path| Target::open(Some(path))).transpose()?;
+    if let Some(trace) = &trace
+        && trace.is_mixed_with(&target)?
+    {
+        return Err(UsageError(SAME_OUTPUT).into());
+    }
+    let mut report = Report::to(target);
+    // Signals that are ignored stay ignored, by the command too, which inherits that. But where SIGCHLD
+    // is ignored, the kernel keeps no status to wait for.
+    let handled = [SIGINT, SIGQUIT, SIGTERM, SIGHUP].into_iter();
+    let handled = handled.filter(|&signal| !is_ignored(signal));
+    let handled = handled.chain([SIGCHLD]);
+    let mut signals = Signals::new(handled).context("failed to handle signals")?;
+    let [program, arguments @ ..] = &args.command[..] else {
+        anyhow::bail!("no command was given");
+    };
+    let boot_id = Clock::boot_id()?;
+    let follower = args.tracker().follower()?;
+    // There is no command yet that could obey.
+    if let Some(signal) = signals.pending().find(|&signal| signal != SIGCHLD) {
+        return Ok(exit::of_signal(signal));
+    }
+    let mut follow = match follower.run(Command::new(program).args(arguments)) {
+        Err(err @ Error::Spawn { .. }) => {
+            let code = exit::of_spawn_error(&err);
+            errors::report(&err.into(), false);
+            return Ok(code);
+        }
+        follow => follow?,
+    };
+    // From here on nothing ends kamap before the command.
+    memory::command_started(follow.pid());
+    let mut printer = EventPrinter::new(
+        follow.tracker().clock(),
+        &boot_id,
+        args.common.json,
+        false,
+        report.on_terminal,
+    );
+    let printed = if args.quiet {
+        Kinds::default()
+    } else {
+        args.stream.kinds()
+    };
+    if !args.quiet {
+        report.write(|out| printer.header(out));
+    }
+
+    let mut tree = ProcessTree::default();
+    let mut fault = Fault::default();
+    let status = loop {
+        for signal in signals.pending() {
+            // The terminal sends its own to the command as well.
+            if signal == SIGTERM || signal == SIGHUP {
+                follow.signal(signal);
+            }
+        }
+        let ended = follow.try_wait()?;
+        printer.set_clock(follow.tracker().clock());
+        let mut unknown = Vec::new();
+        let read = follow.read(WAIT, |item| {
+            if let Item::Lost(_) = &item {
+                tree.lose();
+            }
+            if let Item::Event(event) = &item {
+                if tree.put(event).is_err() {
+                    unknown.push(event.clone());
+                }
+                if !printed.contains(event.kind.into()) {
+                    return;
+                }
+            }
+            report.write(|out| printer.item(out, &item));
+        });
+        let read = read.and_then(|status| Ok((status, follow.tracker().losses()?)));
+        let status = match read {
+            Ok((status, losses)) => {
+                // Without a row there is no exit event.
+                if losses.total() > 0 {
+                    tree.lose();
+                }
+                for event in unknown {
+                    fault.unless(tree.put(&event));
+                }
+                status
+            }
+            Err(err) => {
+                fault.note(err);
+                // It may fail at once each time.
+                std::thread::sleep(WAIT);
+                None
+            }
+        };
+        // After a fault, its exit event may never come.
+        let status = status.or(ended.filter(|_| fault.first.is_some()));
+        report.write(Write::flush);
+        if let Some(status) = status {
+            break status;
+        }
+    };
+    memory::command_ended(exit::number_of_status(status));
+
+    let now = Clock::since_boot();
+    let losses = fault.unless(follow.tracker().losses());
+    let table = fault.unless(follow.tracker().table().snapshot());
+    let clock = follow.tracker().clock();
+    let summary = Summary {
+        command: &args.command,
+        status,
+        tree: tree.summary(now, table.as_ref()),
+        losses,
+        fault: fault.first.as_deref(),
+        events_cut: printer.args_cut(),
+    };
+    if args.common.json {
+        let lines = Lines::new(clock, boot_id);
+        report.write(|out| summary.json(out, &lines, args.stream.kinds()));
+    } else {
+        // As it is now: the terminal may have another size than before the command.
+        let size = report.on_terminal.then(terminal_size);
+        let width = size.and_then(Result::ok).map(|(columns, _)| columns);
+        report.write(|out| summary.text(out, width));
+    }
+    report.write(Write::flush);
+    let timeline = trace.map_or(Ok(()), |trace| {
+        let mut trace = BufWriter::new(trace);
+        let written =
+            timeline::write(&mut trace, &args.command, &summary.tree).and_then(|()| trace.flush());
+        written.context("failed to write the timeline")
+    });
+    let mut complete = fault.first.is_none();
+    for err in [report.end(), timeline].into_iter().filter_map(Result::err) {
+        errors::report(&err, args.common.verbose);
+        complete = false;
+    }
+    Ok(match losses.filter(|_| complete) {
+        // The command's status goes before kamap's.
+        _ if !status.success() => ExitCode::from(exit::number_of_status(status)),
+        Some(losses) => args.common.exit_code(&losses),
+        None => ExitCode::FAILURE,
+    })
+}
+
+/// What kamap itself failed with, while the command ran or after it.
+#[derive(Default)]
+struct Fault {
+    /// The first one: those that follow have the same cause.
+    first: Option<String>,
+}
+
+impl Fault {
+    fn note(&mut self, err: Error) {
+        if self.first.is_none() {
+            let err = err.into();
+            errors::report(&err, false);
+            self.first = Some(errors::message(&err));
+        }
+    }
+
+    fn unless<T>(&mut self, result: kamap::Result<T>) -> Option<T> {
+        result.map_err(|err| self.note(err)).ok()
+    }
+}

@@ -1,0 +1,99 @@
+//! The arguments of `kamap` without a command.
+
+use std::time::Duration;
+
+use clap::builder::RangedU64ValueParser;
+use kamap::Process;
+use regex::Regex;
+
+use crate::args::{Common, interval, user};
+
+/// The options of the table.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) common: Common,
+
+    /// Show every live process, not only those whose program was executed since the start
+    ///
+    /// Adds the processes that were alive before, those that these have forked and that have not
+    /// exec'd, and the threads of the kernel.
+    #[arg(short, long)]
+    pub(crate) all: bool,
+
+    /// Print one table, then exit (same as --count 1)
+    #[arg(long, conflicts_with = "count")]
+    once: bool,
+
+    /// Print N tables, then exit
+    #[arg(short = 'n', long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
+    count: Option<u64>,
+
+    /// Time between two tables, such as 200ms, 1m or 2 (seconds)
+    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub(crate) interval: Duration,
+
+    /// Show only processes of these users (names or numbers, separated by commas)
+    #[arg(short, long, value_name = "USER", value_delimiter = ',', value_parser = user)]
+    user: Vec<u32>,
+
+    /// Show only processes whose COMM matches this regular expression
+    #[arg(short, long, value_name = "REGEX")]
+    comm: Option<Regex>,
+
+    /// Show only these processes (separated by commas)
+    ///
+    /// Shows them whenever they were started. It is an error if one of them does not exist when kamap
+    /// starts.
+    #[arg(short, long, value_name = "PID", value_delimiter = ',')]
+    pub(crate) pid: Vec<u32>,
+
+    /// Show only children of these processes (separated by commas)
+    #[arg(short = 'P', long, value_name = "PID", value_delimiter = ',')]
+    ppid: Vec<u32>,
+}
+
+impl Args {
+    /// How many tables to print, if not until Ctrl-C.
+    pub(crate) fn tables(&self) -> Option<u64> {
+        if self.once { Some(1) } else { self.count }
+    }
+
+    /// What to say of a table that is empty, unless all processes were asked for.
+    pub(crate) fn if_empty(&self) -> Option<&'static str> {
+        let filters = !self.user.is_empty()
+            || !self.pid.is_empty()
+            || !self.ppid.is_empty()
+            || self.comm.is_some();
+        match (self.tables() == Some(1), filters) {
+            _ if self.all => None,
+            (false, false) => {
+                Some("(processes appear here when they exec; --all shows the others as well)")
+            }
+            (false, true) => Some(
+                "(processes that your options select appear here when they exec; --all shows \
+                 the others that they select as well)",
+            ),
+            (true, false) => {
+                Some("(no process has exec'd since kamap started; --all shows the others)")
+            }
+            (true, true) => Some(
+                "(no process that your options select has exec'd since kamap started; --all \
+                 shows the others that they select)",
+            ),
+        }
+    }
+
+    /// Whether `process` is to be shown.
+    pub(crate) fn shows(&self, process: &Process) -> bool {
+        let any = |wanted: &[u32], value| wanted.is_empty() || wanted.contains(&value);
+        (self.all || process.program_seen || self.pid.contains(&process.pid))
+            && any(&self.user, process.uid)
+            && any(&self.pid, process.pid)
+            && any(&self.ppid, process.ppid)
+            && self
+                .comm
+                .as_ref()
+                .is_none_or(|comm| comm.is_match(&process.comm()))
+    }
+}
