@@ -18,56 +18,57 @@ use crate::policy::stdout;
 Show the live processes of this machine, exactly, from inside the kernel.
 
 BPF programs on fork, exec and exit keep a table of all processes in a kernel map; kamap \
-prints it again and again until Ctrl-C. Without options it shows the processes whose program was \
-executed since kamap started: a PID appears when it execs and disappears when its last thread has \
-gone. What such a process forks runs the same program, and is shown too. A slow or stopped kamap misses nothing, since the table is kept without it.",
-    after_help = "Needs root, or CAP_BPF and CAP_PERFMON; Linux 5.15 or newer with BTF. \
+prints it again and again until Ctrl-C. Without options it shows the processes that exec'd since \
+kamap started, and those that they forked: a process appears when it execs and disappears when its \
+last thread has ended. A slow or stopped kamap misses nothing, because the kernel keeps the table.",
+    after_help = "Needs root, or CAP_BPF and CAP_PERFMON, and Linux 5.15 or newer with BTF. \
 See --help for more.",
     after_long_help = "\
 Columns:
-  PID, PPID  process, and its parent
+  PID, PPID  the process, and its parent
   USER       effective user
   AGE        time since the process started
   EXECS      how often it exec'd while kamap watched
-  COMM       name that the kernel has for it
-  COMMAND    arguments, quoted where a shell needs that; `…` where they were truncated; \
-[in brackets] threads of the kernel; (in parentheses) the executable of a process without arguments
+  COMM       the name that the kernel has for it
+  COMMAND    arguments, quoted where a shell needs it; `…` where they were truncated; \
+[in brackets] a kernel thread; (in parentheses) the executable of a process without arguments
 
 Below the table:
-  live       processes in the table, and of how many the program was executed since kamap started
-  seen       forks, execs and exits since then
+  live       processes in the table, and how many of them exec'd since kamap started, or were \
+forked by one that did
+  seen       forks, execs and exits since kamap started
   lost       what kamap could not record, by cause; while it is 0, the table is exact
-  args cut   of how many rows above the arguments were truncated, if of any
+  args cut   how many rows above have truncated arguments, if any
 
 On a terminal the table is redrawn in place, and rows that do not fit are counted. Elsewhere \
-one table follows the other. Control characters in names and arguments are shown escaped. \
-Where the locale (LC_ALL, LC_CTYPE or LANG) has no UTF-8, so is all that is not ASCII.
+one table follows the other. Control characters in names and arguments are escaped. Where the \
+locale (LC_ALL, LC_CTYPE or LANG) is not UTF-8, all that is not ASCII is escaped too.
 
 JSON:
-  One object per line, a last one after Ctrl-C:
+  One object per line, and a last one after Ctrl-C:
   {\"v\":1,\"type\":\"table\",\"time\":…,\"processes\":[…],\"losses\":{…},\"seen\":{…}}
-  Times are RFC 3339 with nanoseconds, as the kernel took them.
+  Times are RFC 3339 with nanoseconds, as the kernel took them. docs/json.md describes all fields.
 
 Needs:
   Root, or CAP_BPF and CAP_PERFMON, in the initial PID namespace. Linux 5.15 or newer with BTF \
 (CONFIG_DEBUG_INFO_BTF).
 
 Exit status:
-  0  fine, also after Ctrl-C, SIGTERM, or when nobody reads the output any more
-  1  failure; one line on standard error says what is wrong and what to do. Of `kamap verify` \
-also: the table was not exact
+  0  success, also after Ctrl-C, SIGTERM, or when the output was closed
+  1  failure: one line on standard error says what is wrong and what to do. `kamap verify` also: \
+the table was not exact
   2  wrong usage
-  3  with --strict: something was lost
-  `kamap run` exits as its command does; where that is 0, with 3 as the others do.
+  3  something was lost, and --strict was given
+  `kamap run` exits with the status of its command. If that is 0, it exits with 3 as the others do.
 
 Examples:
-  kamap                             what starts from now on
+  kamap                             what execs from now on
   kamap --all --once                every live process, once
   kamap --user www-data --interval 200ms
   kamap --all --once --json | jq '.processes[] | select(.execs > 1)'
   kamap events --failed             each process that fails
-  kamap run -- make -j2             what a build executes, and how long each takes
-  kamap verify --interval 1s        compare with the kernel's list, each second"
+  kamap run -- make -j2             what a build executes, and how long each process takes
+  kamap verify --interval 1s        compare with the kernel's list, every second"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]

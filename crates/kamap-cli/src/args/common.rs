@@ -6,17 +6,17 @@ use kamap::{Builder, Losses, Tracker};
 
 use crate::policy::exit;
 
-/// What every command takes.
+/// The arguments of every command that starts a tracker.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
     /// Print JSON, one object per line
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Most processes that the table in the kernel can hold
+    /// How many processes the table in the kernel can hold
     ///
-    /// By default as many as there can be PIDs (/proc/sys/kernel/pid_max), at most 16384. Takes
-    /// about 840 bytes of kernel memory each. Processes that find no room are counted as lost.
+    /// By default as many as there can be PIDs (/proc/sys/kernel/pid_max), but no more than 16384. Each
+    /// entry uses about 840 bytes of kernel memory. Processes that do not fit are counted as lost.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_entries: Option<u32>,
 
@@ -30,7 +30,7 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    /// Sets up the tracker as asked for.
+    /// Sets up a tracker with these options.
     pub(crate) fn tracker(&self) -> Builder {
         let builder = Tracker::builder();
         match self.max_entries {
@@ -39,7 +39,7 @@ impl Common {
         }
     }
 
-    /// The exit code of a command that has done what it was to do, with these losses.
+    /// The exit code of a command that did its work and lost this much.
     pub(crate) fn exit_code(&self, losses: &Losses) -> ExitCode {
         exit::of_losses(losses, self.strict)
     }

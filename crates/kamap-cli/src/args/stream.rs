@@ -2,14 +2,14 @@
 
 use kamap::{Builder, Kinds};
 
-/// What the commands that print events have in common.
+/// The arguments of the commands that print events.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StreamArgs {
     /// Which events to print (separated by commas)
     ///
-    /// `exec_failed` sees each system call of the machine return, which slows all of them down a
-    /// little. Before Linux 5.17 it keeps at most 256 arguments. An exec that fails past the point of no
-    /// return has its file and arguments since Linux 6.10.
+    /// `exec_failed` makes every system call of the machine a little slower, because it runs when one
+    /// returns. Before Linux 5.17 it keeps at most 256 arguments. The file and arguments of an exec that
+    /// fails past the point of no return need Linux 6.10.
     #[arg(
         short,
         long,
@@ -19,11 +19,11 @@ pub(crate) struct StreamArgs {
     )]
     kind: Vec<Kind>,
 
-    /// Most bytes of arguments in an event; longer ones are cut and counted
+    /// How many bytes of arguments an event can hold; longer ones are truncated and counted
     #[arg(long, value_name = "BYTES", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(..=131_072))]
     max_args: u32,
 
-    /// Bytes of the ring in which events wait to be printed: a power of two
+    /// Size in bytes of the ring in which events wait to be printed: a power of two
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = ring_size)]
     ring_size: u32,
 }
@@ -40,6 +40,7 @@ impl StreamArgs {
         kinds.fold(Kinds::default(), |all, kind| all | kind)
     }
 
+    /// Sets up the size of the ring and of its events.
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
         builder.max_args(self.max_args).ring_size(self.ring_size)
     }

@@ -1,8 +1,8 @@
-//! What happens where the machine, or a limit of this process, gives too little memory: one
-//! line of error and a status, as with any other error.
+//! What happens when memory runs out, or a limit of this process is reached: one line of error and an
+//! exit status, as with any other error.
 //!
-//! Rust's own ways are to abort, with lines for whoever debugs; and to print a backtrace
-//! needs memory, without which it waits for a lock that it holds itself.
+//! Rust itself would abort and print lines for a developer. Printing a backtrace needs memory: without
+//! it, it waits for a lock that it holds itself.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io;
@@ -11,24 +11,23 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use anyhow::bail;
 
-/// The stack that each command has to have, in bytes: enough for a build without optimisation,
-/// too, which needs the most.
+/// How much stack each command needs, in bytes. A build without optimisation needs the most.
 const STACK: u64 = 512 << 10;
 
-/// The allocator of the whole program. What cannot be allocated ends it.
+/// The allocator of the whole program. An allocation that fails ends the program.
 #[global_allocator]
 static ALLOCATOR: OrExit = OrExit;
 
-/// There is a screen, which has to be left.
+/// Whether there is a screen to leave.
 static ON_SCREEN: AtomicBool = AtomicBool::new(false);
 
 /// The command that `kamap run` waits for, or 0.
 static COMMAND: AtomicI32 = AtomicI32::new(0);
 
-/// With what to exit, once there is no command.
+/// The exit status, once there is no command.
 static STATUS: AtomicI32 = AtomicI32::new(1);
 
-/// Fails where the stack may not grow as far as it will.
+/// Fails if the stack cannot grow as far as it will.
 pub(crate) fn check_stack() -> anyhow::Result<()> {
     let mut limit = MaybeUninit::<libc::rlimit>::uninit();
     // SAFETY: there is room for what it writes.
@@ -51,10 +50,10 @@ pub(crate) fn check_stack() -> anyhow::Result<()> {
     bail!("out of memory: raise the limit (`ulimit -v`)")
 }
 
-/// Whether the stack can grow as far: where the address space is limited, a stack that cannot is no
-/// error but the end of the process.
+/// Whether there is address space for the stack to grow. Without it the kernel kills the process when
+/// the stack grows, and there is no error to handle.
 fn has_address_space() -> bool {
-    // SAFETY: maps memory that nobody has, and unmaps it again.
+    // SAFETY: maps memory at an address that is not in use, and unmaps it again.
     unsafe {
         let memory = libc::mmap(
             std::ptr::null_mut(),
@@ -68,24 +67,25 @@ fn has_address_space() -> bool {
     }
 }
 
-/// Takes what the stack will need, before others take it.
+/// Uses as much stack as will be needed, before something else uses that memory.
 #[inline(never)]
 fn grow_stack() {
     const MARGIN: usize = 64 << 10;
     std::hint::black_box(&mut [0_u8; STACK as usize - MARGIN]);
 }
 
-/// From now on there is a screen to leave.
+/// Notes that there is a screen to leave from now on.
 pub(crate) fn set_on_screen() {
     ON_SCREEN.store(true, Ordering::Relaxed);
 }
 
-/// From now on there is a command to wait for.
+/// Notes that there is a command to wait for from now on.
 pub(crate) fn command_started(pid: u32) {
     COMMAND.store(pid.cast_signed(), Ordering::Relaxed);
 }
 
-/// The command has been waited for; kamap exits with `status`, if with no worse.
+/// Notes that the command was waited for. If memory runs out later, kamap exits with `status`, or with 1
+/// if that is 0.
 pub(crate) fn command_ended(status: u8) {
     STATUS.store(i32::from(status).max(1), Ordering::Relaxed);
     COMMAND.store(0, Ordering::Relaxed);
@@ -93,7 +93,7 @@ pub(crate) fn command_ended(status: u8) {
 
 struct OrExit;
 
-// SAFETY: all is left to `System`; where it gives nothing, nothing is returned at all.
+// SAFETY: `System` does all the work; where it returns null, this does not return.
 unsafe impl GlobalAlloc for OrExit {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps to the same terms.
@@ -124,7 +124,7 @@ fn or_exit(memory: *mut u8) -> *mut u8 {
     memory
 }
 
-/// Says so and exits. Nothing here allocates.
+/// Prints an error and exits. Nothing here allocates.
 #[cold]
 fn out_of_memory() -> ! {
     const LEAVE_SCREEN: &[u8] = b"\x1b[?7h\x1b[?25h\x1b[?1049l";
@@ -148,23 +148,23 @@ fn out_of_memory() -> ! {
     unsafe { libc::_exit(STATUS.load(Ordering::Relaxed)) }
 }
 
-/// Where that fails, there is nobody to tell.
+/// Writes `bytes`. If that fails, there is no other place to report it.
 fn write(fd: i32, bytes: &[u8]) {
-    // SAFETY: so many bytes are there.
+    // SAFETY: `bytes` is valid for reads of its length.
     unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
 }
 
-/// Waits until `command` ends, and takes over its status. What is to end it still reaches it.
+/// Waits until `command` ends, and takes over its status. Signals that should end it are passed on.
 fn wait_for(command: i32) {
     extern "C" fn hand_on(signal: i32) {
-        // SAFETY: takes numbers only. The command is never reaped by this process any more,
-        // so the PID stays its own.
+        // SAFETY: takes numbers only. This process no longer reaps the command, so the PID stays its
+        // own.
         unsafe { libc::kill(COMMAND.load(Ordering::Relaxed), signal) };
     }
     for signal in [libc::SIGTERM, libc::SIGHUP] {
         if !super::signals::is_ignored(signal) {
             let handler: extern "C" fn(i32) = hand_on;
-            // SAFETY: the handler does what a handler may, and takes what it is given.
+            // SAFETY: the handler only calls kill(2), which a handler may, and has the right type.
             unsafe { libc::signal(signal, handler as libc::sighandler_t) };
         }
     }
@@ -180,7 +180,7 @@ fn wait_for(command: i32) {
             return;
         }
     }
-    // SAFETY: it has not failed, so it has written it, about a child.
+    // SAFETY: waitid(2) succeeded, so it wrote `info`, about a child.
     let (code, status) = unsafe {
         let info = info.assume_init();
         (info.si_code, info.si_status())

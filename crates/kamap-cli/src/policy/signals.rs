@@ -12,49 +12,48 @@ use kamap::Clock;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::low_level::{emulate_default_handler, register};
 
-/// How soon after a signal the same one counts as one with it: timeout(1) sends it to the
+/// How soon after a signal the same signal counts as the same request: timeout(1) sends it to the
 /// process and to its group.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// The time has come.
+    /// The deadline was reached.
     Time,
-    /// The program is to end.
+    /// The program should end.
     Quit,
-    /// The program is to stop for a while (Ctrl-Z).
+    /// The program should stop until it is continued (Ctrl-Z).
     Stop,
-    /// What is on the screen has to be drawn anew.
+    /// The screen has to be drawn again.
     Redraw,
 }
 
-/// The signals that the program handles, from when this was made.
+/// The signals that the program handles, from when this is made.
 ///
-/// No thread waits for them: a machine that is short of memory or processes has none to give.
+/// No thread waits for them: on a machine that is short of memory or processes there is none to be had.
 pub(crate) struct Signals {
-    /// The number of each, a byte, in the order in which they came.
+    /// Their numbers, a byte each, in the order in which they came.
     incoming: PipeReader,
 }
 
 impl Signals {
     /// Handles signals from now on. `screen`: also those of a terminal's screen.
     ///
-    /// The second time that the same one is to end the program, a while after the first, it
-    /// does so at once, where there is no screen to clear up: whoever reads the output may
-    /// have stopped.
+    /// A signal that ends the program does so at once when it comes a second time, a while after the
+    /// first, unless there is a screen to leave: the reader of the output may have stopped.
     pub(crate) fn new(screen: bool) -> io::Result<Self> {
         let mut quit = vec![SIGINT, SIGTERM, SIGQUIT];
         if !is_ignored(SIGHUP) {
             quit.push(SIGHUP);
         }
         let (incoming, outgoing) = io::pipe()?;
-        // A handler must not wait, and `wait_until` knows when to.
+        // A handler must not wait, and `wait_until` waits with poll(2).
         do_not_block(&incoming)?;
         do_not_block(&outgoing)?;
         let outgoing = Arc::new(outgoing);
         for signal in quit {
-            // When it came first, in nanoseconds since boot; 0 before.
+            // When it first came, in nanoseconds since boot, or 0.
             let first = AtomicU64::new(0);
             handle(signal, &outgoing, move || {
                 let now = Clock::since_boot();
@@ -85,7 +84,7 @@ impl Signals {
     pub(crate) fn wait_until(&self, deadline: Instant) -> Event {
         loop {
             let mut signal = 0;
-            // Fails where none has come.
+            // Fails if none has come.
             if (&self.incoming)
                 .read_exact(slice::from_mut(&mut signal))
                 .is_ok()
@@ -104,23 +103,23 @@ impl Signals {
         }
     }
 
-    /// Waits until there is something to read, or `timeout` is over, or for less.
+    /// Waits until there is something to read or `timeout` is over. It may return earlier.
     fn poll(&self, timeout: Duration) {
         let mut incoming = libc::pollfd {
             fd: self.incoming.as_raw_fd(),
             events: libc::POLLIN,
             revents: 0,
         };
-        // Rounded up, so that the last wait is not one of many.
+        // Rounded up, so that the last wait is not followed by many short ones.
         let milliseconds = timeout.as_micros().div_ceil(1000);
         let milliseconds = i32::try_from(milliseconds).unwrap_or(i32::MAX);
-        // SAFETY: `incoming` is valid for reads and writes, and is one.
+        // SAFETY: `incoming` is one entry, valid for reads and writes.
         unsafe { libc::poll(&mut incoming, 1, milliseconds) };
     }
 }
 
-/// On `signal`, does `first` and writes its number to `outgoing`. `first` must do nothing that a
-/// signal handler must not.
+/// On `signal`, calls `first` and writes the number of the signal to `outgoing`. `first` must do
+/// nothing that a signal handler must not do.
 fn handle(
     signal: i32,
     outgoing: &Arc<PipeWriter>,
@@ -129,30 +128,30 @@ fn handle(
     let outgoing = Arc::clone(outgoing);
     let action = move || {
         first();
-        // Where there is no room, there are enough to read.
+        // If the pipe is full, there are enough to read.
         let _ = (&*outgoing).write(&[signal as u8]);
     };
-    // SAFETY: a write(2), and before it what `new` gives: it reads a clock and an atomic
-    // number, and may call `emulate_default_handler`, which is made for handlers.
+    // SAFETY: the handler calls write(2) and, before it, the closure of `new`: that reads a clock and
+    // an atomic number, and may call `emulate_default_handler`, which handlers may call.
     unsafe { register(signal, action) }.map(drop)
 }
 
 fn do_not_block(file: &impl AsRawFd) -> io::Result<()> {
     let yes: libc::c_int = 1;
-    // SAFETY: FIONBIO reads a number, which is there.
+    // SAFETY: FIONBIO reads a number, to which the pointer is valid.
     match unsafe { libc::ioctl(file.as_raw_fd(), libc::FIONBIO, &raw const yes) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// Whether this process was started with `signal` ignored, as under nohup(1): then it is to
-/// stay so.
+/// Whether this process was started with `signal` ignored, as under nohup(1): then it must stay
+/// ignored.
 pub(crate) fn is_ignored(signal: i32) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: without a new action it only writes the one in force, for which there is room.
+    // SAFETY: without a new action it only writes the current one, for which there is room.
     let failed = unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) } != 0;
-    // SAFETY: it has not failed, so the action was written.
+    // SAFETY: it succeeded, so the action was written.
     !failed && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 

@@ -1,4 +1,4 @@
-//! Whether standard output can be written at all.
+//! Whether standard output can be written.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,8 +7,8 @@ use super::errors::OutputError;
 
 static USABLE: AtomicBool = AtomicBool::new(true);
 
-/// Fails where kamap was started with a standard output that is closed (`>&-`) or only open
-/// for reading. The standard library takes what is written there for written.
+/// Fails if kamap was started with a standard output that is closed (`>&-`) or open only for reading.
+/// The standard library treats writes to it as successful.
 pub(crate) fn check() -> Result<(), OutputError> {
     match USABLE.load(Ordering::Relaxed) {
         true => Ok(()),
@@ -16,16 +16,16 @@ pub(crate) fn check() -> Result<(), OutputError> {
     }
 }
 
-/// Runs before Rust's runtime, which opens /dev/null in place of a closed stream. Later nothing
-/// tells that from a /dev/null that was handed over on purpose: the runtime opens it for reading
-/// and writing, but so do Python's `subprocess.DEVNULL` and daemon(3).
+/// Runs before Rust's runtime, which opens /dev/null in place of a closed stream. Later that cannot be
+/// distinguished from a /dev/null that was passed on purpose: the runtime opens it for reading and
+/// writing, as do Python's `subprocess.DEVNULL` and daemon(3).
 #[used]
 #[unsafe(link_section = ".init_array")]
 static BEFORE_MAIN: extern "C" fn() = look;
 
-/// The runtime is not there yet: calls nothing of it.
+/// Does not call Rust's runtime, which has not started yet.
 extern "C" fn look() {
-    // SAFETY: takes numbers alone.
+    // SAFETY: takes numbers only.
     let flags = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFL) };
     let usable = flags >= 0 && flags & libc::O_ACCMODE != libc::O_RDONLY;
     USABLE.store(usable, Ordering::Relaxed);

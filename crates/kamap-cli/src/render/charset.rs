@@ -1,12 +1,12 @@
-//! The characters that text for people consists of.
+//! Which characters text for people can have.
 
 use std::env;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
 
-/// What the terminal, or whatever reads the output, is taken to understand. JSON is always
-/// UTF-8.
+/// The characters that the terminal, or another reader of text, is assumed to understand. JSON is
+/// always UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Charset {
     Ascii,
@@ -14,15 +14,15 @@ pub(crate) enum Charset {
 }
 
 impl Charset {
-    /// That of the locale in which kamap runs.
+    /// The characters of the locale in which kamap runs.
     pub(crate) fn of_output() -> Self {
         static OF_OUTPUT: OnceLock<Charset> = OnceLock::new();
         *OF_OUTPUT.get_or_init(|| Self::of_locale(|name| env::var_os(name)))
     }
 
-    /// The locale is the first of these variables that is set and not empty. Where none is,
-    /// POSIX leaves it open; a service or a container whose environment has none hardly means
-    /// to say that nobody can read UTF-8.
+    /// The locale is the first of these variables that is set and not empty. If none is, POSIX does not
+    /// define it. A service or container without these variables rarely means that its output cannot be
+    /// UTF-8.
     fn of_locale(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let names = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter();
         let mut locales = names
@@ -49,7 +49,7 @@ impl Charset {
         self == Self::Utf8 || c.is_ascii()
     }
 
-    /// Shown where something was left out.
+    /// Shown where text was truncated.
     pub(crate) fn cut(self) -> &'static str {
         match self {
             Self::Ascii => "...",

@@ -20,12 +20,12 @@ pub(crate) fn command(charset: Charset, process: &Process) -> String {
     }
     let mut args: Vec<_> = process.args().collect();
     let has_words = args.iter().any(|arg| !arg.is_empty());
-    // What is left of arguments that a process has written its title over, as ps leaves it out.
+    // Left over where a process wrote its title over its arguments. ps does not show it either.
     if process.origin == Origin::Seed && has_words {
         while args.pop_if(|arg| arg.is_empty()).is_some() {}
     }
     let mut text = quote(charset, args);
-    // Of one that has no words, what it runs, or its name; in parentheses, which would be quoted.
+    // Without words: the executable, or else the name. Parentheses in arguments would be quoted.
     if !has_words {
         let comm = process.comm();
         let what = process.exe().map_or(OsStr::new(&*comm), Path::as_os_str);

@@ -2,15 +2,15 @@
 
 use kamap::{Losses, Seen};
 
-/// What was seen and what was lost; in how many of the lines above arguments are truncated.
+/// What was seen and what was lost, and how many of the lines above have truncated arguments.
 pub(crate) fn counted(seen: &Seen, lost: &Losses, args_cut: usize) -> String {
     let (fork, exec, exit) = (seen.fork, seen.exec, seen.exit);
     let lost = losses(lost, args_cut);
     format!("seen {fork} forks, {exec} execs, {exit} exited  lost {lost}")
 }
 
-/// What was lost, by cause, with the cure where there is one, and in how many of the lines
-/// above arguments are truncated.
+/// What was lost, by cause, with the cure where there is one, and how many of the lines above have
+/// truncated arguments.
 pub(crate) fn losses(losses: &Losses, args_cut: usize) -> String {
     let mut causes = Vec::new();
     if losses.table_full > 0 {

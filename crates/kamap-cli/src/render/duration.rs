@@ -51,9 +51,9 @@ const FORMS: [Form; 12] = [
     form(u128::MAX, HOUR, (24, "d", 2, "h")),
 ];
 
-/// With three significant digits, or more from ten minutes on: `21.3us`, `0.213ms`, `350ms`,
-/// `1.95s`, `2m05s`, `3h02m`, `1d03h`. Rounded to the nearest, so that what is all but a
-/// minute is `1m00s`.
+/// A duration with three significant digits, or more from ten minutes on: `21.3us`, `0.213ms`, `350ms`,
+/// `1.95s`, `2m05s`, `3h02m`, `1d03h`. It is rounded to the nearest, so that almost a minute is
+/// `1m00s`.
 pub(crate) fn duration(duration: Duration) -> String {
     let exact = duration.as_nanos();
     if exact == 0 {

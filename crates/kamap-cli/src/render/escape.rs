@@ -1,13 +1,13 @@
-//! Making what processes call themselves safe to show.
+//! Making names that somebody else chose safe to show.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::charset::Charset;
 
-/// `text` on one line, without anything that a terminal would act on: control
-/// characters as escapes (`\n`, `\u{1b}`), bytes that are no UTF-8, and characters that the
-/// locale does not have, as `\xNN`.
+/// `text` on one line, without anything that a terminal would act on: control characters become
+/// escapes (`\n`, `\u{1b}`), bytes that are not UTF-8 and characters that the locale does not have
+/// become `\xNN`.
 pub(crate) fn escape(text: &OsStr) -> String {
     escape_in(Charset::of_output(), text)
 }
@@ -33,8 +33,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect()
 }
 
-/// Control characters, and those that break lines, are invisible, look like a space, or turn
-/// the direction of the text around.
+/// Whether a character is a control character, breaks lines, is invisible, looks like a space, or
+/// changes the direction of the text.
 pub(super) fn acts(c: char) -> bool {
     c.is_control()
         || (c.is_whitespace() && c != ' ')

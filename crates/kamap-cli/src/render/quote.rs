@@ -8,17 +8,17 @@ use shell_quote::{Bash, QuoteRefExt};
 use super::charset::Charset;
 use super::escape::acts;
 
-/// Words of bash's grammar, where it expects a command; those with other characters than
-/// letters are quoted anyway.
+/// Words of bash's grammar where it expects a command. Those that have other characters than letters
+/// are quoted anyway.
 const RESERVED: [&str; 17] = [
     "case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for", "function", "if", "in",
     "select", "then", "time", "until", "while",
 ];
 
-/// `args` with spaces between them, each quoted where bash needs that: pasted there, they are
-/// the same arguments again, so that no two command lines have the same text. Nothing is left
-/// that a terminal would act on, or that the locale does not have; and `cut` after it is none
-/// of the arguments.
+/// `args` with spaces between them, each quoted where bash needs it: pasted there, they are the same
+/// arguments again, so that no two command lines have the same text. Nothing is left that a terminal
+/// would act on or that the locale does not have, and a mark after it that says that arguments are
+/// truncated ([`Charset::cut`]) cannot be taken for one of them.
 pub(crate) fn quote<'a>(charset: Charset, args: impl IntoIterator<Item = &'a OsStr>) -> String {
     let words = args.into_iter().enumerate();
     let words: Vec<_> = words.map(|(at, arg)| word(charset, arg, at == 0)).collect();
@@ -43,15 +43,15 @@ fn word(charset: Charset, arg: &OsStr, first: bool) -> String {
     }
 }
 
-/// Whether the library, which escapes ASCII alone where text is to stay text, leaves nothing
-/// in it that a terminal acts on or that the locale does not have.
+/// Whether the library would leave nothing in `text` that a terminal acts on or that the locale does not
+/// have: it escapes only ASCII.
 fn shows(charset: Charset, text: &str) -> bool {
     let shows = |c: char| c.is_ascii() || (charset.has(c) && !acts(c));
     text.chars().all(shows)
 }
 
-/// Whether no shell sees anything but a word in it. The library is more careful: it quotes
-/// each `=`, as in `--color=always`.
+/// Whether every shell reads `text` as one plain word. The library quotes more than needed: each `=`, as
+/// in `--color=always`.
 fn is_plain(text: &str, first: bool) -> bool {
     let harmless = |c: char| c.is_alphanumeric() || "_-./,:+@%=".contains(c);
     let is_command = !text.contains('=') && !RESERVED.contains(&text);

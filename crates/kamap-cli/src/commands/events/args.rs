@@ -12,45 +12,45 @@ use regex::Regex;
 
 use crate::args::{Common, StreamArgs, duration, user};
 
-/// Print what happens, in the kernel's order: each exec and each exit, or what --kind asks for
+/// Print events in the kernel's order: each exec and each exit, or the kinds of --kind
 ///
-/// One line for each event: an exit with the whole life of the process. What found no room in the
-/// ring, because the output was too slow, is told at its place; the table does not depend on it. So are
-/// processes that found no room in the table, as no end is told of them. On a terminal lines are cut to
-/// its width.
+/// Each event is one line. The line of an exit sums up the process. Events that were dropped because
+/// the output was too slow are reported where they are missing; the table does not depend on them.
+/// Processes that did not fit into the table are reported too, because they have no exit event. On a
+/// terminal lines are truncated to its width.
 ///
-/// The options that choose events add up. All but --comm are applied in the kernel, where an event
-/// that is not wanted costs nothing.
+/// An event is printed if all options that select events match. All but --comm are applied in the
+/// kernel, where an event that does not match costs nothing.
 ///
-/// Ctrl-C or SIGTERM: prints what has happened until then, and a summary. A second one, after a second
-/// or more, ends it at once.
+/// After Ctrl-C or SIGTERM kamap prints what happened until then, and a summary. A second one, at least
+/// a second later, ends kamap at once.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Columns:
-  TIME      when it happened, by the clock on the wall
-  EVENT     fork, exec, failed (an exec that did) or exit
+  TIME      local time of the event
+  EVENT     fork, exec, failed (a failed exec) or exit
   PID, PPID, USER
-            as they are when it happens, of an exit too
-  DURATION  of an exit: since the process started
-  STATUS    of an exit: exit code, or the signal that killed it, with `+core` if it dumped core; of \
-an exec that failed: why
+            values at the time of the event, also for an exit
+  DURATION  exit events: time since the process started
+  STATUS    exit events: exit code, or the signal that killed the process, with `+core` if it dumped \
+core. Failed execs: the error
   ANCESTORS with --ancestors: the farthest first
-  COMMAND   arguments, quoted where a shell needs that; of a fork the name; of an exec that failed the file and the arguments after \
-the first
+  COMMAND   arguments, quoted where a shell needs it. Fork events: the name. Failed execs: the file \
+and the arguments after the first
 
 JSON:
   One object per line: \
 {\"v\":1,\"type\":\"fork\"|\"exec\"|\"exec_failed\"|\"exit\",\"seq\":…,\"time\":…,\"pid\":…,…}, \
 {\"v\":1,\"type\":\"lost\",\"cause\":\"ring_full\"|\"table_full\"|\"missed_runs\",\"count\":…} where something was \
-lost, and last {\"v\":1,\"type\":\"summary\",…}. `seq` grows by one with each event; --comm leaves out \
-numbers. docs/json.md has all fields.
+lost, and last {\"v\":1,\"type\":\"summary\",…}. `seq` grows by one with each event; with --comm numbers \
+are missing. docs/json.md describes all fields.
 
 Examples:
   kamap events --failed                   what fails
   kamap events --min-duration 1s          what takes long
   kamap events --kind fork,exec,exit --json
   kamap events --snapshot --kind fork,exec,exit --json
-                                          all that is needed to keep a table elsewhere")]
+                                          all that is needed to keep a copy of the table")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -58,7 +58,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     stream: StreamArgs,
 
-    /// Print only exits with another status than 0, and execs that failed if --kind has them
+    /// Print only exits with a status other than 0, and failed execs if --kind has them
     #[arg(short, long)]
     failed: bool,
 
@@ -66,7 +66,7 @@ pub(crate) struct Args {
     #[arg(short = 'd', long, value_name = "TIME", value_parser = duration)]
     min_duration: Option<Duration>,
 
-    /// Print only events of these users (names or numbers, separated by commas; 16 at most, as of
+    /// Print only events of these users (names or numbers, separated by commas; at most 16, as in
     /// each of these lists)
     #[arg(short, long, value_name = "USER", value_delimiter = ',', value_parser = user)]
     user: Vec<u32>,
@@ -83,8 +83,8 @@ pub(crate) struct Args {
     /// commas)
     ///
     /// Each is a path as in /proc/PID/cgroup (`/system.slice/nginx.service`), a folder
-    /// (`/sys/fs/cgroup/system.slice`), or an ID. Where a process is when the event happens counts. At
-    /// most 32 levels below the root are compared.
+    /// (`/sys/fs/cgroup/system.slice`), or an ID. What counts is the cgroup of the process at the time
+    /// of the event. At most 32 levels below the root are compared.
     #[arg(long, value_name = "CGROUP", value_delimiter = ',', value_parser = cgroup)]
     cgroup: Vec<u64>,
 
@@ -96,20 +96,21 @@ pub(crate) struct Args {
     #[arg(short = 'n', long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub(crate) count: Option<u64>,
 
-    /// Print the table of all live processes first, and which event comes after it
+    /// Print the table of all live processes first, and the number of the event that follows it
     ///
-    /// The events from that number on, applied to the table, give the table of any later moment. What
-    /// one of them did may be in the table already: a fork or an exec sets a row, an exit removes it.
+    /// The events from that number on, applied to the table, give the table of any later moment. The
+    /// table may already contain what some of them did: a fork or an exec sets a row, an exit removes
+    /// it.
     #[arg(long)]
     pub(crate) snapshot: bool,
 
-    /// Print with each event the N nearest of its parent, the parent's parent and so on (32 at most)
+    /// Print the N nearest ancestors with each event: the parent, its parent and so on (at most 32)
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=32))]
     pub(crate) ancestors: u32,
 }
 
 impl Args {
-    /// Sets up the tracker as asked for.
+    /// Sets up a tracker with these options.
     pub(crate) fn tracker(&self) -> Builder {
         let mut filter = Filter::new(self.stream.kinds());
         if self.failed {
@@ -136,7 +137,7 @@ impl Args {
     }
 }
 
-/// A cgroup's ID is the inode number of its folder.
+/// The ID of a cgroup: the inode number of its folder.
 fn cgroup(text: &str) -> Result<u64, String> {
     if let Ok(id) = text.parse() {
         return Ok(id);
@@ -144,7 +145,7 @@ fn cgroup(text: &str) -> Result<u64, String> {
     if let Some(id) = cgroup_folder(Path::new(text)) {
         return Ok(id);
     }
-    // As /proc/PID/cgroup has it: seen from the root of the hierarchy.
+    // As in /proc/PID/cgroup: from the root of the hierarchy.
     if let Some(path) = text.strip_prefix('/')
         && let Some(root) = cgroup_root()
         && let Some(id) = cgroup_folder(&root.join(path))
@@ -152,7 +153,7 @@ fn cgroup(text: &str) -> Result<u64, String> {
         return Ok(id);
     }
     match fs::metadata(text) {
-        Ok(_) => Err("it is no folder of the cgroup v2 hierarchy".to_owned()),
+        Ok(_) => Err("not a folder of the cgroup v2 hierarchy".to_owned()),
         Err(err) => Err(format!("no such cgroup: {err}")),
     }
 }
@@ -164,7 +165,7 @@ fn cgroup_folder(path: &Path) -> Option<u64> {
     (file_system.filesystem_type() == CGROUP2_SUPER_MAGIC && folder.is_dir()).then(|| folder.ino())
 }
 
-/// Where the cgroup v2 hierarchy is mounted: also beside those of v1.
+/// Where the cgroup v2 hierarchy is mounted, also beside those of v1.
 fn cgroup_root() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let mut mounts = mounts.lines().map(|line| line.split(' '));

@@ -2,11 +2,11 @@
 
 use kamap_bpf::ProgramType;
 
-/// Show what of BPF this kernel offers, and whether and why not kamap itself can run
+/// Show what of BPF this kernel offers, and whether kamap can run here, or why not
 ///
-/// Tries each type of program and map, and for each program type the helpers that it may call. What
-/// is tried is gone at once. To know what is absent takes CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN;
-/// without them it says what is unknown.
+/// Tries each type of program and map, and for each program type the helpers that it can call. Nothing
+/// that is tried is kept. To know what is absent, kamap needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN;
+/// without them it reports it as unknown.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 JSON:

@@ -7,32 +7,33 @@ use kamap::{Builder, Kinds};
 
 use crate::args::{Common, StreamArgs};
 
-/// Run a command and show all that it starts, and all that these start
+/// Run a command and show all processes that it starts, directly or not
 ///
-/// Prints the events of exactly these processes, on standard error or to --output, then all of them as
-/// a tree: how long each took, how it ended, how often it exec'd, and how many processes descend from
-/// it; then the slowest and those that failed.
+/// Prints the events of exactly these processes, on standard error or to --output. After the command
+/// ended it prints all of them as a tree: how long each took, how it ended, how often it exec'd, and how
+/// many processes descend from it; then the slowest ones, and those that failed.
 ///
-/// Ends as the command does, with its exit status, or 128 and the number of the signal that killed it;
-/// 127 if there is no such command, 126 if it cannot be run. Only where that is 0, it is 1 if the report
-/// could not be written, or if kamap failed while it followed the command: then the report says that it
-/// is incomplete. Processes that it leaves behind are shown as
-/// still running. Ctrl-C is for the command to obey; SIGTERM and SIGHUP are handed on to it.
+/// The exit status is that of the command, or 128 and the number of the signal that killed it; 127 if
+/// there is no such command, 126 if it cannot be run. If it is 0, kamap exits with 1 if the report could
+/// not be written, or if kamap failed while it followed the command: then the report says that it is
+/// incomplete. Processes that outlive the command are shown as running. Ctrl-C is left to the command;
+/// SIGTERM and SIGHUP are passed on to it.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Columns of the tree:
   PID, DURATION, STATUS
-            as in `kamap events`; `running` where the process has not ended, `unknown` and \
-no duration where it has and its end was lost
-  CPU       time that all of its threads ran, without its children's
+            as in `kamap events`; `running` if the process has not ended, `unknown` and no duration \
+if it has and its exit event was lost
+  CPU       CPU time of all of its threads, without its children
   EXECS     how often it exec'd
   DESC      how many processes descend from it
   COMMAND   arguments of its last exec; a child that did not exec has its parent's
 
 JSON:
-  --json needs --output, since the command prints on standard error as well. The lines of \
-`kamap events --json` (`seq` counts forks, execs and exits, also those that --kind leaves out), then for each process {\"v\":1,\"type\":\"process\",\"depth\":…,…}, in the order of the tree, \
-and last {\"v\":1,\"type\":\"run\",…}. docs/json.md has all fields.
+  --json needs --output, because the command prints on standard error as well. The lines of \
+`kamap events --json` (`seq` counts all forks, execs and exits, also those that --kind leaves out), \
+then for each process {\"v\":1,\"type\":\"process\",\"depth\":…,…}, in the order of the tree, \
+and last {\"v\":1,\"type\":\"run\",…}. docs/json.md describes all fields.
 
 Examples:
   kamap run -- make -j2
@@ -46,12 +47,12 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) stream: StreamArgs,
 
-    /// Print no events, only what follows the end
+    /// Do not print events, only the report at the end
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// Print to this file, not on standard error; `-` is standard output. As of --trace, what it holds is
-    /// replaced once there is something to write
+    /// Print to this file instead of standard error; `-` is standard output. The file is replaced once
+    /// there is something to write, as is that of --trace
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
@@ -71,7 +72,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Sets up the tracker as asked for: the lives have to be known anyway.
+    /// Sets up a tracker with these options. The tree needs all forks, execs and exits.
     pub(crate) fn tracker(&self) -> Builder {
         let kinds = self.stream.kinds() | Kinds::LIFE;
         self.stream.apply(self.common.tracker().events(kinds))

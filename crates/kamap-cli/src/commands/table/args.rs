@@ -14,10 +14,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) common: Common,
 
-    /// Show every live process, not only those whose program was executed since the start
+    /// Show every live process, not only those that exec'd since the start
     ///
-    /// Adds the processes that were alive before, those that these have forked and that have not
-    /// exec'd, and the threads of the kernel.
+    /// Adds the processes that were alive before, those that they forked and that have not exec'd, and
+    /// kernel threads.
     #[arg(short, long)]
     pub(crate) all: bool,
 
@@ -43,8 +43,8 @@ pub(crate) struct Args {
 
     /// Show only these processes (separated by commas)
     ///
-    /// Shows them whenever they were started. It is an error if one of them does not exist when kamap
-    /// starts.
+    /// Also those that were started before kamap. It is an error if one of them does not exist when
+    /// kamap starts.
     #[arg(short, long, value_name = "PID", value_delimiter = ',')]
     pub(crate) pid: Vec<u32>,
 
@@ -54,12 +54,12 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// How many tables to print, if not until Ctrl-C.
+    /// How many tables to print; `None` until Ctrl-C.
     pub(crate) fn tables(&self) -> Option<u64> {
         if self.once { Some(1) } else { self.count }
     }
 
-    /// What to say of a table that is empty, unless all processes were asked for.
+    /// What to say about an empty table, unless all processes were asked for.
     pub(crate) fn if_empty(&self) -> Option<&'static str> {
         let filters = !self.user.is_empty()
             || !self.pid.is_empty()
@@ -84,7 +84,7 @@ impl Args {
         }
     }
 
-    /// Whether `process` is to be shown.
+    /// Whether the options select `process`.
     pub(crate) fn shows(&self, process: &Process) -> bool {
         let any = |wanted: &[u32], value| wanted.is_empty() || wanted.contains(&value);
         (self.all || process.program_seen || self.pid.contains(&process.pid))

@@ -8,15 +8,15 @@ use crate::args::{self, Common};
 
 /// Compare the table with the kernel's own list of processes
 ///
-/// Starts as `kamap` does and compares: live processes without a row are missing, rows without a
-/// process are stale, rows that have missed an exec are mismatched. A process that starts, execs or
-/// ends meanwhile is no difference; what seems to differ is looked at again before it is shown.
+/// Starts as `kamap` does and compares: live processes without a row are missing, rows without a live
+/// process are stale, rows that missed an exec are mismatched. A process that starts, execs or ends
+/// during the comparison is not a difference: what seems to differ is rechecked before it is shown.
 ///
-/// With --interval the same table is compared again and again, until Ctrl-C, upon which it is compared
-/// a last time, or --count.
+/// With --interval the same table is compared again and again: --count times, or until Ctrl-C, after
+/// which it is compared a last time.
 ///
-/// The exit status is 1 if anything was found, in any of the comparisons, and 0 if all was exact (with
-/// --strict 3, if something was lost all the same).
+/// The exit status is 1 if any of the comparisons found a difference, and 0 if all were exact. With
+/// --strict it is 3 if all were exact but something was lost.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// How often to compare, if not until Ctrl-C.
+    /// How often to compare; `None` until Ctrl-C.
     pub(crate) fn times(&self) -> Option<u64> {
         self.count.or(match self.interval {
             Some(_) => None,

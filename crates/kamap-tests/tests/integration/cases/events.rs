@@ -460,6 +460,24 @@ fn a_table_rebuilt_from_the_stream_is_the_kernels() {
 }
 
 #[test]
+fn a_stream_is_read_to_its_end_after_detaching() {
+    let (mut tracker, mut stream) = tracker();
+    let tiny = Tiny::new();
+    for _ in 0..100 {
+        tiny.run();
+    }
+    tracker.detach();
+    stream.drain();
+    let end = tracker.next_seq().expect("it can be read");
+    assert!(end >= 300, "{end}");
+    assert_eq!((stream.all.len() as u64, stream.lost), (end, 0));
+    // From then on nothing is recorded.
+    tiny.run();
+    stream.drain();
+    assert_eq!(stream.all.len() as u64, end);
+}
+
+#[test]
 fn kinds_that_nobody_asked_for_are_not_told() {
     let (_tracker, mut stream) = with(Tracker::builder().events(Kinds::EXIT));
     for _ in 0..3 {

@@ -8,7 +8,7 @@ use kamap::{Item, Kinds, Losses, Origin, Process, Tracker};
 use kamap_tests::{Held, Planted, allow_many_files, eventually};
 use rstest::rstest;
 
-use super::stream::{end, kinds};
+use super::stream::{end, kinds, with};
 use crate::fixtures::{row, snapshot, tracker};
 use crate::programs::{HELD, Tiny, held};
 
@@ -87,6 +87,28 @@ fn processes_that_find_the_table_full_are_counted(#[case] room: u32, #[case] cou
     if room > 0 {
         let child = tiny.start();
         assert_eq!(row(&tracker, child.pid()).expect("there is room").execs, 1);
+    }
+}
+
+#[test]
+fn the_stream_reports_what_the_table_lost_and_how_much() {
+    let tiny = Tiny::new();
+    let alive = snapshot(&tracker()).len() as u32;
+    let builder = Tracker::builder().max_entries(alive + 4);
+    let (tracker, mut stream) = with(builder.events(Kinds::LIFE));
+    let lost = || losses(&tracker).table_full;
+    for _ in 0..2 {
+        let before = lost();
+        let children: Vec<_> = (0..32).map(|_| tiny.start()).collect();
+        assert!(lost() > before, "there is no room for all");
+        // Others may start meanwhile.
+        eventually("the stream reports as many as were counted", || {
+            stream.read();
+            (stream.table_lost == lost()).then_some(())
+        });
+        for child in children {
+            assert!(child.release().success());
+        }
     }
 }
 

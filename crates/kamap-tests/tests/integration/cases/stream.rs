@@ -39,8 +39,20 @@ impl Stream {
     /// Reads what there is.
     #[track_caller]
     pub(super) fn read(&mut self) {
+        let read = self.take(|events, take| events.read(Duration::ZERO, take));
+        read.expect("it can be read");
+    }
+
+    /// Reads all that is left.
+    #[track_caller]
+    pub(super) fn drain(&mut self) {
+        let read = self.take(|events, take| events.drain(take));
+        read.expect("it can be read");
+    }
+
+    fn take<T>(&mut self, read: impl FnOnce(&mut Events, &mut dyn FnMut(Item)) -> T) -> T {
         let (all, lost, table_lost) = (&mut self.all, &mut self.lost, &mut self.table_lost);
-        let read = self.events.read(Duration::ZERO, |item| match item {
+        read(&mut self.events, &mut |item| match item {
             Item::Event(event) => {
                 assert_eq!(event.seq, all.len() as u64, "no number is left out");
                 all.push(event);
@@ -48,8 +60,7 @@ impl Stream {
             Item::Lost(gap) if gap.cause == Cause::RingFull => *lost += gap.count,
             Item::Lost(gap) => *table_lost += gap.count,
             _ => panic!("an unknown item"),
-        });
-        read.expect("it can be read");
+        })
     }
 
     /// Reads on until `pid` has ended; returns its events.
