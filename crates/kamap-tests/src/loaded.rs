@@ -56,6 +56,11 @@ impl Loaded {
                 _ => {}
             }
         }
+        // Several descriptors can be of the same object.
+        for ids in [&mut loaded.programs, &mut loaded.maps, &mut loaded.links] {
+            ids.sort_unstable();
+            ids.dedup();
+        }
         loaded
     }
 

@@ -3,19 +3,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::{Error, Event, EventKind, Exit, Process, Result, Snapshot};
+use crate::{Error, Event, EventKind, Exit, Process, Result};
 
-mod summary;
-
-pub use summary::TreeSummary;
-
-/// The lives of processes, put together from the stream of their events
-/// ([`Kinds::LIFE`](crate::Kinds::LIFE)): a tree, by who started whom.
+/// The lives of processes as a tree, put together from the stream of their events
+/// ([`Kinds::LIFE`](crate::Kinds::LIFE)). [`TreeSummary`](crate::TreeSummary) sums it up.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessTree {
-    /// In the order in which they were first told of.
+    /// In the order of their first events.
     lives: Vec<Life>,
-    /// Where those are that have not ended, by PID.
+    /// The places of those without an exit event, by PID.
     alive: HashMap<u32, usize>,
     /// How many there were when events were last lost.
     known_at_loss: usize,
@@ -25,14 +21,15 @@ pub struct ProcessTree {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Life {
-    /// The process, as of its last event.
+    /// The process, at the time of its last exec or of its exit; else of its first event.
     pub process: Process,
-    /// The life of the process that was its parent when it was first told of, as its
-    /// place in [`ProcessTree::all`], if that one was known. It began earlier.
+    /// Its parent at the time of its first event, as a place in [`ProcessTree::all`], if the parent was
+    /// known then. It began earlier.
     pub parent: Option<usize>,
-    /// When it ended, since boot, and how; `None` if that was not told.
+    /// When it ended, since boot, and how; `None` if there was no exit event.
     pub end: Option<(Duration, Exit)>,
-    /// How many execs of it have failed.
+    /// How many of its execs failed. Needs events of
+    /// [`Kinds::EXEC_FAILED`](crate::Kinds::EXEC_FAILED).
     pub failed_execs: u32,
 }
 
@@ -43,20 +40,19 @@ impl Life {
         Some(time.saturating_sub(self.process.start_time))
     }
 
-    /// Whether it has ended in another way than with 0.
+    /// Whether it ended with a status other than 0.
     pub fn has_failed(&self) -> bool {
         self.end.is_some_and(|(_, end)| !end.success())
     }
 }
 
 impl ProcessTree {
-    /// Adds what an event tells. Events come in their order.
+    /// Adds an event. Events are added in the order of the stream.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownProcess`] where the event is neither of a process that is known nor of one that
-    /// can be: another one of its PID has not ended. Nothing is added then. Where events were lost its
-    /// end may be among them, see [`lose`](Self::lose).
+    /// [`Error::UnknownProcess`] if another process with the same PID has not ended. Nothing is added
+    /// then. If events were lost, its exit may be among them, see [`lose`](Self::lose).
     pub fn put(&mut self, event: &Event) -> Result<()> {
         let process = &event.process;
         let at = self.at(process)?;
@@ -76,19 +72,23 @@ impl ProcessTree {
         Ok(())
     }
 
-    /// Events were lost: from now on, whoever has not ended may have.
+    /// Notes that events were lost: every process that is known by now may have ended.
+    ///
+    /// Call it for each [`Item::Lost`](crate::Item::Lost). A process that did not fit into the table has
+    /// no exit event even if it was known only later: where
+    /// [`Losses::table_full`](crate::Losses::table_full) is not 0, call it after each read.
     pub fn lose(&mut self) {
         self.known_at_loss = self.lives.len();
     }
 
-    /// Where the life of `process` is; it is added if it is not known.
+    /// The place of `process`, which is added if it is not known.
     fn at(&mut self, process: &Process) -> Result<usize> {
         if let Some(&at) = self.alive.get(&process.pid) {
             let known = self.lives[at].process.start_time;
             if known == process.start_time {
                 return Ok(at);
             }
-            // Its end can only have been lost if it was known by then.
+            // Its exit can only be among the lost events if it was known when they were lost.
             if at >= self.known_at_loss {
                 return Err(Error::UnknownProcess {
                     pid: process.pid,
@@ -101,7 +101,7 @@ impl ProcessTree {
         let parent = self.alive.get(&process.ppid).copied();
         self.lives.push(Life {
             process: process.clone(),
-            // Of one that is told of late, another process may have its parent's PID by now.
+            // If this is not its first event, another process may have the PID of its parent by now.
             parent: parent.filter(|&parent| {
                 Some(self.lives[parent].process.start_time) == process.parent_start_time
             }),
@@ -112,8 +112,7 @@ impl ProcessTree {
         Ok(at)
     }
 
-    /// All of them, in the order in which they were first told of: a parent comes before
-    /// its children.
+    /// All of them, in the order of their first events: a parent comes before its children.
     pub fn all(&self) -> &[Life] {
         &self.lives
     }
@@ -128,29 +127,18 @@ impl ProcessTree {
         self.lives.is_empty()
     }
 
-    /// How often all of them exec'd, while the tracker watched.
+    /// How often all of them exec'd while the tracker watched.
     pub fn execs(&self) -> u64 {
         let execs = self.lives.iter().map(|life| u64::from(life.process.execs));
         execs.sum()
     }
 
-    /// Those that have failed, see [`Life::has_failed`].
+    /// Those that failed, see [`Life::has_failed`].
     pub fn failed(&self) -> impl Iterator<Item = &Life> {
         self.lives.iter().filter(|life| life.has_failed())
     }
 
-    /// What it comes to at `now`, since boot: what still runs, how long each process took, and which
-    /// were the slowest.
-    ///
-    /// `table` is read after the last event that was added
-    /// ([`Table::snapshot`](crate::Table::snapshot)). `None` where it cannot be read: then it is not
-    /// known which processes still run.
-    pub fn summary<'a>(&'a self, now: Duration, table: Option<&'a Snapshot>) -> TreeSummary<'a> {
-        TreeSummary::new(self, now, table)
-    }
-
-    /// All of them as a tree, from the top: each is followed by its children, the oldest
-    /// first.
+    /// All of them as a tree, from the top: each is followed by its children, the oldest first.
     pub fn tree(&self) -> Vec<Branch<'_>> {
         let mut children: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
         // The youngest first, as they are taken from the end.

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     Ancestor, Cause, Clock, Event, EventKind, Exit, Field, Kinds, Losses, Lost, Mismatch, Origin,
-    Process, ProcessTree, Seen, Snapshot, Suspect, Verification,
+    Process, ProcessTree, Seen, Snapshot, Suspect, TreeSummary, Verification,
 };
 
 /// One line for each case of the functions below. The contract is additive: a line here changes
@@ -218,7 +218,7 @@ fn lines() -> Vec<String> {
     let command: [OsString; 2] = ["a b".into(), OsStr::from_bytes(b"\xff").to_owned()];
     let (tree, table) = (tree(), table_at_end());
     let now = Duration::from_millis(64_050);
-    let summary = tree.summary(now, Some(&table));
+    let summary = TreeSummary::new(&tree, now, Some(&table));
     let branches = tree.tree();
     let kinds = Kinds::ALL;
     lines.extend(
@@ -230,7 +230,7 @@ fn lines() -> Vec<String> {
     lines.push(line(&json.run(&command, status, &summary, Some(losses()))));
 
     // Without a table, with an error.
-    let summary = tree.summary(now, None);
+    let summary = TreeSummary::new(&tree, now, None);
     let kinds = Kinds::LIFE;
     lines.extend(
         branches

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use kamap::json::Lines;
-use kamap::{Clock, Error, Item, Kinds, ProcessTree};
+use kamap::{Clock, Error, Item, Kinds, ProcessTree, TreeSummary};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -152,7 +152,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let summary = Summary {
         command: &args.command,
         status,
-        tree: tree.summary(now, table.as_ref()),
+        tree: TreeSummary::new(&tree, now, table.as_ref()),
         losses,
         fault: fault.first.as_deref(),
         events_cut: printer.args_cut(),

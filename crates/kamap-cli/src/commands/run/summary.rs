@@ -170,7 +170,7 @@ mod tests {
         let summary = Summary {
             command: &["make".into()],
             status: ExitStatus::from_raw(0),
-            tree: tree.summary(Duration::from_secs(5), table),
+            tree: TreeSummary::new(tree, Duration::from_secs(5), table),
             losses: table.map(|_| Losses::default()),
             events_cut: 0,
             fault,

@@ -258,7 +258,7 @@ mod tests {
         put(&child, seconds(3), EventKind::Exit(exit));
         let table = Snapshot::new(seconds(4), vec![make]);
         let mut written = Vec::new();
-        let summary = tree.summary(seconds(4), Some(&table));
+        let summary = TreeSummary::new(&tree, seconds(4), Some(&table));
         write(&mut written, &["make".into()], &summary).expect("it is written to memory");
         let lines: String = [
             r#"{"traceEvents":["#,

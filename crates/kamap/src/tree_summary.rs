@@ -3,12 +3,12 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::{Life, ProcessTree};
-use crate::Snapshot;
+use crate::{Life, ProcessTree, Snapshot};
 
-/// What a tree of processes comes to at one time, see [`ProcessTree::summary`].
+/// What a tree of processes comes to at one time: what still runs, how long each process took, which
+/// were the slowest.
 ///
-/// A process without an exit event either runs or had its exit lost: only the table tells which.
+/// A process without an exit event either runs, or its exit was lost: only the table tells which.
 #[derive(Clone, Copy, Debug)]
 pub struct TreeSummary<'a> {
     tree: &'a ProcessTree,
@@ -17,7 +17,12 @@ pub struct TreeSummary<'a> {
 }
 
 impl<'a> TreeSummary<'a> {
-    pub(super) fn new(tree: &'a ProcessTree, now: Duration, table: Option<&'a Snapshot>) -> Self {
+    /// Sums up `tree` at `now`, since boot.
+    ///
+    /// `table` is read after the last event of the tree
+    /// ([`Table::snapshot`](crate::Table::snapshot)). Without it, it is not known which processes still
+    /// run.
+    pub fn new(tree: &'a ProcessTree, now: Duration, table: Option<&'a Snapshot>) -> Self {
         Self { tree, now, table }
     }
 
@@ -116,7 +121,7 @@ mod tests {
         let mut other = process(3, 1);
         other.start_time = SECOND * 9;
         let table = Snapshot::new(SECOND * 10, vec![process(1, 0), other, process(4, 3)]);
-        let summary = tree.summary(SECOND * 10, Some(&table));
+        let summary = TreeSummary::new(&tree, SECOND * 10, Some(&table));
         let running: Vec<_> = tree
             .all()
             .iter()
@@ -147,7 +152,7 @@ mod tests {
     #[test]
     fn without_the_table_only_those_that_ended_are_known() {
         let tree = tree();
-        let summary = tree.summary(SECOND * 10, None);
+        let summary = TreeSummary::new(&tree, SECOND * 10, None);
         let running: Vec<_> = tree
             .all()
             .iter()
