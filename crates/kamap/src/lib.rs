@@ -31,6 +31,13 @@
 //! # Ok::<(), kamap::Error>(())
 //! ```
 //!
+//! # What can be made of it
+//!
+//! [`ProcessTree`] puts lives together from events, and [`TreeSummary`] sums them up. The module `json`
+//! (feature `serde`) makes the lines that `kamap --json` prints; [`ProcessField`] lists the fields of a
+//! process for other formats. Code that uses processes and events can be tested without a kernel:
+//! [`Process::new`], [`Event::new`] and [`Snapshot::new`] construct them.
+//!
 //! # What it needs
 //!
 //! Linux 5.15 or newer with BTF (`CONFIG_DEBUG_INFO_BTF`), and root or

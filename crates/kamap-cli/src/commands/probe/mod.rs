@@ -14,7 +14,7 @@ use crate::policy::errors::{OutputError, one_line};
 use crate::render::VERSION;
 pub(crate) use args::Args;
 
-/// Tries and tells.
+/// Tries what the kernel offers, and prints it.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let found = Found::new(args);
@@ -35,7 +35,7 @@ struct Found {
     maps: Vec<(MapType, Support)>,
 }
 
-/// The helpers of a program type; none where they are unknown or not asked for.
+/// The helpers of a program type; `None` if they are unknown or not asked for.
 type Helpers = Option<Vec<String>>;
 
 impl Found {
@@ -45,7 +45,7 @@ impl Found {
         let programs = ProgramType::all().map(|program| {
             let support = probe.program_type(program);
             let wanted = args.program.is_empty() || args.program.contains(&program);
-            // Of a type that cannot be loaded the kernel tells nothing.
+            // For a type that cannot be loaded the kernel reports no helpers.
             let helpers = match support {
                 Support::Offered if wanted => helpers(&probe, program, &all),
                 _ => None,

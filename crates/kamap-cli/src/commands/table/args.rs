@@ -14,7 +14,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) common: Common,
 
-    /// Show every live process, not only those that exec'd since the start
+    /// Show every live process, not only those that exec'd since the start and those that they forked
     ///
     /// Adds the processes that were alive before, those that they forked and that have not exec'd, and
     /// kernel threads.

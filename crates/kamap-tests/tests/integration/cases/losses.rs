@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use kamap::{Item, Kinds, Losses, Origin, Process, Tracker};
+use kamap::{Cause, Item, Kinds, Losses, Origin, Process, Tracker};
 use kamap_tests::{Held, Planted, allow_many_files, eventually};
 use rstest::rstest;
 
@@ -181,7 +181,7 @@ fn what_finds_no_room_is_followed_all_the_same() {
     // Two children that end at once, then one that does when it may, as its parent does.
     let script = "echo; read x; (exec /missing) 2>&-; /bin/true; echo
                   read x; (exec \"$0\"); exit 3";
-    let (pid, events, status) = undisturbed(|| {
+    let (pid, events, reported, status) = undisturbed(|| {
         let filler = Held::start(&mut held());
         let alive = snapshot(&tracker()).len() as u32;
         let builder = Tracker::builder().events(Kinds::ALL).max_entries(alive);
@@ -200,10 +200,11 @@ fn what_finds_no_room_is_followed_all_the_same() {
             .run(&mut command)
             .expect("it runs");
         drop(command);
-        let mut events = Vec::new();
+        let (mut events, mut reported) = (Vec::new(), 0);
         let mut read = |follow: &mut kamap::Follow| {
             let read = follow.read(Duration::ZERO, |item| match item {
                 Item::Event(event) => events.push(event),
+                Item::Lost(lost) if lost.cause == Cause::TableFull => reported += lost.count,
                 other => panic!("{other:?}"),
             });
             read.expect("it can be read")
@@ -224,9 +225,10 @@ fn what_finds_no_room_is_followed_all_the_same() {
         let seen = follow.tracker().seen().expect("it can be read");
         let lost = losses(follow.tracker());
         let alone = refused && refilled && (seen.fork, seen.exit, lost.table_full) == (4, 2, 4);
-        alone.then(|| (follow.pid(), events, status))
+        alone.then(|| (follow.pid(), events, reported, status))
     });
     assert_eq!(status.code(), Some(3));
+    assert_eq!(reported, 4, "by the stream as well");
     let (of_command, of_others): (Vec<_>, Vec<_>) = events
         .into_iter()
         .partition(|event| event.process.pid == pid);
