@@ -28,6 +28,7 @@ struct {
 struct clock_lead {
 	u64 lead;	/* 0: it is not known */
 	u64 time;	/* since boot */
+	u64 good_for;	/* nanoseconds from then on */
 };
 
 struct {
@@ -38,10 +39,13 @@ struct {
 } clock_leads SEC(".maps");
 
 /*
- * How long a lead is good for, in nanoseconds: reading the clock costs several hundred, and the two
- * drift apart by less than a thousandth (MAXFREQ in linux/timex.h).
+ * How long a lead is good for, in nanoseconds: reading the clock costs 1,500. The two clocks drift apart
+ * by less than a thousandth (MAXFREQ in linux/timex.h), mostly by far less, so the time doubles each
+ * time that the lead has stayed the same within LEAD_MAY_MOVE, and starts again where it has not.
  */
-#define LEAD_IS_GOOD_FOR 4000000
+#define LEAD_GOOD_FOR_LEAST 4000000
+#define LEAD_GOOD_FOR_MOST 32000000
+#define LEAD_MAY_MOVE 1000
 
 /*
  * local_clock() of the kernel, 0 where it is not known: on a CPU that was not there when the
@@ -67,23 +71,38 @@ static __always_inline u64 read_scheduler_clock(void)
 	return BPF_CORE_READ(entry, event, hw.prev_count.a.a.counter);
 }
 
-/* The clock of the scheduler at `time` since boot, which is now. */
+/* Reads both clocks. */
+static __always_inline int renew_lead(struct clock_lead *lead)
+{
+	u64 clock = read_scheduler_clock();
+	u64 good_for = 2 * lead->good_for;
+	u64 before = lead->lead;
+
+	if (!clock)
+		return 0;
+	lead->time = bpf_ktime_get_boot_ns();
+	lead->lead = clock - lead->time;
+	if (lead->lead - before + LEAD_MAY_MOVE > 2 * LEAD_MAY_MOVE || good_for < LEAD_GOOD_FOR_LEAST)
+		good_for = LEAD_GOOD_FOR_LEAST;
+	if (good_for > LEAD_GOOD_FOR_MOST)
+		good_for = LEAD_GOOD_FOR_MOST;
+	lead->good_for = good_for;
+	return 1;
+}
+
+/* The clock of the scheduler at `time` since boot, which is now; 0 where it is not known. */
 static __always_inline u64 scheduler_clock(u64 time)
 {
 	struct clock_lead *lead;
 	u32 slot = 0;
-	u64 clock;
 
 	lead = bpf_map_lookup_elem(&clock_leads, &slot);
 	if (!lead)
 		return 0;
-	if (!lead->lead || time - lead->time > LEAD_IS_GOOD_FOR) {
-		clock = read_scheduler_clock();
-		if (!clock)
+	if (!lead->lead || time - lead->time > lead->good_for) {
+		if (!renew_lead(lead))
 			return 0;
-		time = bpf_ktime_get_boot_ns();
-		lead->lead = clock - time;
-		lead->time = time;
+		time = lead->time;
 	}
 	return time + lead->lead;
 }

@@ -118,11 +118,14 @@ static __always_inline void event_count_lost(void)
  */
 #define event_reserve(room) bpf_ringbuf_reserve(&events, event_size(room), 0)
 
+/* The smallest room for a text, in bytes. */
+#define SMALLEST_ROOM 96
+
 /* The smallest room for the text of a row; the verifier knows each. */
 static __always_inline u32 event_room(u32 len)
 {
-	if (len <= 96)
-		return 96;
+	if (len <= SMALLEST_ROOM)
+		return SMALLEST_ROOM;
 	if (len <= 192)
 		return 192;
 	if (len <= 352)
@@ -156,6 +159,24 @@ static __always_inline u32 event_args_room(u32 len)
 static __always_inline char *event_text(struct kamap_event *event)
 {
 	return (char *)event + event_size(0);
+}
+
+/*
+ * Puts the text of a row, `len` bytes. Where it fits into the smallest room, that is filled: plain words
+ * cost less than a call of bpf_probe_read_kernel. Text beyond the lengths means nothing.
+ */
+static __always_inline void event_put_text(struct kamap_event *event,
+					   const struct kamap_process *row, u32 len)
+{
+	const u64 *from = (const u64 *)row->text;
+	u64 *to = (u64 *)event_text(event);
+
+	if (len > SMALLEST_ROOM) {
+		bpf_probe_read_kernel(to, len, from);
+		return;
+	}
+	for (u32 i = 0; i < SMALLEST_ROOM / sizeof(u64); i++)
+		to[i] = from[i];
 }
 
 /* Not inlined for the same reason as event_number. */
@@ -242,7 +263,7 @@ static __always_inline void event_tell_row(enum kamap_event_kind kind, u64 time,
 	}
 	event_fill(event, kind, time, &row->facts, task);
 	event->status = status;
-	bpf_probe_read_kernel(event_text(event), len, row->text);
+	event_put_text(event, row, len);
 	event_submit(event, event_size(room), 0);
 }
 

@@ -346,7 +346,7 @@ static __always_inline int end_told(const struct task_struct *task, const struct
 		return err;
 	}
 	event_fill(event, KAMAP_EVENT_EXIT, time, facts, task);
-	bpf_probe_read_kernel(event_text(event), len, row->text);
+	event_put_text(event, row, len);
 	event->status = status;
 	event->max_rss = signal->maxrss;
 	event->cpu_time = cpu_time_of(task, time);
