@@ -118,29 +118,18 @@ static __always_inline int clocks_are_same(void)
  * How long a thread that runs has done so since its time was last added up. The clock of a run queue
  * leaves out what interrupts and, of a virtual machine, its host have taken, where the kernel tells
  * that apart; only with CONFIG_FAIR_GROUP_SCHED does a task lead to its run queue.
- *
- * A macro, for fields are read in two ways: `get(from, field)`.
  */
-#define time_at_hand(thread, now, get)						\
-	({									\
-		u64 since = get(thread, se.exec_start);				\
-		int known = (now) != 0;						\
-										\
-		if (!clocks_are_same()) {					\
-			if (bpf_core_field_exists((thread)->se.cfs_rq)) {	\
-				const struct cfs_rq *queue = get(thread, se.cfs_rq); \
-				const struct rq *rq = get(queue, rq);		\
-										\
-				since += get(rq, clock) - get(rq, clock_task);	\
-			} else {						\
-				known = 0;					\
-			}							\
-		}								\
-		known && (now) > since ? (now) - since : 0;			\
-	})
+static __always_inline u64 time_at_hand(u64 now, u64 since)
+{
+	/* Also where the clock is not known, and `now` is 0. */
+	return now > since ? now - since : 0;
+}
 
-/* Of what the verifier has a type of. */
-#define get_typed(from, field) ((from)->field)
+/* Whether it can be told what the clock of a run queue leaves out. */
+static __always_inline int knows_taken_time(void)
+{
+	return clocks_are_same() || bpf_core_field_exists(struct sched_entity, cfs_rq);
+}
 
 /* The most threads that are looked at one by one. */
 #define MAX_THREADS 4096
@@ -161,8 +150,16 @@ static long add_thread(u32 i, struct threads *threads)
 	if (threads->at == threads->end)
 		return 1;
 	threads->time += BPF_CORE_READ(thread, se.sum_exec_runtime);
-	if (BPF_CORE_READ(thread, on_cpu))
-		threads->time += time_at_hand(thread, threads->now, BPF_CORE_READ);
+	if (knows_taken_time() && BPF_CORE_READ(thread, on_cpu)) {
+		u64 since = BPF_CORE_READ(thread, se.exec_start);
+
+		if (!clocks_are_same()) {
+			const struct rq *rq = BPF_CORE_READ(thread, se.cfs_rq, rq);
+
+			since += BPF_CORE_READ(rq, clock) - BPF_CORE_READ(rq, clock_task);
+		}
+		threads->time += time_at_hand(threads->now, since);
+	}
 	/* Without a branch, so that each round is the same to the verifier. */
 	threads->memory |= (u64)BPF_CORE_READ(thread, mm);
 	threads->at = BPF_CORE_READ(thread, thread_node.next);
@@ -199,7 +196,7 @@ static __always_inline int walk_threads(const struct signal_struct *signal, u64 
  * since boot, which is now. Not inlined, so that its caller keeps all bounds in registers: the
  * verifier of 6.1 forgets those of 32 bits that it has to put aside.
  */
-static __noinline u64 cpu_time_of(const struct task_struct *task, u64 time)
+static __noinline u64 sum_cpu_time(const struct task_struct *task, u64 time)
 {
 	const struct signal_struct *signal = task->signal;
 	u64 now = scheduler_clock(time);
@@ -214,7 +211,17 @@ static __noinline u64 cpu_time_of(const struct task_struct *task, u64 time)
 			walk_threads(signal, now, &threads);
 		return threads.time;
 	}
-	sum = signal->sum_sched_runtime + task->se.sum_exec_runtime + time_at_hand(task, now, get_typed);
+	sum = signal->sum_sched_runtime + task->se.sum_exec_runtime;
+	if (knows_taken_time()) {
+		u64 since = task->se.exec_start;
+
+		if (!clocks_are_same()) {
+			const struct rq *rq = task->se.cfs_rq->rq;
+
+			since += rq->clock - rq->clock_task;
+		}
+		sum += time_at_hand(now, since);
+	}
 	/* The main thread may have left before, but is released last. */
 	if (task->group_leader != task)
 		sum += task->group_leader->se.sum_exec_runtime;

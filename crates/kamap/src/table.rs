@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::counts::Counts;
 use crate::maps::{self, Hash, Map};
 use crate::seed::{Seed, TEXT_LEN};
-use crate::skel::types::{kamap_facts, kamap_flag, kamap_origin, kamap_process};
+use crate::skel::types::{kamap_facts, kamap_flag, kamap_limit, kamap_origin, kamap_process};
 use crate::tasks::{Task, Tasks};
 use crate::{Clock, Result};
 
@@ -20,8 +20,8 @@ use crate::{Clock, Result};
 /// htab_elem` before them and the bucket).
 pub(crate) const BYTES_PER_ENTRY: u64 = size_of::<kamap_process>() as u64 + 8 + 48 + 16;
 
-/// `KAMAP_PATH_LEN` of kamap.h.
-const PATH_LEN: usize = 255;
+/// Of kamap.h.
+const PATH_LEN: usize = kamap_limit::KAMAP_PATH_LEN.0 as usize;
 
 /// The live processes of the machine, read from the kernel's table.
 #[derive(Debug)]

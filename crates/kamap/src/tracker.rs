@@ -16,6 +16,7 @@ use crate::events::{Events, Filter, Kinds};
 use crate::maps::{Map, RingBuf, open_cpu_clocks, page_size};
 use crate::seed::Seed;
 use crate::signals::Blocked;
+use crate::skel::types::{kamap_default, kamap_limit};
 use crate::skel::{KamapSkelBuilder, OpenKamapSkel};
 use crate::tasks::Tasks;
 use crate::verify::{Look, Verification, verify};
@@ -23,15 +24,12 @@ use crate::{
     Clock, Error, Follow, Follower, Losses, Result, Seen, Table, libbpf_log, requirements,
 };
 
-/// Bytes of the ring of events, and of the arguments in an event, unless told.
-const RING_SIZE: u32 = 4 << 20;
-const MAX_ARGS: u32 = 4096;
-
-/// `KAMAP_MAX_ARGS` of kamap.h.
-const LONGEST_ARGS: u32 = 131_072;
-
-/// `KAMAP_MAX_ANCESTORS` of kamap.h.
-const MAX_ANCESTORS: u32 = 32;
+// Of kamap.h.
+const RING_SIZE: u32 = kamap_default::KAMAP_DEFAULT_RING_SIZE.0;
+const WAKE_PARTS: u32 = kamap_default::KAMAP_DEFAULT_WAKE_PARTS.0;
+const MAX_ARGS: u32 = kamap_default::KAMAP_DEFAULT_MAX_ARGS.0;
+const LONGEST_ARGS: u32 = kamap_limit::KAMAP_MAX_ARGS.0;
+const MAX_ANCESTORS: u32 = kamap_limit::KAMAP_MAX_ANCESTORS.0;
 
 /// How long to wait before looking again at what seems to differ. What the kernel
 /// does while it holds on to a task is over long before the last.
@@ -281,7 +279,7 @@ fn configure(
     rodata.max_args = builder.checked_max_args();
     rodata.max_ancestors = builder.ancestors;
     rodata.follow_child_of = builder.follow_child_of;
-    rodata.wake_at = ring_size / 4;
+    rodata.wake_at = ring_size / WAKE_PARTS;
     let events = &mut open.maps.events;
     if wanted == Kinds::default() {
         events
@@ -322,7 +320,7 @@ fn has_prepare_exec() -> Result<bool, Failure> {
 
 /// As many entries as there can be PIDs, within reason.
 fn default_max_entries() -> Result<u32> {
-    const REASON: u32 = 16_384;
+    const REASON: u32 = kamap_default::KAMAP_DEFAULT_CAPACITY.0;
     let action = "read /proc/sys/kernel/pid_max";
     let text = std::fs::read_to_string("/proc/sys/kernel/pid_max")
         .map_err(|source| Error::System { action, source })?;
