@@ -1,14 +1,8 @@
-//! Compiles `bpf/` and generates the skeleton, unless the tracker is left out.
+//! Compiles `bpf/` and generates the skeleton.
+
+use std::path::PathBuf;
 
 fn main() {
-    #[cfg(feature = "tracker")]
-    skeleton();
-}
-
-#[cfg(feature = "tracker")]
-fn skeleton() {
-    use std::path::PathBuf;
-
     let bpf = PathBuf::from(env("CARGO_MANIFEST_DIR")).join("../../bpf");
     let skeleton = PathBuf::from(env("OUT_DIR")).join("kamap.skel.rs");
 
@@ -34,7 +28,6 @@ fn skeleton() {
     }
 }
 
-#[cfg(feature = "tracker")]
 fn env(name: &str) -> String {
     std::env::var(name).expect("cargo sets it")
 }

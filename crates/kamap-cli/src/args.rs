@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
-use kamap::{Builder, Filter, Kinds, Losses, Process, ProgramType, Tracker};
+use kamap::{Builder, Filter, Kinds, Losses, Process, Tracker};
+use kamap_bpf::ProgramType;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use regex::Regex;
 

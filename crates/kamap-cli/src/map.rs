@@ -10,8 +10,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use kamap::maps::{
-    AnyMap, EntryTypes, Info, NewMap, Put, Refers, TypeSource, open_program_id, open_program_pinned,
+use kamap_bpf::{
+    AnyMap, EntryTypes, Info, NewMap, Refers, TypeSource, UpdateMode, open_program_id,
+    open_program_pinned,
 };
 
 use crate::OutputError;
@@ -108,7 +109,7 @@ fn update(args: &UpdateArgs) -> anyhow::Result<()> {
         None => (None, &args.key),
     };
     let put = args.put();
-    if map.key_len() == 0 && put != Put::Any {
+    if map.key_len() == 0 && put != UpdateMode::Any {
         bail!(
             "map `{}` is of kind `{}`, which has no keys to be absent or present",
             map.info().name,
@@ -123,7 +124,7 @@ fn update(args: &UpdateArgs) -> anyhow::Result<()> {
     if !done {
         let name = &map.info().name;
         bail!(match put {
-            Put::IfAbsent => format!("map `{name}` has this key already"),
+            UpdateMode::IfAbsent => format!("map `{name}` has this key already"),
             _ => format!("map `{name}` has no such key"),
         });
     }
@@ -147,7 +148,7 @@ fn set(map: &AnyMap, types: &EntryTypes, args: &UpdateArgs) -> anyhow::Result<()
         types.assign(&mut value, assignment)?;
     }
     // One that has gone meanwhile does not come back.
-    if !map.insert(&key, &value, Put::IfPresent, args.locked)? {
+    if !map.insert(&key, &value, UpdateMode::IfPresent, args.locked)? {
         return Err(no_such_key(map));
     }
     Ok(())

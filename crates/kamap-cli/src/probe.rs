@@ -3,8 +3,9 @@
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-use kamap::maps::MapType;
-use kamap::{Helper, Probe, ProgramType, Support, Tracker};
+use kamap::Tracker;
+use kamap_bpf::MapType;
+use kamap_bpf::{Helper, Probe, ProgramType, Support};
 use serde::Serialize;
 
 use crate::OutputError;

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode, ExitStatus};
 use std::time::Duration;
 
 use anyhow::Context;
-use kamap::{Clock, Error, Item, Kinds, Lives, Process};
+use kamap::{Clock, Error, Item, Kinds, Process, ProcessTree};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
 
     let mut table_losses = TableLosses::default();
-    let mut lives = Lives::default();
+    let mut lives = ProcessTree::default();
     let mut fault = Fault::default();
     let status = loop {
         for signal in signals.pending() {

@@ -1,12 +1,31 @@
 //! From the struct to its `impl MapData`.
 
-use proc_macro2::TokenStream;
+use proc_macro_crate::{FoundCrate, crate_name};
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Fields, FieldsNamed, Generics, Result, Type};
+use syn::{Data, DeriveInput, Error, Fields, FieldsNamed, Generics, Ident, Result, Type};
 
-pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
+/// The path to `kamap_bpf` in the crate that is compiled, whatever its `Cargo.toml` calls it: a
+/// dependency of its own, or the one that `kamap` re-exports.
+pub(crate) fn maps_crate() -> TokenStream {
+    let ident = |name: &str| Ident::new(name, Span::call_site());
+    match (crate_name("kamap-bpf"), crate_name("kamap")) {
+        (Ok(FoundCrate::Name(name)), _) => {
+            let name = ident(&name);
+            quote! { ::#name }
+        }
+        (Err(_), Ok(FoundCrate::Name(name))) => {
+            let name = ident(&name);
+            quote! { ::#name::maps }
+        }
+        // `kamap_bpf` itself and its examples and tests, or a build without Cargo.
+        _ => quote! { ::kamap_bpf },
+    }
+}
+
+pub(crate) fn expand(input: &DeriveInput, maps: &TokenStream) -> Result<TokenStream> {
     let fields = match &input.data {
         Data::Struct(data) => &data.fields,
         Data::Enum(data) => {
@@ -31,14 +50,14 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         ));
     }
     let layout = match (representation(input)?, fields) {
-        (Some(Representation::C), Fields::Named(fields)) => structure(input, fields),
+        (Some(Representation::C), Fields::Named(fields)) => structure(input, fields, maps),
         (Some(Representation::C), _) => {
             return Err(Error::new(
                 fields.span(),
                 "`MapData` needs named fields: they are compared with the map's BTF by name",
             ));
         }
-        (Some(Representation::Transparent), fields) => wrapped(fields)?,
+        (Some(Representation::Transparent), fields) => wrapped(fields, maps)?,
         (None, _) => {
             return Err(Error::new(
                 input.ident.span(),
@@ -49,14 +68,14 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     };
 
     let name = &input.ident;
-    let generics = bounded(&input.generics, fields.iter().map(|field| &field.ty));
+    let generics = bounded(&input.generics, fields.iter().map(|field| &field.ty), maps);
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     Ok(quote! {
         // SAFETY: all fields are `MapData`, so any bytes are valid; the layout is
         // defined (`repr`), and is stated by what the compiler says of it.
         #[automatically_derived]
-        unsafe impl #impl_generics ::kamap::maps::MapData for #name #type_generics #where_clause {
-            const LAYOUT: &'static ::kamap::maps::Layout = #layout;
+        unsafe impl #impl_generics #maps::MapData for #name #type_generics #where_clause {
+            const LAYOUT: &'static #maps::Layout = #layout;
         }
     })
 }
@@ -91,33 +110,33 @@ fn representation(input: &DeriveInput) -> Result<Option<Representation>> {
     Ok(found)
 }
 
-fn structure(input: &DeriveInput, fields: &FieldsNamed) -> TokenStream {
+fn structure(input: &DeriveInput, fields: &FieldsNamed, maps: &TokenStream) -> TokenStream {
     let name = input.ident.unraw().to_string();
     let fields = fields.named.iter().filter_map(|field| {
         let ident = field.ident.as_ref()?;
         let name = ident.unraw().to_string();
         let ty = &field.ty;
         Some(quote! {
-            ::kamap::maps::Field {
+            #maps::Field {
                 name: #name,
                 offset: ::core::mem::offset_of!(Self, #ident),
-                layout: <#ty as ::kamap::maps::MapData>::LAYOUT,
+                layout: <#ty as #maps::MapData>::LAYOUT,
             }
         })
     });
     quote! {
-        &::kamap::maps::Layout {
+        &#maps::Layout {
             name: #name,
             size: ::core::mem::size_of::<Self>(),
-            shape: ::kamap::maps::Shape::Struct { fields: &[#(#fields),*] },
+            shape: #maps::Shape::Struct { fields: &[#(#fields),*] },
         }
     }
 }
 
-fn wrapped(fields: &Fields) -> Result<TokenStream> {
+fn wrapped(fields: &Fields, maps: &TokenStream) -> Result<TokenStream> {
     let mut types = fields.iter().map(|field| &field.ty);
     match (types.next(), types.next()) {
-        (Some(ty), None) => Ok(quote! { <#ty as ::kamap::maps::MapData>::LAYOUT }),
+        (Some(ty), None) => Ok(quote! { <#ty as #maps::MapData>::LAYOUT }),
         _ => Err(Error::new(
             fields.span(),
             "a `#[repr(transparent)]` struct that is `MapData` has one field",
@@ -127,14 +146,18 @@ fn wrapped(fields: &Fields) -> Result<TokenStream> {
 
 /// Of a generic struct, each field's type has to be `MapData`. Of another, the
 /// compiler finds one that is not at its place.
-fn bounded<'a>(generics: &Generics, fields: impl Iterator<Item = &'a Type>) -> Generics {
+fn bounded<'a>(
+    generics: &Generics,
+    fields: impl Iterator<Item = &'a Type>,
+    maps: &TokenStream,
+) -> Generics {
     let mut generics = generics.clone();
     if !generics.params.is_empty() {
         let clause = generics.make_where_clause();
         for ty in fields {
             clause
                 .predicates
-                .push(syn::parse_quote! { #ty: ::kamap::maps::MapData });
+                .push(syn::parse_quote! { #ty: #maps::MapData });
         }
     }
     generics
@@ -147,7 +170,9 @@ mod tests {
     #[track_caller]
     fn refusal(source: &str) -> String {
         let input = syn::parse_str(source).expect("it is a type");
-        expand(&input).expect_err("it is refused").to_string()
+        expand(&input, &quote! { ::maps })
+            .expect_err("it is refused")
+            .to_string()
     }
 
     #[test]
@@ -170,7 +195,10 @@ mod tests {
     #[test]
     fn a_layout_names_the_fields_as_btf_does() {
         let input = "#[repr(C, align(8))] struct S { r#type: u32 }";
-        let expanded = expand(&syn::parse_str(input).expect("it is a type"));
+        let expanded = expand(
+            &syn::parse_str(input).expect("it is a type"),
+            &quote! { ::maps },
+        );
         let expanded = expanded.expect("it is data").to_string();
         assert!(expanded.contains("name : \"type\""), "{expanded}");
         assert!(

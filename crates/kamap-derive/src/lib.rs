@@ -1,4 +1,4 @@
-//! The derive macro of `kamap::maps::MapData`. Use it from there.
+//! The derive macro of `kamap_bpf::MapData`. Use it from there.
 
 mod expand;
 
@@ -22,7 +22,7 @@ use proc_macro::TokenStream;
 #[proc_macro_derive(MapData)]
 pub fn map_data(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);
-    expand::expand(&input)
+    expand::expand(&input, &expand::maps_crate())
         .unwrap_or_else(|err| err.to_compile_error())
         .into()
 }

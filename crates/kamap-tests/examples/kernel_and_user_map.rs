@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use kamap::maps::{Hash, Map, MapData};
+use kamap_bpf::{Hash, Map, MapData};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 
 #[allow(

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use kamap::maps::{MapData, PerfEventArray, Sample};
+use kamap_bpf::{MapData, PerfEventArray, Sample};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 
 #[allow(

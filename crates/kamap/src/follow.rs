@@ -21,10 +21,10 @@ use crate::{Error, Event, EventKind, Events, Item, Result, Tracker};
 /// ```no_run
 /// use std::process::Command;
 /// use std::time::Duration;
-/// use kamap::{Item, Lives, Tracker};
+/// use kamap::{Item, ProcessTree, Tracker};
 ///
 /// let mut follow = Tracker::builder().follow(Command::new("make").arg("-j2"))?;
-/// let mut lives = Lives::default();
+/// let mut lives = ProcessTree::default();
 /// let status = loop {
 ///     let status = follow.read(Duration::from_secs(1), |item| {
 ///         if let Item::Event(event) = item {

@@ -37,69 +37,44 @@
 //! `CAP_BPF` with `CAP_PERFMON`. [`Builder::start`] tells which of them is
 //! missing.
 //!
-//! # Features
-//!
-//! `tracker` (default): everything but [`maps`] and [`Probe`]. With
-//! `default-features = false` only these are built, without clang and without BPF
-//! programs.
-
-// What `#[derive(MapData)]` expands to names this crate.
-extern crate self as kamap;
-
-mod capabilities;
-#[cfg(feature = "tracker")]
+mod attached;
+mod builder;
 mod clock;
-#[cfg(feature = "tracker")]
 mod cmdline;
-#[cfg(feature = "tracker")]
 mod counts;
-#[cfg(feature = "tracker")]
 mod error;
-#[cfg(feature = "tracker")]
+mod event;
 mod events;
-#[cfg(feature = "tracker")]
+mod filter;
 mod follow;
-#[cfg(feature = "tracker")]
+mod iterator;
 mod libbpf_log;
-#[cfg(feature = "tracker")]
-mod lives;
-#[cfg(feature = "tracker")]
+mod load;
 mod losses;
-pub mod maps;
-mod probe;
-#[cfg(feature = "tracker")]
+mod process;
+mod process_tree;
+mod reader;
 mod requirements;
-#[cfg(feature = "tracker")]
 mod seed;
-#[cfg(feature = "tracker")]
 mod signals;
-#[cfg(feature = "tracker")]
 mod skel;
-#[cfg(feature = "tracker")]
 mod table;
-#[cfg(feature = "tracker")]
 mod tasks;
-#[cfg(feature = "tracker")]
 mod tracker;
-#[cfg(feature = "tracker")]
 mod verify;
 
-#[cfg(feature = "tracker")]
+pub use builder::Builder;
 pub use clock::Clock;
-#[cfg(feature = "tracker")]
 pub use error::{Error, Result};
-#[cfg(feature = "tracker")]
-pub use events::{Ancestor, End, Event, EventKind, Events, Filter, Item, Kinds};
-#[cfg(feature = "tracker")]
+pub use event::{Ancestor, Event, EventKind, Exit, Item};
+pub use events::Events;
+pub use filter::{Filter, Kinds};
 pub use follow::{Follow, Follower};
-#[cfg(feature = "tracker")]
-pub use lives::{Branch, Life, Lives};
-#[cfg(feature = "tracker")]
+pub use kamap_bpf as maps;
 pub use losses::{Losses, Seen};
-pub use probe::{Helper, Probe, ProgramType, Support};
-#[cfg(feature = "tracker")]
-pub use table::{Origin, Process, Snapshot, Table};
-#[cfg(feature = "tracker")]
-pub use tracker::{Builder, Tracker};
-#[cfg(feature = "tracker")]
+pub use process::{Origin, Process};
+pub use process_tree::{Branch, Life, ProcessTree};
+pub use reader::Reader;
+pub use table::{Snapshot, Table};
+pub use tracker::Tracker;
 pub use verify::{Field, Mismatch, Suspect, Verification};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::capabilities::{self, BPF, PERFMON};
 use crate::{Error, Result};
+use kamap_bpf::capabilities::{self, BPF, PERFMON};
 
 /// The oldest kernel that is supported: major and minor version.
 pub(crate) const OLDEST_KERNEL: (u32, u32) = (5, 15);

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use kamap::maps::{AnyMap, MapType, Put, flags};
+use kamap_bpf::{AnyMap, MapType, UpdateMode, flags};
 
 /// Show and change any BPF map of this machine
 ///
@@ -172,7 +172,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn open(&self) -> kamap::maps::Result<AnyMap> {
+    pub(super) fn open(&self) -> kamap_bpf::Result<AnyMap> {
         self.which.open()
     }
 }
@@ -252,7 +252,7 @@ impl CreateArgs {
         self.flags.iter().fold(0, |all, flag| all | flag)
     }
 
-    pub(super) fn inner(&self) -> kamap::maps::Result<Option<AnyMap>> {
+    pub(super) fn inner(&self) -> kamap_bpf::Result<Option<AnyMap>> {
         self.inner.as_ref().map(Which::open).transpose()
     }
 }
@@ -298,11 +298,11 @@ pub(super) struct UpdateArgs {
 }
 
 impl UpdateArgs {
-    pub(super) fn put(&self) -> Put {
+    pub(super) fn put(&self) -> UpdateMode {
         match (self.if_absent, self.if_present) {
-            (true, _) => Put::IfAbsent,
-            (_, true) => Put::IfPresent,
-            _ => Put::Any,
+            (true, _) => UpdateMode::IfAbsent,
+            (_, true) => UpdateMode::IfPresent,
+            _ => UpdateMode::Any,
         }
     }
 }
@@ -316,7 +316,7 @@ pub(super) enum Which {
 }
 
 impl Which {
-    pub(super) fn open(&self) -> kamap::maps::Result<AnyMap> {
+    pub(super) fn open(&self) -> kamap_bpf::Result<AnyMap> {
         match self {
             Self::Id(id) => AnyMap::open_id(*id),
             Self::Name(name) => AnyMap::open_name(name),

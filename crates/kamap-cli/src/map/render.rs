@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use kamap::maps::btf::Value;
-use kamap::maps::{EntryTypes, Info, TypeSource, flags};
+use kamap_bpf::btf::Value;
+use kamap_bpf::{EntryTypes, Info, TypeSource, flags};
 use serde::Serialize;
 
 use crate::render::{VERSION, escape};

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use kamap::{Ancestor, Clock, End, Event, EventKind, Item, Losses, Process, Seen};
+use kamap::{Ancestor, Clock, Event, EventKind, Exit, Item, Losses, Process, Seen};
 use nix::errno::Errno;
 use serde::Serialize;
 use signal_hook::low_level::signal_name;
@@ -239,8 +239,8 @@ impl Lines {
 }
 
 /// How a process has ended at `time`.
-pub(super) fn end_fields(process: &Process, time: Duration, end: &End) -> EndFields {
-    EndFields {
+pub(super) fn end_fields(process: &Process, time: Duration, end: &Exit) -> ExitFields {
+    ExitFields {
         exit_code: end.exit_code(),
         signal: end.signal().map(signal),
         core: end.core_dumped(),
@@ -280,7 +280,7 @@ fn errno(number: i32) -> String {
 }
 
 /// The exit code, or the signal.
-pub(super) fn status(end: &End) -> String {
+pub(super) fn status(end: &Exit) -> String {
     match (end.exit_code(), end.signal()) {
         (Some(code), _) => code.to_string(),
         (None, Some(number)) => {
@@ -340,13 +340,13 @@ struct EventLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     errno: Option<String>,
     #[serde(flatten)]
-    end: Option<EndFields>,
+    end: Option<ExitFields>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ancestors: Option<Vec<AncestorObject>>,
 }
 
 #[derive(Serialize)]
-pub(super) struct EndFields {
+pub(super) struct ExitFields {
     exit_code: Option<i32>,
     signal: Option<String>,
     core: bool,

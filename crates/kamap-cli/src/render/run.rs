@@ -8,13 +8,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use kamap::{Branch, Clock, Life, Lives, Losses};
+use kamap::{Branch, Clock, Life, Losses, ProcessTree};
 use serde::Serialize;
 
 use super::charset::Charset;
 use super::duration::duration;
 use super::escape;
-use super::event::{EndFields, end_fields, json_line, signal, status};
+use super::event::{ExitFields, end_fields, json_line, signal, status};
 use super::fields::ProcessFields;
 use super::json;
 use super::text::{self, cut};
@@ -31,7 +31,7 @@ const UNKNOWN: &str = "unknown";
 pub(crate) struct Summary<'a> {
     pub(crate) command: &'a [OsString],
     pub(crate) status: ExitStatus,
-    pub(crate) lives: &'a Lives,
+    pub(crate) lives: &'a ProcessTree,
     /// The processes that are alive at the end, by PID and start time, if that is known.
     pub(crate) alive: Option<HashSet<(u32, Duration)>>,
     /// Whether failed execs were told of.
@@ -286,7 +286,7 @@ struct ProcessLine {
     failed_execs: Option<u32>,
     running: Option<bool>,
     #[serde(flatten)]
-    end: Option<EndFields>,
+    end: Option<ExitFields>,
 }
 
 #[derive(Serialize)]

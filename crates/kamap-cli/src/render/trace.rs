@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use kamap::{Life, Lives};
+use kamap::{Life, ProcessTree};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -24,7 +24,7 @@ pub(super) struct Until {
 pub(super) fn write(
     out: &mut impl Write,
     command: &[OsString],
-    lives: &Lives,
+    lives: &ProcessTree,
     until: impl Fn(&Life) -> Until,
 ) -> io::Result<()> {
     let group = lives.all().first().map_or(0, |life| life.process.pid);
@@ -103,7 +103,7 @@ fn decimal(time: Duration, digits: u32) -> serde_json::Result<Box<RawValue>> {
 /// A track for each process. On one track slices must lie next to each other or one
 /// within the other; a child is put below its parent where that is so, else on the first
 /// track that is free.
-fn tracks(lives: &Lives, until: impl Fn(&Life) -> Duration) -> Vec<usize> {
+fn tracks(lives: &ProcessTree, until: impl Fn(&Life) -> Duration) -> Vec<usize> {
     let all = lives.all();
     // Of each track, what has not ended, each within the one before.
     let mut open: Vec<Vec<usize>> = Vec::new();

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use kamap::maps::{AnyMap, Error, MapType, NewMap, Put};
+use kamap_bpf::{AnyMap, Error, MapType, NewMap, UpdateMode};
 use kamap_tests::{BpfFs, SetOnDrop};
 use libbpf_rs::libbpf_sys as sys;
 use rstest::rstest;
@@ -51,14 +51,18 @@ fn wrong_lengths_are_refused() {
         let map = make(kind, 4, 6, 8);
         assert_eq!(map.value_len(), value_len);
         let [key, value] = [vec![0; 4], vec![0; value_len]];
-        assert!(map.insert(&key, &value, Put::Any, false).expect("it fits"));
+        assert!(
+            map.insert(&key, &value, UpdateMode::Any, false)
+                .expect("it fits")
+        );
         for len in [0, 3, 5] {
             for answer in [
                 map.get(&vec![0; len], false).map(drop),
                 map.take(&vec![0; len], false).map(drop),
                 map.remove(&vec![0; len]).map(drop),
                 map.next_key(Some(&vec![0; len])).map(drop),
-                map.insert(&vec![0; len], &value, Put::Any, false).map(drop),
+                map.insert(&vec![0; len], &value, UpdateMode::Any, false)
+                    .map(drop),
             ] {
                 let error = answer.expect_err("the key is too short or too long");
                 let told = format!("a key of map `any` has 4 bytes, not {len}");
@@ -66,7 +70,7 @@ fn wrong_lengths_are_refused() {
             }
         }
         for len in [0, value_len - 1, value_len + 1, 6 * (cpus() + 1)] {
-            let error = map.insert(&key, &vec![0; len], Put::Any, false);
+            let error = map.insert(&key, &vec![0; len], UpdateMode::Any, false);
             let error = error.expect_err("the value is too short or too long");
             assert!(
                 matches!(error, Error::WrongLength { part: "value", .. }),
@@ -117,7 +121,7 @@ fn a_walk_shows_what_stays_once_while_others_come_and_go(
     };
     let stable: Vec<_> = (0..STABLE).map(|number| key(number * 65)).collect();
     for key in &stable {
-        map.insert(key, &value, Put::Any, false)
+        map.insert(key, &value, UpdateMode::Any, false)
             .expect("there is room");
     }
     let done = AtomicBool::new(false);
@@ -128,7 +132,7 @@ fn a_walk_shows_what_stays_once_while_others_come_and_go(
             while !done.load(Ordering::Relaxed) {
                 number = (number + 1) % 3_000;
                 let key = key(100_000 + number);
-                map.insert(&key, &value, Put::Any, false)
+                map.insert(&key, &value, UpdateMode::Any, false)
                     .expect("there is room");
                 map.remove(&key).expect("it can be removed");
             }
@@ -157,7 +161,7 @@ fn a_walk_goes_on_where_the_key_has_gone(#[case] kind: &str, #[case] key_size: u
         }
         key.extend(number.to_be_bytes());
         assert!(
-            map.insert(&key, &value, Put::IfAbsent, false)
+            map.insert(&key, &value, UpdateMode::IfAbsent, false)
                 .expect("there is room")
         );
     }
@@ -189,7 +193,7 @@ fn a_walk_that_never_comes_to_an_end_is_given_up(#[case] kind: &str) {
         [prefix.as_slice().concat(), number.to_be_bytes().to_vec()].concat()
     };
     let put = |key: &[u8]| {
-        let put = map.insert(key, &value, Put::IfAbsent, false);
+        let put = map.insert(key, &value, UpdateMode::IfAbsent, false);
         assert!(put.expect("there is room for one"));
     };
     put(&key());
@@ -214,7 +218,7 @@ fn a_walk_needs_room_for_a_bucket_only() {
     let map = make("hash", 4, LEN as u32, 60);
     for number in 0..60_u32 {
         let value = vec![number as u8; LEN];
-        map.insert(&number.to_ne_bytes(), &value, Put::IfAbsent, false)
+        map.insert(&number.to_ne_bytes(), &value, UpdateMode::IfAbsent, false)
             .expect("there is room");
     }
     let found = entries(&map);
@@ -244,7 +248,7 @@ fn what_is_no_map_is_refused_whatever_it_is() {
     let program = typed::program();
     let path = folder.at("program");
     program.pin(&path);
-    let fd = kamap::maps::open_program_id(program.id).expect("it is there");
+    let fd = kamap_bpf::open_program_id(program.id).expect("it is there");
     let error = AnyMap::open_pinned(&path).expect_err("it is a program");
     assert!(matches!(error, Error::NotAMap { .. }), "{error}");
     let error = AnyMap::unpin(&path).expect_err("it is a program");
@@ -364,12 +368,15 @@ fn a_handle_for_reading_or_writing_alone_says_so() {
     );
     assert!(
         written
-            .insert(&key, &[1], Put::Any, false)
+            .insert(&key, &[1], UpdateMode::Any, false)
             .expect("it may be written")
     );
     let walked = written.walk(|_, _| -> ControlFlow<()> { panic!("nothing may be read") });
     for (answer, operation) in [
-        (read.insert(&key, &[1], Put::Any, false).map(drop), "insert"),
+        (
+            read.insert(&key, &[1], UpdateMode::Any, false).map(drop),
+            "insert",
+        ),
         (written.get(&key, false).map(drop), "look up"),
         (walked.map(drop), "read values"),
     ] {

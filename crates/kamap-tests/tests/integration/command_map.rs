@@ -6,8 +6,8 @@ use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use kamap::maps::{AnyMap, MapType, NewMap, Put};
-use kamap::{Probe, Support};
+use kamap_bpf::{AnyMap, MapType, NewMap, UpdateMode};
+use kamap_bpf::{Probe, Support};
 use kamap_tests::BpfFs;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -187,7 +187,7 @@ fn compare_descriptions(path: &str, made: &Made) {
     // The kernel may have added some.
     let flags = theirs["flags"].as_u64().expect("it is a number") as u32;
     assert_eq!(flags & made.flags, made.flags);
-    assert_eq!(ours["flags"], json!(kamap::maps::flags::names(flags)));
+    assert_eq!(ours["flags"], json!(kamap_bpf::flags::names(flags)));
     for (mine, other) in [
         ("id", "id"),
         ("kind", "type"),
@@ -668,7 +668,7 @@ fn a_variable_is_set_without_changing_padding_or_the_others() {
     let key = 0_u32.to_ne_bytes();
     assert!(
         typed
-            .insert(&key, &bytes, Put::Any, false)
+            .insert(&key, &bytes, UpdateMode::Any, false)
             .expect("it can be written")
     );
     let sets = ["counter#2=0", "position.y=0", "f.counter=0"];

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd;
 
-use kamap::maps::{Array, Check, Error, Hash, Map, MapData, Put};
+use kamap_bpf::{Array, Check, Error, Hash, Map, MapData, UpdateMode};
 use rstest::rstest;
 
 #[track_caller]
@@ -20,7 +20,7 @@ fn filled<K: MapData + Ord>(keys: impl Iterator<Item = K>, max_entries: u32) -> 
     let map = Map::<Hash<K, u64>>::create("filled", max_entries).expect("it can be created");
     for (i, key) in keys.enumerate() {
         assert!(
-            map.insert(&key, &(i as u64), Put::IfAbsent)
+            map.insert(&key, &(i as u64), UpdateMode::IfAbsent)
                 .expect("there is room")
         );
     }
@@ -67,7 +67,7 @@ fn keys_smaller_than_a_cursor_are_fine() {
 fn large_values_come_whole() {
     let map = Map::<Hash<u32, [u8; 4096]>>::create("large", 1_000).expect("it can be created");
     for key in 0..1_000 {
-        map.insert(&key, &[key as u8; 4096], Put::Any)
+        map.insert(&key, &[key as u8; 4096], UpdateMode::Any)
             .expect("there is room");
     }
     let mut count = 0;
@@ -85,31 +85,37 @@ fn get_insert_and_remove_tell_what_they_found() {
     assert_eq!(map.get(&1).expect("it can be read"), None);
     assert!(!map.remove(&1).expect("it may be written"));
     assert!(
-        !map.insert(&1, &10, Put::IfPresent)
+        !map.insert(&1, &10, UpdateMode::IfPresent)
             .expect("it may be written")
     );
     assert!(
-        map.insert(&1, &11, Put::IfAbsent)
+        map.insert(&1, &11, UpdateMode::IfAbsent)
             .expect("it may be written")
     );
     assert!(
-        !map.insert(&1, &12, Put::IfAbsent)
+        !map.insert(&1, &12, UpdateMode::IfAbsent)
             .expect("it may be written")
     );
     assert_eq!(map.get(&1).expect("it can be read"), Some(11));
     assert!(
-        map.insert(&1, &13, Put::IfPresent)
+        map.insert(&1, &13, UpdateMode::IfPresent)
             .expect("it may be written")
     );
-    assert!(map.insert(&1, &14, Put::Any).expect("it may be written"));
+    assert!(
+        map.insert(&1, &14, UpdateMode::Any)
+            .expect("it may be written")
+    );
     assert_eq!(map.get(&1).expect("it can be read"), Some(14));
 
     let full = map
-        .insert(&2, &20, Put::Any)
+        .insert(&2, &20, UpdateMode::Any)
         .expect_err("there is room for one");
     assert_eq!(full.to_string(), "map `told` is full (1 entries)");
     assert!(map.remove(&1).expect("it may be written"));
-    assert!(map.insert(&2, &20, Put::Any).expect("there is room again"));
+    assert!(
+        map.insert(&2, &20, UpdateMode::Any)
+            .expect("there is room again")
+    );
 }
 
 #[test]
@@ -143,7 +149,7 @@ fn a_map_of_another_kind_or_size_is_refused() {
     assert!(matches!(file, Error::NotAMap { .. }), "{file}");
 
     let same = Map::<Hash<u32, u64>>::from_fd(fd(), Check::Layout).expect("it is the same");
-    map.insert(&1, &2, Put::Any).expect("there is room");
+    map.insert(&1, &2, UpdateMode::Any).expect("there is room");
     drop(map);
     assert_eq!(same.get(&1).expect("it outlives the other"), Some(2));
 }

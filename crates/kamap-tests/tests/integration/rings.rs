@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use kamap::maps::{Error, PerfEventArray, RingBuf, Sample};
+use kamap_bpf::{Error, PerfEventArray, RingBuf, Sample};
 use kamap_tests::SetOnDrop;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{ErrorKind, MapCore, OpenObject, ProgramInput, ProgramMut, libbpf_sys};

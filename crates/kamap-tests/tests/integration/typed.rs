@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
-use kamap::maps::AnyMap;
+use kamap_bpf::AnyMap;
 use libbpf_rs::libbpf_sys as sys;
 
 /// A hash map from `__u32` to
@@ -204,7 +204,7 @@ impl Btf {
         (value_size, value): (u32, i32),
         max_entries: u32,
     ) -> AnyMap {
-        let kind = kamap::maps::MapType::from_name(kind).expect("there is such a type");
+        let kind = kamap_bpf::MapType::from_name(kind).expect("there is such a type");
         // SAFETY: see `new`; the options have their size.
         let fd = unsafe {
             assert_eq!(sys::btf__load_into_kernel(self.0), 0, "the kernel takes it");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use kamap::{End, Kinds, Tracker};
+use kamap::{Exit, Kinds, Tracker};
 use kamap_tests::{Held, eventually, repetitions};
 use rstest::rstest;
 
@@ -18,7 +18,7 @@ fn exits() -> (Tracker, Stream) {
 
 /// How a process has ended, by its exit event and by wait4().
 struct Both {
-    end: End,
+    end: Exit,
     time: Duration,
     max_rss: u64,
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use kamap::{Event, EventKind, Filter, Item, Kinds, Lives, Tracker};
+use kamap::{Event, EventKind, Filter, Item, Kinds, ProcessTree, Tracker};
 use kamap_tests::{Held, Planted, eventually};
 use rstest::rstest;
 
@@ -230,7 +230,7 @@ fn a_failed_exec_of_a_thread_is_one_of_its_process() {
     let builder = Tracker::builder().events(Kinds::ALL);
     let mut follow = builder.follow(&mut threads).expect("it starts");
     let pid = follow.pid();
-    let (mut events, mut lives) = (Vec::new(), Lives::default());
+    let (mut events, mut lives) = (Vec::new(), ProcessTree::default());
     let status = eventually("it ends", || {
         let read = follow.read(Duration::ZERO, |item| match item {
             Item::Event(event) => {

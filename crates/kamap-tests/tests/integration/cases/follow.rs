@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use kamap::{Error, Event, Follow, Item, Lives, Tracker};
+use kamap::{Error, Event, Follow, Item, ProcessTree, Tracker};
 use kamap_tests::{Loaded, SetOnDrop};
 
 use super::stream::kinds;
@@ -125,7 +125,7 @@ fn the_lives_of_a_command_are_a_tree() {
     let mut follow = follow(Command::new("bash").args(["-c", script]));
     let (status, events) = to_the_end(&mut follow);
     assert_eq!(status.signal(), Some(libc::SIGKILL));
-    let mut lives = Lives::default();
+    let mut lives = ProcessTree::default();
     for event in &events {
         lives.put(event).expect("nothing contradicts it");
     }
@@ -164,7 +164,7 @@ fn what_a_command_leaves_behind_is_followed_on() {
     let mut follow = follow(Command::new("bash").args(["-c", script]));
     let (status, events) = to_the_end(&mut follow);
     assert!(status.success());
-    let mut lives = Lives::default();
+    let mut lives = ProcessTree::default();
     for event in &events {
         lives.put(event).expect("nothing contradicts it");
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kamap::{End, Event, EventKind, Events, Item, Kinds, Tracker};
+use kamap::{Event, EventKind, Events, Exit, Item, Kinds, Tracker};
 use kamap_tests::eventually;
 
 /// A tracker with the events of all lives, and their reader.
@@ -62,7 +62,7 @@ impl Stream {
 }
 
 /// How a process has ended, if that is what an event tells.
-pub(super) fn end(event: &Event) -> Option<End> {
+pub(super) fn end(event: &Event) -> Option<Exit> {
     match event.kind {
         EventKind::Exit(end) => Some(end),
         _ => None,

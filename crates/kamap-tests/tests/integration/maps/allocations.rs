@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use kamap::maps::{Array, BatchBuf, Hash, Map, PerCpu, PerCpuHash};
+use kamap_bpf::{Array, BatchBuf, Hash, Map, PerCpu, PerCpuHash};
 
 /// Counts what each thread allocates.
 struct Counting;

@@ -1,6 +1,6 @@
 //! Many entries with few calls.
 
-use kamap::maps::{BatchBuf, Error, Hash, Map, Put};
+use kamap_bpf::{BatchBuf, Error, Hash, Map, UpdateMode};
 
 #[test]
 fn what_was_done_before_an_error_is_counted() {
@@ -27,7 +27,8 @@ fn what_was_done_before_an_error_is_counted() {
 fn keys_that_are_not_there_stop_no_removal() {
     let map = Map::<Hash<u16, u64>>::create("gaps", 2_000).expect("it can be created");
     for key in (0..2_000).step_by(3) {
-        map.insert(&key, &1, Put::Any).expect("there is room");
+        map.insert(&key, &1, UpdateMode::Any)
+            .expect("there is room");
     }
     let removed = map.remove_many(0..1_000).expect("it may be written");
     assert_eq!(removed, 334);

@@ -7,9 +7,9 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use kamap::maps::{
+use kamap_bpf::{
     AnyMap, BatchBuf, Creatable, Error, Hash, Hashed, LpmTrie, LruHash, Map, PerCpu, PerCpuHash,
-    Put,
+    UpdateMode,
 };
 use kamap_tests::SetOnDrop;
 
@@ -57,15 +57,15 @@ where
 {
     let map = Map::<T>::create(name, max_entries).expect("it can be created");
     for key in 0..MANY {
-        map.insert(&key, &value(key), Put::Any)
+        map.insert(&key, &value(key), UpdateMode::Any)
             .expect("there is room");
     }
     let write = |round: u32| {
         let key = MANY + round % 997;
-        map.insert(&key, &value(key), Put::Any)
+        map.insert(&key, &value(key), UpdateMode::Any)
             .expect("there is room");
         let stable = round % MANY;
-        map.insert(&stable, &value(stable), Put::Any)
+        map.insert(&stable, &value(stable), UpdateMode::Any)
             .expect("it is there");
         map.remove(&key).expect("it can be removed");
     };
@@ -137,7 +137,7 @@ fn what_stays_in_a_per_cpu_hash_map_comes_exactly_once() {
 fn values_that_two_write_as_a_whole_are_never_torn() {
     let map = Map::<Hash<u32, [u64; 512]>>::create("torn", 4).expect("it can be created");
     let put = |round: u32| {
-        map.insert(&1, &[u64::from(round); 512], Put::Any)
+        map.insert(&1, &[u64::from(round); 512], UpdateMode::Any)
             .expect("there is room");
     };
     put(0);
@@ -157,7 +157,7 @@ fn draining_against_an_inserter_loses_and_doubles_nothing() {
     thread::scope(|scope| {
         let inserter = scope.spawn(|| {
             for key in 0..KEYS {
-                map.insert(&key, &(key + 1), Put::Any)
+                map.insert(&key, &(key + 1), UpdateMode::Any)
                     .expect("there is room");
             }
         });
@@ -182,12 +182,15 @@ fn what_stays_in_a_trie_comes_exactly_once() {
         address: [10, 0, i as u8, last],
     };
     for i in 0..STABLE {
-        map.insert(&net(i, 1), &i, Put::Any).expect("there is room");
+        map.insert(&net(i, 1), &i, UpdateMode::Any)
+            .expect("there is room");
     }
     let write = |round: u32| {
         let i = round % STABLE;
-        map.insert(&net(i, 0), &i, Put::Any).expect("there is room");
-        map.insert(&net(i, 7), &i, Put::Any).expect("there is room");
+        map.insert(&net(i, 0), &i, UpdateMode::Any)
+            .expect("there is room");
+        map.insert(&net(i, 7), &i, UpdateMode::Any)
+            .expect("there is room");
         map.remove(&net(i, 0)).expect("it can be removed");
         map.remove(&net(i, 7)).expect("it can be removed");
     };
@@ -224,7 +227,8 @@ fn a_walk_over_a_trie_that_never_comes_to_an_end_is_given_up() {
         prefix_len: 32,
         address: i.to_be_bytes(),
     };
-    map.insert(&net(0), &0, Put::Any).expect("there is room");
+    map.insert(&net(0), &0, UpdateMode::Any)
+        .expect("there is room");
     let mut walk = map.iter();
     let mut found = 0;
     let error = loop {
@@ -234,7 +238,7 @@ fn a_walk_over_a_trie_that_never_comes_to_an_end_is_given_up() {
                 found += 1;
                 assert!(map.remove(&key).expect("it can be removed"));
                 // It lies behind the one before.
-                let put = map.insert(&net(found), &found, Put::Any);
+                let put = map.insert(&net(found), &found, UpdateMode::Any);
                 assert!(put.expect("there is room for one"));
             }
             Err(err) => break err,

@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use kamap::maps::{
-    AnyMap, Array, BatchBuf, Check, Error, Hash, LpmTrie, Map, Put, Queue, ReadOnly, WriteOnly,
+use kamap_bpf::{
+    AnyMap, Array, BatchBuf, Check, Error, Hash, LpmTrie, Map, Queue, ReadOnly, UpdateMode,
+    WriteOnly,
 };
 use kamap_tests::BpfFs;
 use libbpf_rs::libbpf_sys;
@@ -19,7 +20,7 @@ type Counts = Hash<u32, u64>;
 
 fn counts(name: &str) -> Map<Counts> {
     let map = Map::<Counts>::create(name, 8).expect("it can be created");
-    map.insert(&1, &10, Put::Any).expect("there is room");
+    map.insert(&1, &10, UpdateMode::Any).expect("there is room");
     map
 }
 
@@ -56,7 +57,7 @@ fn pins_keep_a_map_and_can_be_taken_away() {
     drop(map);
     let map = Map::<Counts>::open_pinned(&first, Check::Layout).expect("it is pinned");
     let again = Map::<Counts>::open_pinned(&second, Check::Layout).expect("it is pinned");
-    map.insert(&2, &20, Put::Any).expect("there is room");
+    map.insert(&2, &20, UpdateMode::Any).expect("there is room");
     assert_eq!(again.get(&2).expect("it can be read"), Some(20));
 
     let other = counts("other");
@@ -123,7 +124,9 @@ fn handles_do_what_they_were_opened_for() {
     map.pin(&path).expect("the place is free");
     let reader = Map::<Counts, ReadOnly>::open_pinned(&path, Check::Layout).expect("it is pinned");
     let writer = Map::<Counts, WriteOnly>::open_pinned(&path, Check::Layout).expect("it is pinned");
-    writer.insert(&2, &20, Put::Any).expect("it may write");
+    writer
+        .insert(&2, &20, UpdateMode::Any)
+        .expect("it may write");
     assert_eq!(reader.get(&2).expect("it may read"), Some(20));
     assert_eq!(reader.iter().count(), 2);
 
@@ -154,7 +157,7 @@ fn a_frozen_map_is_read_but_not_written() {
     assert_eq!(map.get(&1).expect("it can be read"), Some(10));
     assert_eq!(map.iter().count(), 1);
     for refused in [
-        map.insert(&1, &2, Put::Any).map(drop),
+        map.insert(&1, &2, UpdateMode::Any).map(drop),
         map.remove(&1).map(drop),
         map.take(&1).map(drop),
         map.drain(|_, _| ()).map(drop),
@@ -235,7 +238,7 @@ fn what_the_kernel_denies_or_cannot_do_is_told_as_that() {
     is_denied(map.drain(|_, _| ()), "take a batch");
 
     replace(&map, &reader);
-    is_denied(map.insert(&1, &2, Put::Any), "insert");
+    is_denied(map.insert(&1, &2, UpdateMode::Any), "insert");
     is_denied(map.remove(&1), "remove");
     is_denied(map.take(&1), "take");
     let partial = map.insert_many([(1, 2)]).expect_err("it may only read");

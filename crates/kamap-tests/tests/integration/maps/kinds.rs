@@ -3,9 +3,9 @@
 use std::os::fd::AsFd;
 
 use super::churn::while_written;
-use kamap::maps::{
+use kamap_bpf::{
     Array, ArrayOfMaps, BloomFilter, Check, Error, Hash, HashOfMaps, Hashed, LpmTrie, LruHash,
-    LruPerCpuHash, Map, MapData, PerCpu, PerCpuArray, PerCpuHash, Put, Queue, Spec, Stack,
+    LruPerCpuHash, Map, MapData, PerCpu, PerCpuArray, PerCpuHash, Queue, Spec, Stack, UpdateMode,
 };
 
 /// With two bytes of padding after `half`, and so large that it is copied with them.
@@ -70,10 +70,10 @@ fn a_key_is_one_key_whatever_its_padding_was() {
 
     let (key, value) = (dirty(1, 2), dirty(3, 4));
     let (key, value) = (key.as_padded(), value.as_padded());
-    map.insert(&padded(1, 2), value, Put::Any)
+    map.insert(&padded(1, 2), value, UpdateMode::Any)
         .expect("there is room");
     assert!(
-        !map.insert(key, value, Put::IfAbsent)
+        !map.insert(key, value, UpdateMode::IfAbsent)
             .expect("it may be written")
     );
     assert_eq!(map.get(key).expect("it can be read"), Some(padded(3, 4)));
@@ -84,7 +84,8 @@ fn a_key_is_one_key_whatever_its_padding_was() {
     );
     is_canonical();
     assert!(map.remove(key).expect("it may be written"));
-    map.insert(key, value, Put::Any).expect("there is room");
+    map.insert(key, value, UpdateMode::Any)
+        .expect("there is room");
     is_canonical();
     assert_eq!(map.remove_many([*key]).expect("it may be written"), 1);
     map.insert_many([(*key, *value)]).expect("there is room");
@@ -99,7 +100,7 @@ fn a_key_is_one_key_whatever_its_padding_was() {
 #[track_caller]
 fn behaves_as_a_hash<T>(value: impl Fn(u32) -> T::Value)
 where
-    T: Hashed<Key = u32> + kamap::maps::Creatable,
+    T: Hashed<Key = u32> + kamap_bpf::Creatable,
     T::Value: std::fmt::Debug + PartialEq,
 {
     let map = Map::<T>::create("family", 64).expect("it can be created");
@@ -113,10 +114,10 @@ where
         map.insert(&key, &value(key), put)
             .expect("it may be written")
     };
-    assert!(!put(1, Put::IfPresent));
-    assert!(put(1, Put::IfAbsent));
-    assert!(!put(1, Put::IfAbsent));
-    assert!(put(1, Put::Any) && put(1, Put::IfPresent));
+    assert!(!put(1, UpdateMode::IfPresent));
+    assert!(put(1, UpdateMode::IfAbsent));
+    assert!(!put(1, UpdateMode::IfAbsent));
+    assert!(put(1, UpdateMode::Any) && put(1, UpdateMode::IfPresent));
     assert_eq!(map.next_key(None).expect("it can be read"), Some(1));
     assert_eq!(map.next_key(Some(&1)).expect("it can be read"), None);
     assert_eq!(map.take(&1).expect("it may be written"), Some(value(1)));
@@ -171,13 +172,14 @@ fn a_map_that_is_full_says_so_and_one_that_forgets_does_not() {
     let hash = Map::<PerCpuHash<u32, u64>>::create("percpu", 2).expect("it can be created");
     let value = PerCpu::same(7).expect("CPUs are known");
     for key in 0..2 {
-        hash.insert(&key, &value, Put::Any).expect("there is room");
+        hash.insert(&key, &value, UpdateMode::Any)
+            .expect("there is room");
     }
-    assert!(is_full(hash.insert(&2, &value, Put::Any)));
+    assert!(is_full(hash.insert(&2, &value, UpdateMode::Any)));
 
     let lru = Map::<LruHash<u32, u64>>::create("lru", 64).expect("it can be created");
     for key in 0..1_000 {
-        lru.insert(&key, &7, Put::Any).expect("it forgets");
+        lru.insert(&key, &7, UpdateMode::Any).expect("it forgets");
     }
     let count = lru.iter().filter(|entry| entry.is_ok()).count();
     assert!((1..=64).contains(&count), "{count}");
@@ -332,12 +334,12 @@ fn a_trie_finds_the_longest_prefix_and_comes_in_order() {
     ];
     for (i, net) in nets.iter().enumerate() {
         assert!(
-            map.insert(net, &(i as u32), Put::IfAbsent)
+            map.insert(net, &(i as u32), UpdateMode::IfAbsent)
                 .expect("there is room")
         );
     }
     assert!(
-        !map.insert(&nets[0], &9, Put::IfAbsent)
+        !map.insert(&nets[0], &9, UpdateMode::IfAbsent)
             .expect("it may be written")
     );
     let found = |address| map.get(&net(32, address)).expect("it can be read");
@@ -357,9 +359,9 @@ fn a_trie_finds_the_longest_prefix_and_comes_in_order() {
         long.to_string(),
         "a prefix of 33 bits is too long for the keys of map `nets` (32 bits)"
     );
-    map.insert(&net(1, [0; 4]), &0, Put::Any)
+    map.insert(&net(1, [0; 4]), &0, UpdateMode::Any)
         .expect("there is room");
-    let full = map.insert(&net(2, [0; 4]), &0, Put::Any);
+    let full = map.insert(&net(2, [0; 4]), &0, UpdateMode::Any);
     assert!(matches!(full, Err(Error::Full { max_entries: 8, .. })));
     assert!(map.remove(&nets[6]).expect("it may be written"));
     assert!(!map.remove(&nets[6]).expect("it may be written"));
@@ -380,20 +382,20 @@ fn maps_can_lie_in_maps() {
     );
     assert!(
         outer
-            .insert_map(&[1; 3], &first, Put::IfAbsent)
+            .insert_map(&[1; 3], &first, UpdateMode::IfAbsent)
             .expect("there is room")
     );
     assert!(
         !outer
-            .insert_map(&[1; 3], &second, Put::IfAbsent)
+            .insert_map(&[1; 3], &second, UpdateMode::IfAbsent)
             .expect("it may be written")
     );
     assert!(
         outer
-            .insert_map(&[2; 3], &second, Put::Any)
+            .insert_map(&[2; 3], &second, UpdateMode::Any)
             .expect("there is room")
     );
-    assert!(is_full(outer.insert_map(&[3; 3], &second, Put::Any)));
+    assert!(is_full(outer.insert_map(&[3; 3], &second, UpdateMode::Any)));
 
     let id = second.info().expect("it is there").id;
     assert_eq!(outer.get(&[2; 3]).expect("it can be read"), Some(id));
@@ -422,13 +424,15 @@ fn maps_can_lie_in_maps() {
         .expect("it can be created");
     assert_eq!(array.get(&3).expect("it can be read"), None);
     assert_eq!(array.iter().count(), 0, "an empty map ends at once");
-    array.insert_map(&3, &found, Put::Any).expect("it is there");
+    array
+        .insert_map(&3, &found, UpdateMode::Any)
+        .expect("it is there");
     let entries: Vec<_> = array
         .iter()
         .collect::<Result<_, _>>()
         .expect("it can be read");
     assert_eq!(entries, [(3, id)], "places without a map are left out");
-    let beyond = array.insert_map(&4, &found, Put::Any);
+    let beyond = array.insert_map(&4, &found, UpdateMode::Any);
     assert!(matches!(
         beyond,
         Err(Error::IndexOutOfRange { index: 4, .. })
@@ -437,7 +441,7 @@ fn maps_can_lie_in_maps() {
     let sparse = Spec::new("sparse", 4).no_prealloc();
     let sparse = Map::<Hash<u32, u64>>::create_with(&sparse).expect("it can be created");
     let unlike = outer
-        .insert_map(&[2; 3], &sparse, Put::Any)
+        .insert_map(&[2; 3], &sparse, UpdateMode::Any)
         .expect_err("its flags differ");
     assert_eq!(
         unlike.to_string(),
@@ -450,7 +454,7 @@ fn a_map_is_put_into_an_array_of_maps_whatever_was_there() {
     let inner = Map::<Array<u64>>::create("inner", 4).expect("it can be created");
     let outer =
         Map::<ArrayOfMaps<Array<u64>>>::create_of(&inner, "outer", 2).expect("it can be created");
-    for put in [Put::IfAbsent, Put::IfPresent] {
+    for put in [UpdateMode::IfAbsent, UpdateMode::IfPresent] {
         for _ in 0..2 {
             let error = outer.insert_map(&0, &inner, put);
             assert_eq!(
@@ -459,12 +463,14 @@ fn a_map_is_put_into_an_array_of_maps_whatever_was_there() {
                     .to_string(),
                 "map `outer` is of kind `array_of_maps`, which cannot insert on a condition"
             );
-            outer.insert_map(&0, &inner, Put::Any).expect("it fits");
+            outer
+                .insert_map(&0, &inner, UpdateMode::Any)
+                .expect("it fits");
         }
         outer.remove_map(&0).expect("it may be written");
     }
     let longer = Map::<Array<u64>>::create("longer", 8).expect("it can be created");
-    let unlike = outer.insert_map(&0, &longer, Put::Any);
+    let unlike = outer.insert_map(&0, &longer, UpdateMode::Any);
     assert_eq!(
         unlike.expect_err("it has more entries").to_string(),
         "map `longer` is not like the maps that map `outer` was made for"
@@ -478,7 +484,9 @@ fn a_map_that_is_replaced_is_there_all_the_time() {
         Map::<ArrayOfMaps<Array<u64>>>::create_of(&inner(), "outer", 1).expect("it can be created");
     // Nobody but the outer one holds them.
     let replace = |_| {
-        outer.insert_map(&0, &inner(), Put::Any).expect("it fits");
+        outer
+            .insert_map(&0, &inner(), UpdateMode::Any)
+            .expect("it fits");
     };
     replace(0);
     while_written(20, replace, || {

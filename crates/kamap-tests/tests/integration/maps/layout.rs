@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::thread;
 
-use kamap::maps::btf::Types;
-use kamap::maps::{
+use kamap_bpf::btf::Types;
+use kamap_bpf::{
     Array, Check, Checked, Error, Hash, LpmTrie, LruPerCpuHash, Map, MapData, PerCpuArray, Queue,
     map_data,
 };

@@ -1,6 +1,6 @@
 //! Values with a lock of their own.
 
-use kamap::maps::{Array, Error, Hash, Iterable, Lockable, Map, MapData, Put, SpinLock};
+use kamap_bpf::{Array, Error, Hash, Iterable, Lockable, Map, MapData, SpinLock, UpdateMode};
 
 use super::churn::while_written;
 use super::handles::replace;
@@ -53,7 +53,8 @@ fn what_is_written_under_the_lock_is_never_torn() {
     let hash = hash.locked().expect("its values have a lock");
     // In place: a hash map without a lock would replace the element.
     is_never_torn(&hash, |value| {
-        hash.insert(&0, value, Put::Any).expect("there is room");
+        hash.insert(&0, value, UpdateMode::Any)
+            .expect("there is room");
     });
 }
 
@@ -63,7 +64,7 @@ fn an_element_is_written_in_place_under_its_lock() {
     let map = map.locked().expect("its values have a lock");
     let insert_all = || {
         for key in 0..64 {
-            map.insert(&key, &value(key), Put::Any)
+            map.insert(&key, &value(key), UpdateMode::Any)
                 .expect("there is room");
         }
     };
@@ -85,19 +86,19 @@ fn every_operation_of_a_locked_map_works() {
     let map = Map::<Hash<u32, Locked>>::create("hash", 8).expect("it can be created");
     let map = map.locked().expect("its values have a lock");
     assert!(
-        map.insert(&1, &value(1), Put::IfAbsent)
+        map.insert(&1, &value(1), UpdateMode::IfAbsent)
             .expect("there is room")
     );
     assert!(
-        !map.insert(&1, &value(2), Put::IfAbsent)
+        !map.insert(&1, &value(2), UpdateMode::IfAbsent)
             .expect("it may be written")
     );
     assert!(
-        map.insert(&1, &value(3), Put::IfPresent)
+        map.insert(&1, &value(3), UpdateMode::IfPresent)
             .expect("it may be written")
     );
     assert!(
-        !map.insert(&2, &value(3), Put::IfPresent)
+        !map.insert(&2, &value(3), UpdateMode::IfPresent)
             .expect("it may be written")
     );
     let entries = (2..8).map(|key| (key, value(key)));
@@ -128,7 +129,7 @@ fn every_operation_on_values_of_a_locked_map_takes_the_lock() {
     let lockless = Map::<Hash<u32, [u32; 4096]>>::create("lockless", 8);
     let lockless = lockless.expect("it can be created");
     lockless
-        .insert(&1, &[7; 4096], Put::Any)
+        .insert(&1, &[7; 4096], UpdateMode::Any)
         .expect("there is room");
     replace(&map, &lockless);
     let clone = map.try_clone().expect("it can be cloned");
@@ -136,7 +137,7 @@ fn every_operation_on_values_of_a_locked_map_takes_the_lock() {
     for answer in [
         map.get(&1).map(drop),
         clone.get(&1).map(drop),
-        map.insert(&1, &value(1), Put::Any).map(drop),
+        map.insert(&1, &value(1), UpdateMode::Any).map(drop),
         map.take(&1).map(drop),
         map.iter().next().expect("there is an answer").map(drop),
         map.drain(|_, _| ()).map(drop),

@@ -1,0 +1,306 @@
+//! Ring buffers.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::map::info;
+use super::mmap::{Mmap, Ring, page_size};
+use super::{Error, Record, Result, sys};
+
+/// Of a record's length: it is not filled in yet, or is to be passed over
+/// (linux/bpf.h).
+const BUSY: u32 = libbpf_sys::BPF_RINGBUF_BUSY_BIT;
+const DISCARDED: u32 = libbpf_sys::BPF_RINGBUF_DISCARD_BIT;
+const HEADER: usize = libbpf_sys::BPF_RINGBUF_HDR_SZ as usize;
+
+/// The one reader of a ring buffer (`BPF_MAP_TYPE_RINGBUF`, Linux 5.8) with records `E`:
+/// a type of fixed size, or `[u8]`.
+///
+/// Records come in the order in which they were reserved; one that is not submitted yet
+/// holds up those behind it, and what is discarded is passed over. What a program could
+/// not reserve is known to that program alone: it has to count.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use kamap_bpf::RingBuf;
+///
+/// # fn fd() -> std::os::fd::OwnedFd { unimplemented!() }
+/// let mut ring = RingBuf::<[u64; 2]>::from_fd(fd())?;
+/// loop {
+///     ring.wait(Duration::from_secs(1))?;
+///     while let Some([pid, cookie]) = ring.read()? {
+///         println!("{pid}: {cookie}");
+///     }
+/// }
+/// # Ok::<(), kamap_bpf::Error>(())
+/// ```
+pub struct RingBuf<E: Record + ?Sized> {
+    fd: OwnedFd,
+    name: String,
+    /// How far has been read: the one page that a reader may write.
+    consumer: Mmap,
+    /// How far has been reserved, in a page of its own, then the records.
+    ring: Ring,
+    /// What this reader has last written to `consumer`.
+    position: usize,
+    /// The record that is handed out.
+    record: Vec<u8>,
+    records: PhantomData<fn(&E)>,
+}
+
+impl<E: Record + ?Sized> RingBuf<E> {
+    /// Takes over the ring buffer behind `fd`, to read it from where the reader before
+    /// has stopped. There must be no other reader; [`read`](Self::read) tells if there
+    /// is one all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAMap`], [`Error::WrongKind`], or [`Error::Kernel`] where it
+    /// cannot be mapped.
+    pub fn from_fd(fd: OwnedFd) -> Result<Self> {
+        let (info, name) = info(fd.as_fd(), libbpf_sys::BPF_MAP_TYPE_RINGBUF)?;
+        let page = page_size();
+        let map = |len, protection, offset| {
+            Mmap::map(fd.as_fd(), len, protection, offset).map_err(|source| Error::Kernel {
+                map: name.clone(),
+                operation: "map the memory",
+                source,
+            })
+        };
+        let consumer = map(page, libc::PROT_READ | libc::PROT_WRITE, 0)?;
+        let producer = map(page + info.max_entries as usize, libc::PROT_READ, page)?;
+        Ok(Self::new(fd, name, consumer, Ring::new(producer, page)))
+    }
+
+    fn new(fd: OwnedFd, name: String, consumer: Mmap, ring: Ring) -> Self {
+        let position = consumer.number::<AtomicUsize>(0).load(Ordering::Relaxed);
+        Self {
+            fd,
+            name,
+            consumer,
+            ring,
+            position,
+            record: Vec::new(),
+            records: PhantomData,
+        }
+    }
+
+    /// Waits until there is something to read or `timeout` is over; returns whether
+    /// there is. A signal ends the wait.
+    ///
+    /// A record that is reserved and not submitted yet counts as well. One of a program
+    /// that wakes nobody (`BPF_RB_NO_WAKEUP`) ends no wait that has begun before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`].
+    pub fn wait(&self, timeout: Duration) -> Result<bool> {
+        sys::wait(self.as_fd(), timeout).map_err(|source| Error::Kernel {
+            map: self.name.clone(),
+            operation: "wait",
+            source,
+        })
+    }
+
+    /// The next record, if there is one. Its room in the ring is free again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RecordSize`] where it is too short or too long for an `E`: it has been
+    /// passed over. [`Error::AnotherReader`] where somebody else has moved the place up
+    /// to which all is read, and [`Error::NoRecord`] where no record can be there, which
+    /// comes of the same: the ring is of no use then.
+    pub fn read(&mut self) -> Result<Option<E::Item<'_>>> {
+        let Some(len) = self.take()? else {
+            return Ok(None);
+        };
+        match E::decode(&self.record[..len], |size| size) {
+            Ok(record) => Ok(Some(record)),
+            Err(expected) => Err(Error::RecordSize {
+                map: self.name.clone(),
+                found: len,
+                expected,
+            }),
+        }
+    }
+
+    /// How far programs have reserved records by now, in bytes since the ring was made. Together with
+    /// [`has_read`](Self::has_read) it tells when all that was there at one moment has been read.
+    pub fn reserved(&self) -> usize {
+        self.ring
+            .pages
+            .number::<AtomicUsize>(0)
+            .load(Ordering::Relaxed)
+    }
+
+    /// Whether all up to `position` has been read.
+    pub fn has_read(&self, position: usize) -> bool {
+        position.wrapping_sub(self.position).cast_signed() <= 0
+    }
+
+    /// Copies the next record out of the ring; returns its length.
+    fn take(&mut self) -> Result<Option<usize>> {
+        loop {
+            // Acquire: the headers before it have been written.
+            let end = self.ring.pages.number::<AtomicUsize>(0);
+            let available = end.load(Ordering::Acquire).wrapping_sub(self.position);
+            if available == 0 {
+                return Ok(None);
+            }
+            // Both positions are multiples of 8, unless they are not the kernel's.
+            let possible = |len| len <= available && available <= self.ring.size();
+            if !possible(HEADER) || !self.position.is_multiple_of(8) {
+                return Err(self.no_record());
+            }
+            // Acquire: once it is not busy, the record is written.
+            let header = self.ring.header(self.position).load(Ordering::Acquire);
+            if header & BUSY != 0 {
+                return Ok(None);
+            }
+            let len = (header & !DISCARDED) as usize;
+            let whole = (HEADER + len).next_multiple_of(8);
+            if !possible(whole) {
+                return Err(self.no_record());
+            }
+            let discarded = header & DISCARDED != 0;
+            if !discarded {
+                if self.record.len() < len {
+                    self.record.resize(len, 0);
+                }
+                let at = self.position.wrapping_add(HEADER);
+                self.ring.copy(at, &mut self.record[..len]);
+            }
+            self.release(whole)?;
+            if !discarded {
+                return Ok(Some(len));
+            }
+        }
+    }
+
+    /// Gives the room of a record back.
+    fn release(&mut self, len: usize) -> Result<()> {
+        let next = self.position.wrapping_add(len);
+        let position = self.consumer.number::<AtomicUsize>(0);
+        // Release: all reading was done before.
+        position
+            .compare_exchange(self.position, next, Ordering::Release, Ordering::Relaxed)
+            .map_err(|_| Error::AnotherReader {
+                map: self.name.clone(),
+            })?;
+        self.position = next;
+        Ok(())
+    }
+
+    fn no_record(&self) -> Error {
+        Error::NoRecord {
+            map: self.name.clone(),
+            position: self.position as u64,
+        }
+    }
+}
+
+/// For `epoll` and the like: readable as long as [`RingBuf::wait`] would not wait.
+impl<E: Record + ?Sized> AsFd for RingBuf<E> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl<E: Record + ?Sized> fmt::Debug for RingBuf<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RingBuf")
+            .field("map", &self.name)
+            .field("size", &self.ring.size())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Rings as no kernel leaves them, or only for a moment.
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    /// An empty ring whose positions are at `position`.
+    fn ring(position: usize) -> RingBuf<[u8]> {
+        let fd = File::open("/dev/null").expect("it is there").into();
+        let mut consumer = Mmap::anonymous(page_size());
+        consumer.bytes()[..size_of::<usize>()].copy_from_slice(&position.to_ne_bytes());
+        let mut ring = RingBuf::new(fd, "ring".to_owned(), consumer, Ring::anonymous());
+        reserved_up_to(&mut ring, position);
+        ring
+    }
+
+    fn reserved_up_to(ring: &mut RingBuf<[u8]>, position: usize) {
+        ring.ring.pages.bytes()[..size_of::<usize>()].copy_from_slice(&position.to_ne_bytes());
+    }
+
+    fn put(ring: &mut RingBuf<[u8]>, position: usize, header: u32, record: &[u8]) {
+        ring.ring.write(position, &header.to_ne_bytes());
+        ring.ring.write(position.wrapping_add(HEADER), record);
+    }
+
+    #[test]
+    fn a_busy_record_holds_up_those_behind_it() {
+        let mut ring = ring(0);
+        put(&mut ring, 0, 1, b"1");
+        put(&mut ring, 16, 2 | BUSY, b"22");
+        put(&mut ring, 32, 3, b"333");
+        reserved_up_to(&mut ring, 48);
+        assert_eq!(ring.read().expect("it is a record"), Some(&b"1"[..]));
+        assert_eq!(ring.read().expect("it is busy"), None);
+        put(&mut ring, 16, 2 | DISCARDED, b"22");
+        assert_eq!(ring.read().expect("one is passed over"), Some(&b"333"[..]));
+        assert_eq!(ring.read().expect("there are no more"), None);
+    }
+
+    #[test]
+    fn a_record_lies_across_the_end_of_ring_and_of_numbers() {
+        let mut ring = ring(16_usize.wrapping_neg());
+        let record = *b"sixteen bytes it";
+        put(&mut ring, 16_usize.wrapping_neg(), 16, &record);
+        reserved_up_to(&mut ring, 8);
+        assert_eq!(ring.read().expect("it is a record"), Some(&record[..]));
+        assert_eq!(ring.read().expect("there are no more"), None);
+    }
+
+    #[test]
+    fn what_no_kernel_writes_is_an_error() {
+        let size = page_size();
+        for (position, reserved, header) in [
+            // The record is longer than what is reserved, or than any ring.
+            (0, 16, 16),
+            (0, size, !BUSY & !DISCARDED),
+            // More is reserved than the ring has, or less than a header.
+            (0, size + 8, 8),
+            (8, 0, 8),
+            (0, 4, 0),
+            // No record begins there.
+            (4, 20, 8),
+        ] {
+            let mut ring = ring(position);
+            put(&mut ring, position, header, &[]);
+            reserved_up_to(&mut ring, reserved);
+            let error = ring.read().expect_err("it cannot be").to_string();
+            assert_eq!(
+                error,
+                format!("what map `ring` has at byte {position} of its stream is no record")
+            );
+        }
+    }
+
+    #[test]
+    fn another_reader_is_noticed() {
+        let mut ring = ring(0);
+        put(&mut ring, 0, 8, b"8 bytes.");
+        reserved_up_to(&mut ring, 32);
+        let other = ring.consumer.number::<AtomicUsize>(0);
+        other.store(16, Ordering::Relaxed);
+        let error = ring.read().expect_err("its room is not this reader's");
+        assert!(matches!(&error, Error::AnotherReader { map } if map == "ring"));
+    }
+}
