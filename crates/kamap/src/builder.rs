@@ -52,7 +52,7 @@ impl Builder {
 
     /// The most bytes of arguments in an event, each with its NUL: 4,096 by default,
     /// and 131,072 at most, which is as long as a single argument can be. Longer
-    /// ones are cut and counted ([`Losses::event_args_cut`]); short ones take no more
+    /// ones are cut and counted ([`Losses::event_args_cut`](crate::Losses::event_args_cut)); short ones take no more
     /// room than they need. Rows do not depend on it.
     #[must_use]
     pub fn max_args(mut self, bytes: u32) -> Self {

@@ -121,14 +121,14 @@ impl Follow {
 
     /// Waits until there is something to read or `timeout` is over, and hands all that
     /// is there to `read`. A signal ends the wait. Then processes that the table lacks get
-    /// their rows ([`Tracker::refill`]).
+    /// their rows ([`Reader::refill`](crate::Reader::refill)).
     ///
     /// Returns how the command has ended once it has, and once all events up to its end
     /// were read. Descendants may still run then.
     ///
     /// # Errors
     ///
-    /// As of [`Events::read`] and [`Tracker::refill`], and [`Error::System`] if the command
+    /// As of [`Events::read`] and [`Reader::refill`](crate::Reader::refill), and [`Error::System`] if the command
     /// cannot be waited for. The command goes on; [`try_wait`](Self::try_wait) tells its end.
     pub fn read(
         &mut self,

@@ -29,7 +29,7 @@ pub enum Origin {
 
 /// A process: a thread group, never a thread.
 ///
-/// What can change while it lives is as of the call that has read it ([`Table::snapshot`]) or, of an
+/// What can change while it lives is as of the call that has read it ([`Table::snapshot`](crate::Table::snapshot)) or, of an
 /// [`Event`](crate::Event), as of when that happened. File and arguments are those of its last exec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -47,7 +47,7 @@ pub struct Process {
     pub gid: u32,
     /// When it started: since boot, suspend included, as the kernel has it. Together with the
     /// PID this identifies a process of this boot, to every reader; PIDs are used again.
-    /// [`Clock`] converts it.
+    /// [`Clock`](crate::Clock) converts it.
     pub start_time: Duration,
     /// When it first exec'd while the tracker watched.
     pub first_exec_time: Option<Duration>,

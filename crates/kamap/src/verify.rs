@@ -11,7 +11,7 @@ use crate::skel::types::{kamap_flag, kamap_life};
 use crate::tasks::Task;
 
 /// What a comparison of the table with the kernel's own list of processes found,
-/// see [`Tracker::verify`](crate::Tracker::verify).
+/// see [`Reader::verify`](crate::Reader::verify).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verification {
@@ -46,7 +46,7 @@ pub struct Suspect {
 }
 
 impl Suspect {
-    /// A process with this name. [`Tracker::verify`](crate::Tracker::verify) never needs this, see
+    /// A process with this name. [`Reader::verify`](crate::Reader::verify) never needs this, see
     /// [`Process::new`].
     pub fn new(pid: u32, start_time: Duration, comm: impl AsRef<[u8]>) -> Self {
         Self {

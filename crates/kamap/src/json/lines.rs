@@ -30,7 +30,7 @@ pub struct Lines {
 
 impl Lines {
     /// Lines of the boot with this ID ([`Clock::boot_id`]), whose times `clock` converts
-    /// ([`Tracker::clock`](crate::Tracker::clock)).
+    /// ([`Reader::clock`](crate::Reader::clock)).
     pub fn new(clock: Clock, boot_id: impl Into<String>) -> Self {
         Self {
             clock,
@@ -253,7 +253,7 @@ pub struct TableLine<'a> {
 
 impl TableLine<'_> {
     /// The number of the first event that may not be in the table yet
-    /// ([`Tracker::next_seq`](crate::Tracker::next_seq), read before the table).
+    /// ([`Reader::next_seq`](crate::Reader::next_seq), read before the table).
     #[must_use]
     pub fn with_next_seq(mut self, next_seq: u64) -> Self {
         self.next_seq = Some(next_seq);
