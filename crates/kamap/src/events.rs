@@ -1,5 +1,6 @@
 //! The reader of the stream of events.
 
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use crate::maps::{Array, Map, RingBuf, page_size};
@@ -104,6 +105,20 @@ impl Events {
             self.order.lose(globals.events_lost, &mut read);
         }
         Ok(any)
+    }
+}
+
+/// For `epoll` and async runtimes: readable when the programs have woken the reader, which they do
+/// when much waits. An event on an idle machine wakes nobody: read every 50 ms as well.
+impl AsFd for Events {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
+    }
+}
+
+impl AsRawFd for Events {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 

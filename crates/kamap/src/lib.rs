@@ -37,6 +37,8 @@
 //! `CAP_BPF` with `CAP_PERFMON`. [`Builder::start`] tells which of them is
 //! missing.
 //!
+mod attached;
+mod builder;
 mod clock;
 mod cmdline;
 mod counts;
@@ -45,10 +47,13 @@ mod event;
 mod events;
 mod filter;
 mod follow;
+mod iterator;
 mod libbpf_log;
+mod load;
 mod losses;
 mod process;
 mod process_tree;
+mod reader;
 mod requirements;
 mod seed;
 mod signals;
@@ -58,6 +63,7 @@ mod tasks;
 mod tracker;
 mod verify;
 
+pub use builder::Builder;
 pub use clock::Clock;
 pub use error::{Error, Result};
 pub use event::{Ancestor, Event, EventKind, Exit, Item};
@@ -68,6 +74,7 @@ pub use kamap_bpf as maps;
 pub use losses::{Losses, Seen};
 pub use process::{Origin, Process};
 pub use process_tree::{Branch, Life, ProcessTree};
+pub use reader::Reader;
 pub use table::{Snapshot, Table};
-pub use tracker::{Builder, Tracker};
+pub use tracker::Tracker;
 pub use verify::{Field, Mismatch, Suspect, Verification};
