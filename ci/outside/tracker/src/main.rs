@@ -20,6 +20,9 @@ fn main() -> kamap::Result<()> {
     let counts = Map::<Array<Count>>::create("counts", 1)?;
     let processes = processes.len() as u64;
     counts.set(0, &Count { processes })?;
-    assert_eq!(counts.get(&0)?.map(|count| count.processes), Some(processes));
+    assert_eq!(
+        counts.get(&0)?.map(|count| count.processes),
+        Some(processes)
+    );
     Ok(())
 }
