@@ -5,17 +5,18 @@ use std::process::Command;
 
 use crate::load::load;
 use crate::maps::page_size;
+use crate::skel::types::{kamap_default, kamap_limit};
 use crate::{Error, Filter, Follow, Follower, Kinds, Result, Tracker, requirements};
 
 /// Bytes of the ring of events, and of the arguments in an event, unless told.
-const RING_SIZE: u32 = 4 << 20;
-const MAX_ARGS: u32 = 4096;
+const RING_SIZE: u32 = kamap_default::KAMAP_DEFAULT_RING_SIZE.0;
+const MAX_ARGS: u32 = kamap_default::KAMAP_DEFAULT_MAX_ARGS.0;
 
 /// `KAMAP_MAX_ARGS` of kamap.h.
-const LONGEST_ARGS: u32 = 131_072;
+const LONGEST_ARGS: u32 = kamap_limit::KAMAP_MAX_ARGS.0;
 
 /// `KAMAP_MAX_ANCESTORS` of kamap.h.
-const MAX_ANCESTORS: u32 = 32;
+const MAX_ANCESTORS: u32 = kamap_limit::KAMAP_MAX_ANCESTORS.0;
 
 /// Sets up a [`Tracker`].
 #[derive(Clone, Debug, Default)]
@@ -147,7 +148,7 @@ impl Builder {
 
 /// As many entries as there can be PIDs, within reason.
 fn default_max_entries() -> Result<u32> {
-    const REASON: u32 = 16_384;
+    const REASON: u32 = kamap_default::KAMAP_DEFAULT_CAPACITY.0;
     let action = "read /proc/sys/kernel/pid_max";
     let text = std::fs::read_to_string("/proc/sys/kernel/pid_max")
         .map_err(|source| Error::System { action, source })?;

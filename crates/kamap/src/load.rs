@@ -9,6 +9,7 @@ use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use crate::attached::{Attached, duplicate};
 use crate::maps::{Map, open_cpu_clocks};
 use crate::signals::Blocked;
+use crate::skel::types::kamap_default;
 use crate::skel::{KamapSkelBuilder, OpenKamapSkel};
 use crate::{Builder, Error, Kinds, Result, libbpf_log};
 
@@ -112,7 +113,7 @@ fn configure(
     rodata.max_args = builder.checked_max_args();
     rodata.max_ancestors = builder.ancestors;
     rodata.follow_child_of = builder.follow_child_of;
-    rodata.wake_at = ring_size / 4;
+    rodata.wake_at = ring_size / kamap_default::KAMAP_DEFAULT_WAKE_PARTS.0;
     let events = &mut open.maps.events;
     if wanted == Kinds::default() {
         events
