@@ -49,6 +49,8 @@ fn skeleton(name: &str, out_dir: &Path) {
             "-Werror",
             &format!("-I{headers}"),
         ])
+        // Not formatted, see the build script of kamap.
+        .rustfmt("")
         .build_and_generate(out_dir.join(format!("{name}.skel.rs")));
     if let Err(err) = built {
         for line in format!("{err:#}").lines() {

@@ -31,7 +31,7 @@ pub enum Error {
     )]
     Denied {
         /// What libbpf said.
-        source: libbpf_rs::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The kernel was built without a description of its types.
     #[error(
@@ -97,7 +97,7 @@ pub enum Error {
         /// What was tried.
         action: &'static str,
         /// What libbpf said.
-        source: libbpf_rs::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
         /// All that libbpf printed.
         log: String,
     },
@@ -177,7 +177,9 @@ impl Error {
         max_entries: u32,
     ) -> Self {
         if source.kind() == libbpf_rs::ErrorKind::PermissionDenied && rejected(&log).is_none() {
-            return Self::Denied { source };
+            return Self::Denied {
+                source: source.into(),
+            };
         }
         if let Some(reason) = refused_map(&log, "processes") {
             return Self::TableRefused {
@@ -206,7 +208,7 @@ impl Error {
             },
             None => Self::Libbpf {
                 action,
-                source,
+                source: source.into(),
                 log,
             },
         }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kamap::{Event, EventKind, Filter, Kinds, Tracker};
-use kamap_tests::{Held, SetOnDrop, eventually, stat};
+use kamap_tests::{Held, SetOnDrop, eventually, repetitions, stat};
 use rstest::rstest;
 
 use super::stream::{Stream, end, kinds, tracker, with};
@@ -315,14 +315,14 @@ fn a_signal_ends_the_wait_for_events() {
 
 #[test]
 fn every_process_of_two_workers_is_told_of_in_order() {
-    const LIVES: usize = 3_000;
+    let lives_each = repetitions(3_000) as usize;
     let tiny = &Tiny::new();
     let (tracker, mut stream) = with(Tracker::builder().events(Kinds::LIFE).ring_size(16 << 20));
     let ran: Vec<(u32, usize)> = thread::scope(|scope| {
         let worker = |worker: usize| {
             move || {
                 let life = |i: usize| {
-                    let number = worker * LIVES + i;
+                    let number = worker * lives_each + i;
                     let mut command = Command::new(tiny.path());
                     command
                         .arg(number.to_string())
@@ -333,7 +333,7 @@ fn every_process_of_two_workers_is_told_of_in_order() {
                     assert!(child.wait().expect("it ends").success());
                     (pid, number)
                 };
-                (0..LIVES).map(life).collect::<Vec<_>>()
+                (0..lives_each).map(life).collect::<Vec<_>>()
             }
         };
         let workers = [scope.spawn(worker(0)), scope.spawn(worker(1))];
@@ -342,7 +342,7 @@ fn every_process_of_two_workers_is_told_of_in_order() {
             .flat_map(|worker| worker.join().expect("it ends"))
             .collect()
     });
-    for (pid, _) in [&ran[LIVES - 1], &ran[2 * LIVES - 1]] {
+    for (pid, _) in [&ran[lives_each - 1], &ran[2 * lives_each - 1]] {
         stream.life(*pid);
     }
     let mut lives: HashMap<(u32, Duration), Vec<Event>> = HashMap::new();
@@ -413,13 +413,14 @@ fn what_finds_no_room_is_counted_and_the_table_stays_exact() {
 
 #[test]
 fn a_table_rebuilt_from_the_stream_is_the_kernels() {
+    let runs = repetitions(500) as usize;
     let tiny = Tiny::new();
     let (tracker, mut stream) = with(Tracker::builder().events(Kinds::LIFE).ring_size(16 << 20));
     let started = AtomicUsize::new(0);
     let (from, mut rebuilt, children) = thread::scope(|scope| {
         let worker = scope.spawn(|| {
             let children: Vec<_> = (0..50).map(|_| tiny.start()).collect();
-            for _ in 0..500 {
+            for _ in 0..runs {
                 tiny.run();
                 started.fetch_add(1, Ordering::Relaxed);
             }
@@ -427,14 +428,15 @@ fn a_table_rebuilt_from_the_stream_is_the_kernels() {
         });
         // Amid all that.
         eventually("half has run", || {
-            (started.load(Ordering::Relaxed) > 250).then_some(())
+            (started.load(Ordering::Relaxed) > runs / 2).then_some(())
         });
         let from = tracker.next_seq().expect("it can be read");
         let rebuilt = snapshot(&tracker);
         assert!(!worker.is_finished());
         (from, rebuilt, worker.join().expect("it ends"))
     });
-    assert!(from > 750, "{from}");
+    // Each is a fork, an exec and an exit.
+    assert!(from as usize > 3 * (runs / 2), "{from}");
     let mut at = from as usize;
     eventually("both are the same", || {
         stream.read();
