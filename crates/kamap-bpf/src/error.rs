@@ -111,7 +111,7 @@ pub enum Error {
         /// Bytes of the Rust type.
         expected: usize,
     },
-    /// Keys or values lie otherwise in memory than the Rust types.
+    /// Keys or values have another layout than the Rust types.
     #[error(
         "the layout of map `{map}` is not that of the Rust types: {}",
         Listed(differences)
@@ -131,7 +131,7 @@ pub enum Error {
         /// Name of the map.
         map: String,
     },
-    /// The map has BTF, which may not be read.
+    /// The map has BTF, but this process may not read it.
     #[error(
         "the BTF of map `{map}` may not be read without CAP_SYS_ADMIN; open it with \
          `Check::LayoutOrSizes` if the sizes of keys and values are enough"
@@ -296,7 +296,7 @@ pub enum Error {
         /// Name of the map.
         map: String,
     },
-    /// The map's BTF does not tell the type of its keys or values.
+    /// The map's BTF does not say the type of its keys or values.
     #[error("the BTF of map `{map}` does not tell the type of its {part}s: {reason}")]
     BadBtf {
         /// Name of the map.
@@ -306,7 +306,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A record has another size than its Rust type. It has been passed over.
+    /// A record has another size than its Rust type. It has been skipped.
     #[error("a record in map `{map}` has {found} bytes, the Rust type {expected}")]
     RecordSize {
         /// Name of the map.
@@ -316,7 +316,7 @@ pub enum Error {
         /// Bytes of the Rust type.
         expected: usize,
     },
-    /// What lies in a ring cannot be records.
+    /// What a ring has cannot be records.
     #[error("what map `{map}` has at byte {position} of its stream is no record")]
     NoRecord {
         /// Name of the map.

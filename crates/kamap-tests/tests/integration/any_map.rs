@@ -360,7 +360,7 @@ fn a_handle_for_reading_or_writing_alone_says_so() {
             "insert",
         ),
         (written.get(&key, false).map(drop), "look up"),
-        (walked.map(drop), "read values"),
+        (walked.map(drop), "read a batch"),
     ] {
         let error = answer.expect_err("it is not allowed");
         let told = format!("not permitted to {operation} in map `handle`: ");

@@ -400,17 +400,15 @@ fn a_ring_is_opened_wherever_it_is_found() {
     let any = AnyMap::from_fd(duplicate(&skel.maps.ring)).expect("it is a map");
     any.pin(&path).expect("the place is free");
     let id = any.info().id;
-    for (number, ring) in [
-        RingBuf::<Pair>::from_skeleton(&skel.maps.ring),
-        RingBuf::open_pinned(&path),
-        RingBuf::open_id(id),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let mut ring = ring.expect("it is a ring");
+    // A ring has one reader, so each goes before the next comes.
+    let opens: [&dyn Fn() -> kamap_bpf::Result<RingBuf<Pair>>; 3] = [
+        &|| RingBuf::from_skeleton(&skel.maps.ring),
+        &|| RingBuf::open_pinned(&path),
+        &|| RingBuf::open_id(id),
+    ];
+    for (number, open) in (0..).zip(opens) {
+        let mut ring = open().expect("it is a ring");
         assert_eq!(ring.as_fd().as_raw_fd(), ring.as_raw_fd());
-        let number = number as u64;
         send(&skel.progs.to_ring, number, 1, 16);
         assert_eq!(ring.read().expect("it is in order"), Some([number; 2]));
     }
@@ -434,8 +432,7 @@ fn a_perf_event_array_is_opened_wherever_it_is_found() {
     any.pin(&path).expect("the place is free");
     let id = any.info().id;
     // The last reader takes the places of the map, so each goes before the next comes.
-    type Open<'a> = &'a dyn Fn() -> kamap_bpf::Result<PerfEventArray<Pair>>;
-    let opens: [Open<'_>; 3] = [
+    let opens: [&dyn Fn() -> kamap_bpf::Result<PerfEventArray<Pair>>; 3] = [
         &|| PerfEventArray::from_skeleton(&skel.maps.samples, BUFFER, 1),
         &|| PerfEventArray::open_pinned(&path, BUFFER, 1),
         &|| PerfEventArray::open_id(id, BUFFER, 1),
@@ -577,8 +574,10 @@ fn an_asynchronous_reader_is_woken_by_each_record() {
 
     let (seen, sees) = mpsc::channel();
     let read = async move {
-        let mut ring = AsyncFd::new(ring).expect("it is in a runtime");
-        let mut samples = AsyncFd::new(samples).expect("it is in a runtime");
+        // SAFETY: both have the same open file descriptor as long as they live.
+        let (ring, samples) = unsafe { (AsyncFd::register(ring), AsyncFd::register(samples)) };
+        let mut ring = ring.expect("it is in a runtime");
+        let mut samples = samples.expect("it is in a runtime");
         for _ in 0..ROUNDS {
             let mut number = None;
             while number.is_none() {
