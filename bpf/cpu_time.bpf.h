@@ -28,6 +28,7 @@ struct {
 struct clock_lead {
 	u64 lead;	/* 0: it is not known */
 	u64 time;	/* since boot */
+	u64 good_for;	/* nanoseconds from then on */
 };
 
 struct {
@@ -38,10 +39,13 @@ struct {
 } clock_leads SEC(".maps");
 
 /*
- * How long a lead is good for, in nanoseconds: reading the clock costs several hundred, and the two
- * drift apart by less than a thousandth (MAXFREQ in linux/timex.h).
+ * How long a lead is good for, in nanoseconds: reading the clock costs 1,500. The two clocks drift apart
+ * by less than a thousandth (MAXFREQ in linux/timex.h), mostly by far less, so the time doubles each
+ * time that the lead has stayed the same within LEAD_MAY_MOVE, and starts again where it has not.
  */
-#define LEAD_IS_GOOD_FOR 4000000
+#define LEAD_GOOD_FOR_LEAST 4000000
+#define LEAD_GOOD_FOR_MOST 32000000
+#define LEAD_MAY_MOVE 1000
 
 /*
  * local_clock() of the kernel, 0 where it is not known: on a CPU that was not there when the
@@ -67,23 +71,38 @@ static __always_inline u64 read_scheduler_clock(void)
 	return BPF_CORE_READ(entry, event, hw.prev_count.a.a.counter);
 }
 
-/* The clock of the scheduler at `time` since boot, which is now. */
+/* Reads both clocks. */
+static __always_inline int renew_lead(struct clock_lead *lead)
+{
+	u64 clock = read_scheduler_clock();
+	u64 good_for = 2 * lead->good_for;
+	u64 before = lead->lead;
+
+	if (!clock)
+		return 0;
+	lead->time = bpf_ktime_get_boot_ns();
+	lead->lead = clock - lead->time;
+	if (lead->lead - before + LEAD_MAY_MOVE > 2 * LEAD_MAY_MOVE || good_for < LEAD_GOOD_FOR_LEAST)
+		good_for = LEAD_GOOD_FOR_LEAST;
+	if (good_for > LEAD_GOOD_FOR_MOST)
+		good_for = LEAD_GOOD_FOR_MOST;
+	lead->good_for = good_for;
+	return 1;
+}
+
+/* The clock of the scheduler at `time` since boot, which is now; 0 where it is not known. */
 static __always_inline u64 scheduler_clock(u64 time)
 {
 	struct clock_lead *lead;
 	u32 slot = 0;
-	u64 clock;
 
 	lead = bpf_map_lookup_elem(&clock_leads, &slot);
 	if (!lead)
 		return 0;
-	if (!lead->lead || time - lead->time > LEAD_IS_GOOD_FOR) {
-		clock = read_scheduler_clock();
-		if (!clock)
+	if (!lead->lead || time - lead->time > lead->good_for) {
+		if (!renew_lead(lead))
 			return 0;
-		time = bpf_ktime_get_boot_ns();
-		lead->lead = clock - time;
-		lead->time = time;
+		time = lead->time;
 	}
 	return time + lead->lead;
 }
@@ -99,29 +118,18 @@ static __always_inline int clocks_are_same(void)
  * How long a thread that runs has done so since its time was last added up. The clock of a run queue
  * leaves out what interrupts and, of a virtual machine, its host have taken, where the kernel tells
  * that apart; only with CONFIG_FAIR_GROUP_SCHED does a task lead to its run queue.
- *
- * A macro, for fields are read in two ways: `get(from, field)`.
  */
-#define time_at_hand(thread, now, get)						\
-	({									\
-		u64 since = get(thread, se.exec_start);				\
-		int known = (now) != 0;						\
-										\
-		if (!clocks_are_same()) {					\
-			if (bpf_core_field_exists((thread)->se.cfs_rq)) {	\
-				const struct cfs_rq *queue = get(thread, se.cfs_rq); \
-				const struct rq *rq = get(queue, rq);		\
-										\
-				since += get(rq, clock) - get(rq, clock_task);	\
-			} else {						\
-				known = 0;					\
-			}							\
-		}								\
-		known && (now) > since ? (now) - since : 0;			\
-	})
+static __always_inline u64 time_at_hand(u64 now, u64 since)
+{
+	/* Also where the clock is not known, and `now` is 0. */
+	return now > since ? now - since : 0;
+}
 
-/* Of what the verifier has a type of. */
-#define get_typed(from, field) ((from)->field)
+/* Whether it can be told what the clock of a run queue leaves out. */
+static __always_inline int knows_taken_time(void)
+{
+	return clocks_are_same() || bpf_core_field_exists(struct sched_entity, cfs_rq);
+}
 
 /* The most threads that are looked at one by one. */
 #define MAX_THREADS 4096
@@ -142,8 +150,16 @@ static long add_thread(u32 i, struct threads *threads)
 	if (threads->at == threads->end)
 		return 1;
 	threads->time += BPF_CORE_READ(thread, se.sum_exec_runtime);
-	if (BPF_CORE_READ(thread, on_cpu))
-		threads->time += time_at_hand(thread, threads->now, BPF_CORE_READ);
+	if (knows_taken_time() && BPF_CORE_READ(thread, on_cpu)) {
+		u64 since = BPF_CORE_READ(thread, se.exec_start);
+
+		if (!clocks_are_same()) {
+			const struct rq *rq = BPF_CORE_READ(thread, se.cfs_rq, rq);
+
+			since += BPF_CORE_READ(rq, clock) - BPF_CORE_READ(rq, clock_task);
+		}
+		threads->time += time_at_hand(threads->now, since);
+	}
 	/* Without a branch, so that each round is the same to the verifier. */
 	threads->memory |= (u64)BPF_CORE_READ(thread, mm);
 	threads->at = BPF_CORE_READ(thread, thread_node.next);
@@ -180,7 +196,7 @@ static __always_inline int walk_threads(const struct signal_struct *signal, u64 
  * since boot, which is now. Not inlined, so that its caller keeps all bounds in registers: the
  * verifier of 6.1 forgets those of 32 bits that it has to put aside.
  */
-static __noinline u64 cpu_time_of(const struct task_struct *task, u64 time)
+static __noinline u64 sum_cpu_time(const struct task_struct *task, u64 time)
 {
 	const struct signal_struct *signal = task->signal;
 	u64 now = scheduler_clock(time);
@@ -195,7 +211,17 @@ static __noinline u64 cpu_time_of(const struct task_struct *task, u64 time)
 			walk_threads(signal, now, &threads);
 		return threads.time;
 	}
-	sum = signal->sum_sched_runtime + task->se.sum_exec_runtime + time_at_hand(task, now, get_typed);
+	sum = signal->sum_sched_runtime + task->se.sum_exec_runtime;
+	if (knows_taken_time()) {
+		u64 since = task->se.exec_start;
+
+		if (!clocks_are_same()) {
+			const struct rq *rq = task->se.cfs_rq->rq;
+
+			since += rq->clock - rq->clock_task;
+		}
+		sum += time_at_hand(now, since);
+	}
 	/* The main thread may have left before, but is released last. */
 	if (task->group_leader != task)
 		sum += task->group_leader->se.sum_exec_runtime;

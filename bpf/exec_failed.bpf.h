@@ -20,39 +20,26 @@ struct exec_call {
 	u32 pointer;	/* bytes of a pointer in argv */
 };
 
-/*
- * Puts the call into `call` if it is one that execs. Of x86: the numbers are those of
- * arch/x86/entry/syscalls/, the registers those of its calling convention.
- */
-static __always_inline int exec_call_of(const struct pt_regs *regs,
-					const struct task_struct *task, struct exec_call *call)
+/* Reads the call of a thread; returns whether it is one that execs. */
+static __always_inline int read_exec_call(const struct pt_regs *regs,
+					  const struct task_struct *task, struct exec_call *call)
 {
-	u32 number = regs->orig_ax;
+	int is_compat = is_compat_call(&task->thread_info);
+	u32 number = get_call_number(regs);
+	u64 args[3];
 
-	if (task->thread_info.status & TS_COMPAT) {
-		call->pointer = 4;
-		if (number == 11) {
-			call->folder = AT_FDCWD;
-			call->file = (u32)regs->bx;
-			call->argv = (u32)regs->cx;
-			return 1;
-		}
-		call->folder = regs->bx;
-		call->file = (u32)regs->cx;
-		call->argv = (u32)regs->dx;
-		return number == 358;
-	}
-	call->pointer = 8;
-	if (number == 59) {
+	get_call_args(regs, is_compat, args);
+	call->pointer = is_compat ? 4 : 8;
+	if (number == (is_compat ? NR_COMPAT_EXECVE : NR_EXECVE)) {
 		call->folder = AT_FDCWD;
-		call->file = regs->di;
-		call->argv = regs->si;
+		call->file = args[0];
+		call->argv = args[1];
 		return 1;
 	}
-	call->folder = regs->di;
-	call->file = regs->si;
-	call->argv = regs->dx;
-	return number == 322;
+	call->folder = args[0];
+	call->file = args[1];
+	call->argv = args[2];
+	return number == (is_compat ? NR_COMPAT_EXECVEAT : NR_EXECVEAT);
 }
 
 /*
@@ -258,15 +245,15 @@ static __always_inline u32 put_long_asked_file(char *text, u32 used, struct kama
 }
 
 /*
- * Tells of a call whose file (`is_long`, a constant) or arguments do not fit into a draft: they are
+ * Emits a call whose file (`is_long`, a constant) or arguments do not fit into a draft: they are
  * read again.
  */
-static __always_inline void event_tell_asked(struct draft *draft, int is_long,
-					     const struct task_struct *leader, u64 time, u32 error,
+static __always_inline void emit_exec_failed_again(struct draft *draft, int is_long,
+						   const struct task_struct *leader, u64 time, u32 error,
 					     const struct exec_call *call)
 {
 	const u32 paths = is_long ? LONG_PATHS : 2 * KAMAP_PATH_LEN;
-	u32 room = event_args_room(draft->row.facts.args_len);
+	u32 room = get_args_room(draft->row.facts.args_len);
 	u32 used = *(volatile u16 *)&draft->row.facts.exe_len;
 	struct kamap_facts *facts;
 	struct kamap_event *event;
@@ -275,15 +262,15 @@ static __always_inline void event_tell_asked(struct draft *draft, int is_long,
 
 	if (!room)	/* for the verifier */
 		return;
-	event = event_reserve(paths + room + ARGS_PIECE);
+	event = reserve_event(paths + room + ARGS_PIECE, KAMAP_EVENT_EXEC_FAILED, time,
+			      &draft->row.facts, leader);
 	if (!event) {
-		event_count_lost();
+		count_lost_event();
 		return;
 	}
-	event_fill(event, KAMAP_EVENT_EXEC_FAILED, time, &draft->row.facts, leader);
 	event->status = error;
 	facts = &event->facts;
-	text = event_text(event);
+	text = get_event_text(event);
 	if (!is_long)
 		used += *(volatile u16 *)&draft->row.facts.file_len;
 	BOUND(used);
@@ -292,12 +279,12 @@ static __always_inline void event_tell_asked(struct draft *draft, int is_long,
 		used = put_long_asked_file(text, used, facts, call);
 	more = put_asked_args(text, used, paths + room, &facts->args_len, call, &draft->asked_at);
 	count_asked_args(facts, room, more);
-	event_submit(event, event_size(paths + room + ARGS_PIECE), 0);
+	submit_event(event, paths + room + ARGS_PIECE, 0);
 }
 
-/* Tells that a call has failed; `draft` has the facts, and the text of exe. */
-static __always_inline void event_tell_exec_failed(struct draft *draft,
-						   const struct task_struct *leader,
+/* Emits that a call has failed; `draft` has the facts, and the text of exe. */
+static __always_inline void emit_exec_failed(struct draft *draft,
+					     const struct task_struct *leader,
 						   const struct exec_call *call, u32 error)
 {
 	struct kamap_facts *facts = &draft->row.facts;
@@ -312,15 +299,15 @@ static __always_inline void event_tell_exec_failed(struct draft *draft,
 	more = put_asked_args(draft->row.text, used, KAMAP_TEXT_LEN, &facts->args_len, call,
 			      &draft->asked_at);
 	if (facts->flags & KAMAP_FILE_CUT) {
-		event_tell_asked(draft, 1, leader, now, error, call);
+		emit_exec_failed_again(draft, 1, leader, now, error, call);
 		return;
 	}
 	if (facts->args_len > KAMAP_TEXT_LEN - used) {
-		event_tell_asked(draft, 0, leader, now, error, call);
+		emit_exec_failed_again(draft, 0, leader, now, error, call);
 		return;
 	}
 	count_asked_args(facts, KAMAP_TEXT_LEN, more);
-	event_tell_row(KAMAP_EVENT_EXEC_FAILED, now, error, &draft->row, leader);
+	emit_row(KAMAP_EVENT_EXEC_FAILED, now, error, &draft->row, leader);
 }
 
 /*

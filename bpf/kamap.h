@@ -13,26 +13,34 @@ typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-/* TASK_COMM_LEN of the kernel, part of its ABI (prctl(2), PR_SET_NAME). */
-#define KAMAP_COMM_LEN 16
+/* Sizes and limits, in bytes where nothing else is said. */
+enum kamap_limit {
+	/* TASK_COMM_LEN of the kernel, part of its ABI (prctl(2), PR_SET_NAME). */
+	KAMAP_COMM_LEN = 16,
+	/*
+	 * Of `exe`, `file` and arguments kept in a row. With it a row is 768
+	 * bytes, so that 16,384 of them stay under 14 MiB of kernel memory.
+	 */
+	KAMAP_TEXT_LEN = 664,
+	/* The most of `exe`, and of `file`, that a row keeps. */
+	KAMAP_PATH_LEN = 255,
+	/* The most of them that an event keeps: PATH_MAX of the kernel, less the NUL. */
+	KAMAP_LONG_PATH_LEN = 4095,
+	/* The most of the arguments that an event keeps: as much as a single one may have. */
+	KAMAP_MAX_ARGS = 131072,
+	/* The most ancestors in an event. */
+	KAMAP_MAX_ANCESTORS = 32,
+	/* How many values a list of the filter can have. */
+	KAMAP_FILTER_LEN = 16,
+};
 
-/*
- * Bytes of `exe`, `file` and arguments kept in a row. With it a row is 768
- * bytes, so that 16,384 of them stay under 14 MiB of kernel memory.
- */
-#define KAMAP_TEXT_LEN 664
-
-/* The most bytes of `exe`, and of `file`, that a row keeps. */
-#define KAMAP_PATH_LEN 255
-
-/* The most bytes of them that an event keeps: PATH_MAX of the kernel, less the NUL. */
-#define KAMAP_LONG_PATH_LEN 4095
-
-/* The most bytes of arguments kept in an event: as many as a single one may have. */
-#define KAMAP_MAX_ARGS 131072
-
-/* The most ancestors in an event. */
-#define KAMAP_MAX_ANCESTORS 32
+/* What holds unless user space sets something else before it loads the programs. */
+enum kamap_default {
+	KAMAP_DEFAULT_CAPACITY = 16384,		/* the most rows of the table */
+	KAMAP_DEFAULT_RING_SIZE = 4194304,	/* bytes of the ring of events */
+	KAMAP_DEFAULT_MAX_ARGS = 4096,		/* bytes of arguments in an event */
+	KAMAP_DEFAULT_WAKE_PARTS = 4,		/* the reader is woken when a fourth of the ring waits */
+};
 
 /* How a process came to be in the table. */
 enum kamap_origin {
@@ -151,9 +159,6 @@ struct kamap_ancestor {
 	u32 reserved;
 	char comm[KAMAP_COMM_LEN];
 };
-
-/* How many values a list of the filter can have. */
-#define KAMAP_FILTER_LEN 16
 
 /* What an event has to be like. An empty list lets all pass. */
 struct kamap_filter {

@@ -73,13 +73,18 @@ enum {
 #define PF_KTHREAD 0x00200000
 /* include/linux/sched.h; since 4.8 */
 #define TASK_NEW 0x00000800
-/* arch/x86/include/asm/thread_info.h: in a system call of 32 bits */
-#define TS_COMPAT 0x0002
 /* asm-generic/signal.h */
 #define SIGKILL 9
 #define SIGSEGV 11
 /* include/linux/sched/signal.h; never renumbered since 2.6 */
 #define SIGNAL_GROUP_EXIT 0x00000004
+
+/* What differs between machines: a file for each, with the same names. */
+#if defined(__TARGET_ARCH_x86)
+#include "arch/x86.bpf.h"
+#else
+#error "there is no file in bpf/arch for this machine"
+#endif
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -256,21 +261,6 @@ struct seq_file;
 
 struct bpf_iter_meta {
 	struct seq_file *seq;
-};
-
-struct thread_info {
-	u32 status;	/* on x86 */
-};
-
-/* Of x86: what a system call was called with, and its number. */
-struct pt_regs {
-	unsigned long bx;
-	unsigned long cx;
-	unsigned long dx;
-	unsigned long si;
-	unsigned long di;
-	unsigned long r10;
-	unsigned long orig_ax;
 };
 
 typedef struct {

@@ -37,15 +37,23 @@
 //! `CAP_BPF` with `CAP_PERFMON`. [`Builder::start`] tells which of them is
 //! missing.
 //!
+mod attached;
+mod builder;
 mod clock;
 mod cmdline;
 mod counts;
 mod error;
+mod event;
 mod events;
+mod filter;
 mod follow;
+mod iterator;
 mod libbpf_log;
+mod load;
 mod losses;
+mod process;
 mod process_tree;
+mod reader;
 mod requirements;
 mod seed;
 mod signals;
@@ -55,13 +63,18 @@ mod tasks;
 mod tracker;
 mod verify;
 
+pub use builder::Builder;
 pub use clock::Clock;
 pub use error::{Error, Result};
-pub use events::{Ancestor, Event, EventKind, Events, Exit, Filter, Item, Kinds};
+pub use event::{Ancestor, Event, EventKind, Exit, Item};
+pub use events::Events;
+pub use filter::{Filter, Kinds};
 pub use follow::{Follow, Follower};
 pub use kamap_bpf as maps;
 pub use losses::{Losses, Seen};
+pub use process::{Origin, Process};
 pub use process_tree::{Branch, Life, ProcessTree};
-pub use table::{Origin, Process, Snapshot, Table};
-pub use tracker::{Builder, Tracker};
+pub use reader::Reader;
+pub use table::{Snapshot, Table};
+pub use tracker::Tracker;
 pub use verify::{Field, Mismatch, Suspect, Verification};

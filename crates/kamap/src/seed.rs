@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::mem::offset_of;
 
-use libbpf_rs::Link;
-
 use crate::Result;
 use crate::cmdline::{self, Of};
+use crate::iterator::BpfIterator;
 use crate::maps::{Hash, Map, UpdateMode};
 use crate::skel::types::{kamap_flag, kamap_given_args, kamap_process};
-use crate::tasks::{Task, run};
+use crate::tasks::Task;
 
 /// Bytes of text in a row.
 pub(crate) const TEXT_LEN: usize = size_of::<kamap_process>() - offset_of!(kamap_process, text);
@@ -17,14 +16,14 @@ pub(crate) const TEXT_LEN: usize = size_of::<kamap_process>() - offset_of!(kamap
 /// Adds the live processes that the table lacks, each time it is run.
 #[derive(Debug)]
 pub(crate) struct Seed {
-    iterator: Link,
+    iterator: BpfIterator,
     /// The arguments of those that are to be added, for as long as that takes.
     given: Map<Hash<u32, kamap_given_args>>,
 }
 
 impl Seed {
     /// `iterator` is the program `seed`.
-    pub(crate) fn new(iterator: Link, given: Map<Hash<u32, kamap_given_args>>) -> Self {
+    pub(crate) fn new(iterator: BpfIterator, given: Map<Hash<u32, kamap_given_args>>) -> Self {
         Self { iterator, given }
     }
 
@@ -48,7 +47,7 @@ impl Seed {
             self.given.insert(&pid, &args, UpdateMode::Any)?;
             Ok(())
         });
-        let added = given.and_then(|()| run(&self.iterator));
+        let added = given.and_then(|()| self.iterator.run());
         // Afterwards they are of no use.
         for pid in start_times.keys() {
             self.given.remove(pid)?;

@@ -1,12 +1,9 @@
 //! The kernel's own list of processes.
 
-use std::io::{self, Read};
-
-use libbpf_rs::{Iter, Link};
-
+use crate::Result;
+use crate::iterator::BpfIterator;
 use crate::skel::take;
 use crate::skel::types::{kamap_facts, kamap_life, kamap_task};
-use crate::{Error, Result};
 
 /// A process of the list.
 #[derive(Clone, Debug)]
@@ -18,16 +15,16 @@ pub(crate) struct Task {
 
 /// Lists the processes, each time it is run.
 #[derive(Debug)]
-pub(crate) struct Tasks(Link);
+pub(crate) struct Tasks(BpfIterator);
 
 impl Tasks {
     /// `iterator` is the program `tasks`.
-    pub(crate) fn new(iterator: Link) -> Self {
+    pub(crate) fn new(iterator: BpfIterator) -> Self {
         Self(iterator)
     }
 
     pub(crate) fn list(&self) -> Result<Vec<Task>> {
-        let printed = run(&self.0)?;
+        let printed = self.0.run()?;
         let mut rest = &printed[..];
         let mut tasks = Vec::new();
         while let Some((task, text)) = take::<kamap_task>(rest) {
@@ -40,23 +37,5 @@ impl Tasks {
             rest = others;
         }
         Ok(tasks)
-    }
-}
-
-/// Runs an iterator to its end; returns what it prints.
-pub(crate) fn run(iterator: &Link) -> Result<Vec<u8>> {
-    let failed = |source| Error::System {
-        action: "read the kernel's task list",
-        source,
-    };
-    let mut iter = Iter::new(iterator).map_err(|err| failed(io::Error::other(err)))?;
-    let mut printed = Vec::new();
-    loop {
-        match iter.read_to_end(&mut printed) {
-            Ok(_) => return Ok(printed),
-            // After a million tasks in a row the kernel wants to be asked again.
-            Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
-            Err(err) => return Err(failed(err)),
-        }
     }
 }

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::Clock;
+use crate::Process;
+use crate::process::terminated;
 use crate::skel::types::{kamap_flag, kamap_life};
-use crate::table::{Process, terminated};
 use crate::tasks::Task;
 
 /// What a comparison of the table with the kernel's own list of processes found,

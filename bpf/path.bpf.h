@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The path of an executable: as much as a row holds, and all of it for an event. That needs bpf_loop
+ * (5.17). bpf_d_path may not be called from these tracepoints.
+ */
+#ifndef PATH_BPF_H
+#define PATH_BPF_H
+
+#include "draft.bpf.h"
+#include "kernel.bpf.h"
+
+/* Puts `/name` before the `*start` bytes free in draft->room; 0 if it does not fit. */
+static __always_inline int put_name(struct draft *draft, u32 *start, u32 len,
+				    const unsigned char *name)
+{
+	u32 at = *start;
+
+	if (len >= at)
+		return 0;
+	at -= len + 1;
+	/* No change, but the verifier cannot know that. */
+	asm volatile("%0 &= %1" : "+r"(at) : "i"(KAMAP_PATH_LEN));
+	asm volatile("%0 &= %1" : "+r"(len) : "i"(KAMAP_PATH_LEN));
+	draft->room[at] = '/';
+	bpf_probe_read_kernel(&draft->room[at + 1], len, name);
+	*start = at;
+	return 1;
+}
+
+/*
+ * The most folders that are followed, and as many again with the mount points
+ * among them. The verifier walks each in turn, which a start has to wait for.
+ */
+#define MAX_DEPTH 16
+
+/*
+ * The path of the executable as /proc/PID/exe has it, seen from the root of the
+ * machine's init or, where that does not lead to it, of its mount namespace.
+ * Returns its length. bpf_d_path may not be called from these tracepoints.
+ * The path is put together from its end, in draft->room.
+ */
+static __always_inline u32 put_exe(struct draft *draft, const struct task_struct *task,
+				   const struct mm_struct *mm)
+{
+	const struct path *init_root = &task->thread_pid->numbers[0].ns->child_reaper->fs->root;
+	const struct vfsmount *init_mnt = init_root->mnt;
+	const struct dentry *init_dentry = init_root->dentry;
+	const struct path *path = &mm->exe_file->f_path;
+	const struct vfsmount *mnt = path->mnt;
+	const struct dentry *dentry = path->dentry;
+	const struct dentry *root = mnt->mnt_root;
+	const struct dentry *above;
+	const struct mount *mount;
+	u32 start = KAMAP_PATH_LEN;
+	int depth;
+	u32 len;
+
+	if (!dentry)
+		return 0;
+	if (!dentry->d_hash.pprev)
+		draft->row.facts.flags |= KAMAP_EXE_DELETED;
+
+	/*
+	 * Up to the root of the file's own mount, mostly the root of all. Field
+	 * accesses cost next to nothing here, bpf_probe_read_kernel about 25 ns.
+	 */
+	for (depth = 0; depth < MAX_DEPTH; depth++) {
+		if (dentry == root)
+			break;
+		/*
+		 * Its own parent, yet no root of a mount: a file without a
+		 * folder (a memfd) if it is the first, else out of reach.
+		 */
+		above = dentry->d_parent;
+		if (dentry == above && depth > 0)
+			goto done;
+		if (!put_name(draft, &start, dentry->d_name.len, dentry->d_name.name))
+			goto cut;
+		dentry = above;
+	}
+
+	/*
+	 * Across mount points. The verifier knows no type for what surrounds a
+	 * vfsmount, so this reads by address.
+	 */
+	mount = container_of(mnt, struct mount, mnt);
+	for (depth = 0; depth < MAX_DEPTH; depth++) {
+		if (dentry == root) {
+			const struct mount *under;
+
+			if (dentry == init_dentry && &mount->mnt == init_mnt)
+				goto done;
+			under = BPF_CORE_READ(mount, mnt_parent);
+			if (under == mount)
+				goto done;
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			root = BPF_CORE_READ(under, mnt.mnt_root);
+			mount = under;
+			continue;
+		}
+		if (!put_name(draft, &start, BPF_CORE_READ(dentry, d_name.len),
+			      BPF_CORE_READ(dentry, d_name.name)))
+			goto cut;
+		dentry = BPF_CORE_READ(dentry, d_parent);
+	}
+cut:
+	draft->row.facts.flags |= KAMAP_EXE_CUT;
+done:
+	len = KAMAP_PATH_LEN - start;
+	asm volatile("%0 &= %1" : "+r"(len) : "i"(KAMAP_PATH_LEN));
+	asm volatile("%0 &= %1" : "+r"(start) : "i"(KAMAP_PATH_LEN));
+	bpf_probe_read_kernel(draft->row.text, len, &draft->room[start]);
+	return len;
+}
+
+/* A name and what is free before it; a name is never longer than NAME_MAX, 255. */
+struct long_path {
+	char room[KAMAP_LONG_PATH_LEN + 1 + 256];
+	u32 busy;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct long_path);
+} long_paths SEC(".maps");
+
+/* The most names and mount points of a path: each takes two bytes of it, or none. */
+#define MAX_NAMES (KAMAP_LONG_PATH_LEN + 1)
+
+/* A walk from a file up to the root of init, see put_exe. */
+struct path_walk {
+	const struct dentry *dentry;
+	const struct dentry *root;
+	const struct mount *mount;
+	const struct dentry *init_dentry;
+	const struct vfsmount *init_mnt;
+	char *room;
+	u32 start;	/* bytes that are free */
+	u32 whole;	/* 1: the root was reached */
+};
+
+static long walk_up(u32 i, struct path_walk *walk)
+{
+	const struct dentry *dentry = walk->dentry;
+	const struct mount *mount = walk->mount;
+	const struct mount *under;
+	const struct dentry *above;
+	u32 at = walk->start;
+	u32 len;
+
+	if (dentry == walk->root) {
+		under = BPF_CORE_READ(mount, mnt_parent);
+		if ((dentry == walk->init_dentry && &mount->mnt == walk->init_mnt) ||
+		    under == mount) {
+			walk->whole = 1;
+			return 1;
+		}
+		walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		walk->root = BPF_CORE_READ(under, mnt.mnt_root);
+		walk->mount = under;
+		return 0;
+	}
+	above = BPF_CORE_READ(dentry, d_parent);
+	if (dentry == above && i > 0) {
+		walk->whole = 1;
+		return 1;
+	}
+	len = BPF_CORE_READ(dentry, d_name.len);
+	if (len >= at)
+		return 1;
+	at -= len + 1;
+	at &= KAMAP_LONG_PATH_LEN;
+	bpf_probe_read_kernel(walk->room + at, 1, "/");
+	bpf_probe_read_kernel(walk->room + at + 1, len & 255, BPF_CORE_READ(dentry, d_name.name));
+	walk->start = at;
+	walk->dentry = above;
+	return 0;
+}
+
+/*
+ * Puts the path at `text`, where there is room for KAMAP_LONG_PATH_LEN bytes; returns its length, 0
+ * if that could not be done. `whole` says whether none of it is left out.
+ */
+static __always_inline u32 put_long_exe(char *text, const struct task_struct *task, u32 *whole)
+{
+	const struct path *init_root = &task->thread_pid->numbers[0].ns->child_reaper->fs->root;
+	const struct path *path = &task->mm->exe_file->f_path;
+	struct path_walk walk = {
+		.dentry = path->dentry,
+		.root = path->mnt->mnt_root,
+		.mount = container_of(path->mnt, struct mount, mnt),
+		.init_dentry = init_root->dentry,
+		.init_mnt = init_root->mnt,
+		.start = KAMAP_LONG_PATH_LEN,
+	};
+	struct long_path *long_path;
+	u32 slot = 0;
+	u32 len;
+
+	*whole = 0;
+	long_path = bpf_map_lookup_elem(&long_paths, &slot);
+	if (!long_path || __sync_val_compare_and_swap(&long_path->busy, 0, 1))
+		return 0;
+	walk.room = long_path->room;
+	bpf_loop(MAX_NAMES, walk_up, &walk, 0);
+	len = (KAMAP_LONG_PATH_LEN - walk.start) & KAMAP_LONG_PATH_LEN;
+	bpf_probe_read_kernel(text, len, long_path->room + (walk.start & KAMAP_LONG_PATH_LEN));
+	*(volatile u32 *)&long_path->busy = 0;
+	*whole = walk.whole;
+	return len;
+}
+
+#endif

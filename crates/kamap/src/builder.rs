@@ -1,0 +1,160 @@
+//! What a tracker is to record.
+
+use std::io;
+use std::process::Command;
+
+use crate::load::load;
+use crate::maps::page_size;
+use crate::skel::types::{kamap_default, kamap_limit};
+use crate::{Error, Filter, Follow, Follower, Kinds, Result, Tracker, requirements};
+
+/// Bytes of the ring of events, and of the arguments in an event, unless told.
+const RING_SIZE: u32 = kamap_default::KAMAP_DEFAULT_RING_SIZE.0;
+const MAX_ARGS: u32 = kamap_default::KAMAP_DEFAULT_MAX_ARGS.0;
+
+/// `KAMAP_MAX_ARGS` of kamap.h.
+const LONGEST_ARGS: u32 = kamap_limit::KAMAP_MAX_ARGS.0;
+
+/// `KAMAP_MAX_ANCESTORS` of kamap.h.
+const MAX_ANCESTORS: u32 = kamap_limit::KAMAP_MAX_ANCESTORS.0;
+
+/// Sets up a [`Tracker`].
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    max_entries: Option<u32>,
+    pub(crate) events: Filter,
+    max_args: Option<u32>,
+    ring_size: Option<u32>,
+    pub(crate) ancestors: u32,
+    /// The thread whose next child is followed.
+    pub(crate) follow_child_of: u32,
+}
+
+impl Builder {
+    /// The most processes that the table holds, 1 or more. The kernel memory for
+    /// them, about 830 bytes each, is taken at once and never grows.
+    ///
+    /// Without it: as many as the machine can have PIDs
+    /// (`/proc/sys/kernel/pid_max`), but no more than 16,384.
+    #[must_use]
+    pub fn max_entries(mut self, max_entries: u32) -> Self {
+        self.max_entries = Some(max_entries);
+        self
+    }
+
+    /// Keeps a stream of these events, for [`Tracker::take_events`]. Without it there is
+    /// none, and it costs nothing.
+    #[must_use]
+    pub fn events(mut self, which: impl Into<Filter>) -> Self {
+        self.events = which.into();
+        self
+    }
+
+    /// The most bytes of arguments in an event, each with its NUL: 4,096 by default,
+    /// and 131,072 at most, which is as long as a single argument can be. Longer
+    /// ones are cut and counted ([`Losses::event_args_cut`]); short ones take no more
+    /// room than they need. Rows do not depend on it.
+    #[must_use]
+    pub fn max_args(mut self, bytes: u32) -> Self {
+        self.max_args = Some(bytes);
+        self
+    }
+
+    /// The size of the ring in which events wait for their reader, in bytes: 4 MiB by
+    /// default; a power of two, and at least a page (4,096).
+    #[must_use]
+    pub fn ring_size(mut self, bytes: u32) -> Self {
+        self.ring_size = Some(bytes);
+        self
+    }
+
+    /// How many ancestors an event has ([`Event::ancestors`](crate::Event::ancestors)):
+    /// none by default, 32 at most.
+    #[must_use]
+    pub fn ancestors(mut self, count: u32) -> Self {
+        self.ancestors = count.min(MAX_ANCESTORS);
+        self
+    }
+
+    /// Runs `command` and follows it: the processes that it starts, those that these
+    /// start, and so on, from its first instruction to when the command ends. Of no
+    /// other process there is an event.
+    ///
+    /// Which events, [`events`](Self::events) says; without it [`Kinds::LIFE`].
+    ///
+    /// # Errors
+    ///
+    /// As of [`start`](Self::start), and [`Error::Spawn`] if the command cannot be
+    /// started.
+    pub fn follow(self, command: &mut Command) -> Result<Follow> {
+        self.follower()?.run(command)
+    }
+
+    /// The first half of [`follow`](Self::follow): starts the tracker for a command that
+    /// this thread is to start then. What could keep it from that can be looked at in
+    /// between, such as a signal that came meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As of [`start`](Self::start).
+    pub fn follower(mut self) -> Result<Follower> {
+        if self.events.kinds == Kinds::default() {
+            self.events = Kinds::LIFE.into();
+        }
+        self.events.followed = true;
+        // SAFETY: takes nothing, returns a number.
+        self.follow_child_of = unsafe { libc::gettid() }.cast_unsigned();
+        Ok(Follower::new(self.start()?))
+    }
+
+    pub(crate) fn checked_max_args(&self) -> u32 {
+        self.max_args.unwrap_or(MAX_ARGS).min(LONGEST_ARGS)
+    }
+
+    pub(crate) fn checked_ring_size(&self) -> Result<u32> {
+        let bytes = self.ring_size.unwrap_or(RING_SIZE);
+        let least = page_size() as u32;
+        if bytes.is_power_of_two() && bytes >= least {
+            Ok(bytes)
+        } else {
+            Err(Error::RingSize { bytes, least })
+        }
+    }
+
+    /// Opens, configures, loads and attaches the programs, then adds the
+    /// processes that are alive.
+    ///
+    /// When it returns, every live process is in the table, and every further
+    /// fork, exec and exit is seen.
+    ///
+    /// # Errors
+    ///
+    /// All that can go wrong does so here: missing capabilities
+    /// ([`Error::MissingCapabilities`], [`Error::Denied`]), a PID namespace
+    /// ([`Error::Namespace`]), a kernel that lacks
+    /// something ([`Error::NoBtf`], [`Error::KernelTooOld`],
+    /// [`Error::Rejected`]), a table that is too large
+    /// ([`Error::TableRefused`]), a filter or a ring that cannot be
+    /// ([`Error::FilterTooLong`], [`Error::RingSize`]). Nothing is left attached then.
+    pub fn start(self) -> Result<Tracker> {
+        requirements::check()?;
+        let max_entries = match self.max_entries {
+            Some(max_entries) => max_entries,
+            None => default_max_entries()?,
+        };
+        Tracker::new(load(&self, max_entries)?, &self)
+    }
+}
+
+/// As many entries as there can be PIDs, within reason.
+fn default_max_entries() -> Result<u32> {
+    const REASON: u32 = kamap_default::KAMAP_DEFAULT_CAPACITY.0;
+    let action = "read /proc/sys/kernel/pid_max";
+    let text = std::fs::read_to_string("/proc/sys/kernel/pid_max")
+        .map_err(|source| Error::System { action, source })?;
+    let pid_max = text.trim().parse::<u32>().map_err(|err| Error::System {
+        action,
+        source: io::Error::new(io::ErrorKind::InvalidData, err),
+    })?;
+    Ok(pid_max.min(REASON))
+}

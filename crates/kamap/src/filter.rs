@@ -1,0 +1,165 @@
+//! Which events to record.
+
+use std::ops::BitOr;
+use std::time::Duration;
+
+use crate::skel::types::{kamap_event_kind, kamap_filter};
+use crate::{Error, Result};
+
+/// Which kinds of events to tell of. They add up: `Kinds::EXEC | Kinds::EXIT`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Kinds(pub(crate) u32);
+
+impl Kinds {
+    /// A process has started.
+    pub const FORK: Self = Self(kamap_event_kind::KAMAP_EVENT_FORK.0);
+    /// A process has exec'd.
+    pub const EXEC: Self = Self(kamap_event_kind::KAMAP_EVENT_EXEC.0);
+    /// A process has ended.
+    pub const EXIT: Self = Self(kamap_event_kind::KAMAP_EVENT_EXIT.0);
+    /// An exec has failed. As long as this is asked for, every system call of the machine
+    /// takes a little longer, for their ends are looked at. Before Linux 5.17 at most 256
+    /// arguments are kept, or fewer where some are longer than 511 bytes: each such piece counts.
+    /// On x86-64 only.
+    pub const EXEC_FAILED: Self = Self(kamap_event_kind::KAMAP_EVENT_EXEC_FAILED.0);
+    /// What makes up a life: fork, exec and exit.
+    pub const LIFE: Self = Self(Self::FORK.0 | Self::EXEC.0 | Self::EXIT.0);
+    /// All of them.
+    pub const ALL: Self = Self(Self::LIFE.0 | Self::EXEC_FAILED.0);
+
+    /// Whether all of `others` are among these.
+    pub fn contains(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+}
+
+impl BitOr for Kinds {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Which events to tell of. The kernel applies it: what does not pass costs no room
+/// in the ring.
+///
+/// ```
+/// use std::time::Duration;
+/// use kamap::{Filter, Kinds};
+///
+/// // Programs of www-data that ran for a second or more, or failed.
+/// let slow = Filter::new(Kinds::EXIT).uid(33).min_duration(Duration::from_secs(1));
+/// let failed = Filter::new(Kinds::EXIT).uid(33).failed();
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub(crate) kinds: Kinds,
+    min_duration: Option<Duration>,
+    failed: bool,
+    /// Only processes that are followed, see `Builder::follow`.
+    pub(crate) followed: bool,
+    cgroup_ids: Vec<u64>,
+    uids: Vec<u32>,
+    pids: Vec<u32>,
+    ppids: Vec<u32>,
+}
+
+impl Filter {
+    /// All events of these kinds.
+    pub fn new(kinds: Kinds) -> Self {
+        Self {
+            kinds,
+            ..Self::default()
+        }
+    }
+
+    /// Only ends of processes that lived at least this long; no other events.
+    #[must_use]
+    pub fn min_duration(mut self, duration: Duration) -> Self {
+        self.min_duration = Some(duration);
+        self
+    }
+
+    /// Only ends with another status than success, and execs that have failed.
+    #[must_use]
+    pub fn failed(mut self) -> Self {
+        self.failed = true;
+        self
+    }
+
+    /// Only processes of this effective user, or of others added in the same way (16
+    /// at most, as in each of these lists).
+    #[must_use]
+    pub fn uid(mut self, uid: u32) -> Self {
+        self.uids.push(uid);
+        self
+    }
+
+    /// Only this process, or others added in the same way.
+    #[must_use]
+    pub fn pid(mut self, pid: u32) -> Self {
+        self.pids.push(pid);
+        self
+    }
+
+    /// Only children of this process, or of others added in the same way.
+    #[must_use]
+    pub fn ppid(mut self, ppid: u32) -> Self {
+        self.ppids.push(ppid);
+        self
+    }
+
+    /// Only processes in the cgroup with this ID
+    /// ([`Process::cgroup_id`](crate::Process::cgroup_id)) or, at most 32 levels below the root, in one
+    /// below it; or in others added in the same way. Where a process is when it happens counts.
+    #[must_use]
+    pub fn cgroup_id(mut self, cgroup_id: u64) -> Self {
+        self.cgroup_ids.push(cgroup_id);
+        self
+    }
+
+    /// The kinds that can pass.
+    pub(crate) fn wanted(&self) -> Kinds {
+        let possible = if self.min_duration.is_some() {
+            Kinds::EXIT
+        } else if self.failed {
+            Kinds::EXIT | Kinds::EXEC_FAILED
+        } else {
+            Kinds::ALL
+        };
+        Kinds(self.kinds.0 & possible.0)
+    }
+
+    /// As the programs take it.
+    pub(crate) fn encode(&self) -> Result<kamap_filter> {
+        let min_duration = self.min_duration.unwrap_or_default().as_nanos();
+        let mut filter = kamap_filter {
+            min_duration: u64::try_from(min_duration).unwrap_or(u64::MAX),
+            failed: self.failed.into(),
+            followed: self.followed.into(),
+            ..kamap_filter::default()
+        };
+        filter.cgroup_ids_len = fill(&mut filter.cgroup_ids, &self.cgroup_ids)?;
+        filter.uids_len = fill(&mut filter.uids, &self.uids)?;
+        filter.pids_len = fill(&mut filter.pids, &self.pids)?;
+        filter.ppids_len = fill(&mut filter.ppids, &self.ppids)?;
+        Ok(filter)
+    }
+}
+
+impl From<Kinds> for Filter {
+    fn from(kinds: Kinds) -> Self {
+        Self::new(kinds)
+    }
+}
+
+/// Puts `values` into `list`; returns how many there are.
+fn fill<T: Copy>(list: &mut [T], values: &[T]) -> Result<u32> {
+    let most = list.len();
+    match list.get_mut(..values.len()) {
+        Some(list) => list.copy_from_slice(values),
+        None => return Err(Error::FilterTooLong { most }),
+    }
+    Ok(values.len() as u32)
+}
