@@ -1,5 +1,5 @@
 //! Reads a hash map of 100,000 entries of 64 bytes in four ways, in turn, and prints
-//! the shortest time of each. Needs bpftool. `cargo bench -p kamap --bench iter`, as root.
+//! the shortest time of each. Needs bpftool. `cargo bench -p kamap-bpf --bench iter`, as root.
 
 use std::hint::black_box;
 use std::mem::MaybeUninit;

@@ -10,7 +10,7 @@ mod json;
 mod literal;
 mod make;
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 mod types;
 mod value;
 
@@ -20,11 +20,12 @@ use std::io;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
 
-pub(super) use make::Made;
+pub(crate) use make::Made;
 pub use types::{Enumerator, Member, Shape, Type};
 pub use value::{Fields, List, Value};
 
-use super::{Error, Result, sys};
+use crate::raw::Info;
+use crate::{Error, Result};
 
 /// What is known of the types of a map's keys and values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,18 +55,17 @@ impl Types {
     /// [`Error::BadBtf`] where the BTF says other sizes than the map, or makes no sense;
     /// [`Error::NotAMap`]; or [`Error::Kernel`] where the BTF could not be read.
     pub fn of(map: impl AsFd) -> Result<Self> {
-        let info = sys::info(map.as_fd()).map_err(Error::not_a_map)?;
-        Self::find(&info)
+        Self::find(&Info::of(map.as_fd())?)
     }
 
     /// The same for the map that `info` is of.
-    pub(super) fn find(info: &libbpf_sys::bpf_map_info) -> Result<Self> {
+    pub(crate) fn find(info: &Info) -> Result<Self> {
         let bad = |part, bad: Bad| Error::BadBtf {
-            map: sys::name(info),
+            map: info.name.clone(),
             part,
             reason: bad.to_string(),
         };
-        let of_kernel = info.btf_vmlinux_value_type_id;
+        let of_kernel = info.types.kernel_value;
         if of_kernel != 0 {
             // The BTF that such a map has as well is that of its programs.
             let value = Btf::of_kernel()
@@ -74,15 +74,15 @@ impl Types {
             let value = value.transpose().map_err(|err| bad("value", err))?;
             return Ok(Self::Known { key: None, value });
         }
-        if info.btf_id == 0 {
+        let Some(id) = info.btf_id else {
             return Ok(Self::None);
-        }
-        let btf = match Btf::from_kernel(info.btf_id) {
+        };
+        let btf = match Btf::from_kernel(id) {
             Ok(btf) => btf,
             Err(err) if err.raw_os_error() == Some(libc::EPERM) => return Ok(Self::NotPermitted),
             Err(source) => {
                 return Err(Error::Kernel {
-                    map: sys::name(info),
+                    map: info.name.clone(),
                     operation: "read the BTF",
                     source,
                 });
@@ -96,8 +96,8 @@ impl Types {
                 .map_err(|err| bad(part, err)),
         };
         Ok(Self::Known {
-            key: find("key", info.btf_key_type_id, info.key_size)?,
-            value: find("value", info.btf_value_type_id, info.value_size)?,
+            key: find("key", info.types.key, info.key_size)?,
+            value: find("value", info.types.value, info.value_size)?,
         })
     }
 }
@@ -119,7 +119,7 @@ const MAX_DEPTH: u32 = 32;
 const MAX_PARTS: usize = 100_000;
 
 /// BTF, as libbpf holds it.
-pub(super) struct Btf(NonNull<libbpf_sys::btf>);
+pub(crate) struct Btf(NonNull<libbpf_sys::btf>);
 
 impl Btf {
     /// Loads BTF by its ID, which a map's information has.
@@ -157,7 +157,7 @@ impl Btf {
     }
 
     /// The type with this ID.
-    pub(super) fn find(&self, id: u32) -> Result<Type, Bad> {
+    pub(crate) fn find(&self, id: u32) -> Result<Type, Bad> {
         Walk::new(self).whole(id)
     }
 
@@ -225,7 +225,7 @@ pub(crate) fn kernel_helpers() -> Vec<(u32, String)> {
 
 /// Why a type cannot be told.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Bad {
+pub(crate) enum Bad {
     #[error("it has {found} bytes by the BTF, {expected} by the map")]
     Size { found: usize, expected: usize },
     #[error("it refers to type {id}, which does not exist")]

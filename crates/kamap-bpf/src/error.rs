@@ -2,23 +2,69 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{Difference, sys};
+use crate::map_type::MapType;
 
 /// The result of a map operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Where a map's BTF and the Rust types differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// The field, such as `value.flow.port`.
+    pub path: String,
+    /// What the BTF says of it.
+    pub btf: String,
+    /// What Rust says of it.
+    pub rust: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {} in BTF, {} in Rust",
+            self.path, self.btf, self.rust
+        )
+    }
+}
+
+/// Only some of many entries were written, or of many keys removed: those before the first
+/// that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("after {done}: {source}")]
+#[non_exhaustive]
+pub struct Partial {
+    /// How many were done.
+    pub done: u64,
+    /// Why the next one failed.
+    pub source: Error,
+}
 
 /// What can go wrong with a map. An error names the map, where there is one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is something else than a BPF map.
-    #[error("{what} is no BPF map")]
+    /// It is something else than a BPF map.
+    #[error("{what} is {}", NotAMap(*found))]
     NotAMap {
-        /// What is none: "the file descriptor", or what is pinned at a path.
+        /// Which thing: "the file descriptor", or what is pinned at a path.
         what: String,
-        /// What the kernel said.
+        /// What it is, such as "a BPF program", where that is known.
+        found: Option<&'static str>,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The path is not a pin, so it can be opened neither as a map nor as a program.
+    #[error("cannot open `{}` as a pin: it is {found}", path.display())]
+    NotAPin {
+        /// The path.
+        path: PathBuf,
+        /// What it is, such as "a directory".
+        found: &'static str,
+        /// The kernel's answer.
         source: io::Error,
     },
     /// There is no such map or program.
@@ -40,18 +86,18 @@ pub enum Error {
     NotOpened {
         /// What was looked for, such as "map with the id 7".
         what: String,
-        /// What the kernel said.
+        /// The kernel's answer.
         source: io::Error,
     },
     /// The map is of another kind.
-    #[error("map `{map}` is of kind {}, expected {}", kind_name(*found), kind_name(*expected))]
+    #[error("map `{map}` is of kind {}, expected {}", Kind(*found), Kind(*expected))]
     WrongKind {
         /// Name of the map.
         map: String,
-        /// The kernel's `enum bpf_map_type`.
-        found: u32,
-        /// The one that was asked for.
-        expected: u32,
+        /// Its type.
+        found: MapType,
+        /// The type that was asked for.
+        expected: MapType,
     },
     /// Keys or values have another size in the kernel than in Rust.
     #[error("the {part}s of map `{map}` have {found} bytes, those of the Rust type {expected}")]
@@ -65,7 +111,7 @@ pub enum Error {
         /// Bytes of the Rust type.
         expected: usize,
     },
-    /// Keys or values lie otherwise in memory than the Rust types.
+    /// Keys or values have another layout than the Rust types.
     #[error(
         "the layout of map `{map}` is not that of the Rust types: {}",
         Listed(differences)
@@ -85,7 +131,7 @@ pub enum Error {
         /// Name of the map.
         map: String,
     },
-    /// The map has BTF, which may not be read.
+    /// The map has BTF, but this process may not read it.
     #[error(
         "the BTF of map `{map}` may not be read without CAP_SYS_ADMIN; open it with \
          `Check::LayoutOrSizes` if the sizes of keys and values are enough"
@@ -146,7 +192,7 @@ pub enum Error {
     /// The number of possible CPUs is unknown.
     #[error("failed to read the number of possible CPUs: {source}")]
     PossibleCpus {
-        /// What the kernel said.
+        /// The kernel's answer.
         source: io::Error,
     },
     /// The map's values have no lock.
@@ -182,25 +228,24 @@ pub enum Error {
         map: String,
         /// What was tried.
         operation: &'static str,
-        /// What the kernel said.
+        /// The kernel's answer.
         source: io::Error,
     },
     /// This kernel cannot do it with this kind of map.
     #[error(
-        "this kernel cannot {operation} in map `{map}` of kind {}{}",
-        kind_name(*kind),
-        Since(*since)
+        "this kernel cannot {operation} in map `{map}` of kind {}; Linux {since} can",
+        Kind(*kind)
     )]
     Unsupported {
         /// Name of the map.
         map: String,
-        /// The kernel's `enum bpf_map_type`.
-        kind: u32,
+        /// Its type.
+        kind: MapType,
         /// What was tried.
         operation: &'static str,
-        /// The Linux version that can, where it is known.
-        since: Option<&'static str>,
-        /// What the kernel said.
+        /// The first version of Linux that can.
+        since: &'static str,
+        /// The kernel's answer.
         source: io::Error,
     },
     /// The map cannot be pinned or unpinned.
@@ -210,7 +255,7 @@ pub enum Error {
         map: String,
         /// The place.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's answer.
         source: io::Error,
     },
     /// Something else is pinned there.
@@ -221,14 +266,28 @@ pub enum Error {
         /// The place.
         path: PathBuf,
     },
-    /// The kernel would not create the map.
-    #[error("the kernel refused map `{map}` of {max_entries} entries: {source}")]
+    /// The map that is there is not like the one that would be created.
+    #[error("map `{map}` has {what} {found}, expected {expected}")]
+    WrongSpec {
+        /// Name of the map.
+        map: String,
+        /// "max_entries" or "flags".
+        what: &'static str,
+        /// What the map has.
+        found: u32,
+        /// What the new one would have.
+        expected: u32,
+    },
+    /// The kernel did not create the map.
+    #[error("the kernel refused map `{map}` of {max_entries} entries: {}", Cause(*cause, source))]
     Refused {
         /// Name of the map.
         map: String,
         /// The number of entries asked for.
         max_entries: u32,
-        /// What the kernel said.
+        /// Why, where the kernel's answer has only one possible cause here.
+        cause: Option<&'static str>,
+        /// The kernel's answer.
         source: io::Error,
     },
     /// Reading the whole map took more steps than any map of its size can need.
@@ -237,7 +296,7 @@ pub enum Error {
         /// Name of the map.
         map: String,
     },
-    /// The map's BTF does not tell the type of its keys or values.
+    /// The map's BTF does not say the type of its keys or values.
     #[error("the BTF of map `{map}` does not tell the type of its {part}s: {reason}")]
     BadBtf {
         /// Name of the map.
@@ -247,7 +306,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A record has another size than its Rust type. It has been passed over.
+    /// A record has another size than its Rust type. It has been skipped.
     #[error("a record in map `{map}` has {found} bytes, the Rust type {expected}")]
     RecordSize {
         /// Name of the map.
@@ -257,7 +316,7 @@ pub enum Error {
         /// Bytes of the Rust type.
         expected: usize,
     },
-    /// What lies in a ring cannot be records.
+    /// What a ring has cannot be records.
     #[error("what map `{map}` has at byte {position} of its stream is no record")]
     NoRecord {
         /// Name of the map.
@@ -307,14 +366,14 @@ pub enum Error {
         expected: usize,
     },
     /// No map of this kind can do this.
-    #[error("map `{map}` is of kind {}, which cannot {operation}", kind_name(*kind))]
+    #[error("map `{map}` is of kind {}, which cannot {operation}", Kind(*kind))]
     NotOfKind {
         /// Name of the map.
         map: String,
         /// What was tried.
         operation: &'static str,
-        /// The kernel's `enum bpf_map_type`.
-        kind: u32,
+        /// Its type.
+        kind: MapType,
     },
     /// Another error of the kernel.
     #[error("failed to {operation} in map `{map}`: {source}")]
@@ -323,7 +382,7 @@ pub enum Error {
         map: String,
         /// What was tried.
         operation: &'static str,
-        /// What the kernel said.
+        /// The kernel's answer.
         source: io::Error,
     },
 }
@@ -332,18 +391,8 @@ impl Error {
     pub(super) fn not_a_map(source: io::Error) -> Self {
         Self::NotAMap {
             what: "the file descriptor".to_owned(),
+            found: None,
             source,
-        }
-    }
-
-    /// The same of what is pinned at `path`, of which nobody has seen a file descriptor.
-    pub(super) fn pinned_at(self, path: &Path) -> Self {
-        match self {
-            Self::NotAMap { source, .. } => Self::NotAMap {
-                what: format!("what is pinned at `{}`", path.display()),
-                source,
-            },
-            other => other,
         }
     }
 }
@@ -365,10 +414,39 @@ fn place(source: &io::Error) -> &'static str {
     }
 }
 
-fn kind_name(kind: u32) -> String {
-    match sys::kind_name(kind) {
-        Some(name) => format!("`{name}`"),
-        None => format!("{kind} (of `enum bpf_map_type`)"),
+/// The type of a map, in quotes if it has a name.
+struct Kind(MapType);
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.name() {
+            Some(name) => write!(f, "`{name}`"),
+            None => write!(f, "{} (of `enum bpf_map_type`)", self.0.0),
+        }
+    }
+}
+
+/// What something is instead of a map.
+struct NotAMap(Option<&'static str>);
+
+impl fmt::Display for NotAMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(found) => write!(f, "{found}, not a map"),
+            None => f.write_str("not a BPF map"),
+        }
+    }
+}
+
+/// Why a map was refused.
+struct Cause<'a>(Option<&'static str>, &'a io::Error);
+
+impl fmt::Display for Cause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(cause) => f.write_str(cause),
+            None => self.1.fmt(f),
+        }
     }
 }
 
@@ -381,16 +459,5 @@ impl fmt::Display for Listed<'_> {
             write!(f, "{separator}{difference}")?;
         }
         Ok(())
-    }
-}
-
-struct Since(Option<&'static str>);
-
-impl fmt::Display for Since {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(version) => write!(f, "; Linux {version} can"),
-            None => Ok(()),
-        }
     }
 }

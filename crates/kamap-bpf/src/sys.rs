@@ -1,20 +1,20 @@
-//! The system calls on maps, and those with which their readers wait. With `btf`, the
-//! only place of `maps` that calls libbpf, and the only one that hands pointers to the
+//! The system calls on maps, and those with which the readers of rings wait. With `btf` and
+//! `probe`, the only place that calls libbpf, and the only one that passes pointers to the
 //! kernel.
 //!
-//! How much the kernel reads and writes behind a pointer depends on the map, so
-//! the calls with pointers are unsafe: keys and values must have as many bytes as
-//! that map's have.
+//! How much the kernel reads and writes behind a pointer depends on the map, so the calls
+//! with pointers are unsafe: keys and values must have as many bytes as those of the map.
 
 use std::ffi::{CStr, c_int, c_long, c_ulong, c_void};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
 /// The kernel's own number for "not supported" (`ENOTSUPP`), which libc does not
 /// have: it was not meant to leave the kernel.
-pub(super) const ENOTSUPP: i32 = 524;
+pub(crate) const ENOTSUPP: i32 = 524;
 
 /// libbpf returns the negative errno.
 fn check(ret: i32) -> io::Result<i32> {
@@ -33,7 +33,7 @@ fn owned(ret: i32) -> io::Result<OwnedFd> {
 }
 
 /// What the kernel tells of the object behind `fd`, if that is a map.
-pub(super) fn info(fd: BorrowedFd<'_>) -> io::Result<libbpf_sys::bpf_map_info> {
+pub(crate) fn info(fd: BorrowedFd<'_>) -> io::Result<libbpf_sys::bpf_map_info> {
     must_be_a_map(fd)?;
     let mut info = libbpf_sys::bpf_map_info::default();
     let mut len = size_of_val(&info) as u32;
@@ -65,7 +65,7 @@ fn must_be_a_map(fd: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Name of the map, as the kernel has it.
-pub(super) fn name(info: &libbpf_sys::bpf_map_info) -> String {
+pub(crate) fn name(info: &libbpf_sys::bpf_map_info) -> String {
     // A `char` of C has a sign or has none, as the machine likes.
     let name = info.name.map(|char| char.to_ne_bytes()[0]);
     let len = name.iter().position(|&byte| byte == 0);
@@ -73,7 +73,7 @@ pub(super) fn name(info: &libbpf_sys::bpf_map_info) -> String {
 }
 
 /// libbpf's name of an `enum bpf_map_type`, such as `hash`.
-pub(super) fn kind_name(kind: u32) -> Option<&'static str> {
+pub(crate) fn map_type_name(kind: u32) -> Option<&'static str> {
     // SAFETY: takes a number; returns a string constant, or null.
     let name = unsafe { libbpf_sys::libbpf_bpf_map_type_str(kind) };
     if name.is_null() {
@@ -83,7 +83,7 @@ pub(super) fn kind_name(kind: u32) -> Option<&'static str> {
     unsafe { CStr::from_ptr(name) }.to_str().ok()
 }
 
-pub(super) fn create(
+pub(crate) fn create(
     kind: u32,
     name: &CStr,
     (key_size, value_size): (u32, u32),
@@ -104,7 +104,7 @@ pub(super) fn create(
 }
 
 /// The object that is pinned at `path`.
-pub(super) fn open_pinned(path: &CStr, flags: u32) -> io::Result<OwnedFd> {
+pub(crate) fn open_pinned(path: &CStr, flags: u32) -> io::Result<OwnedFd> {
     let options = libbpf_sys::bpf_obj_get_opts {
         sz: size_of::<libbpf_sys::bpf_obj_get_opts>() as _,
         file_flags: flags,
@@ -114,7 +114,7 @@ pub(super) fn open_pinned(path: &CStr, flags: u32) -> io::Result<OwnedFd> {
     owned(unsafe { libbpf_sys::bpf_obj_get_opts(path.as_ptr(), &options) })
 }
 
-pub(super) fn open_id(id: u32, flags: u32) -> io::Result<OwnedFd> {
+pub(crate) fn open_id(id: u32, flags: u32) -> io::Result<OwnedFd> {
     let options = libbpf_sys::bpf_get_fd_by_id_opts {
         sz: size_of::<libbpf_sys::bpf_get_fd_by_id_opts>() as _,
         open_flags: flags,
@@ -124,31 +124,31 @@ pub(super) fn open_id(id: u32, flags: u32) -> io::Result<OwnedFd> {
     owned(unsafe { libbpf_sys::bpf_map_get_fd_by_id_opts(id, &options) })
 }
 
-pub(super) fn open_program_id(id: u32) -> io::Result<OwnedFd> {
+pub(crate) fn open_program_id(id: u32) -> io::Result<OwnedFd> {
     // SAFETY: takes a number.
     owned(unsafe { libbpf_sys::bpf_prog_get_fd_by_id(id) })
 }
 
 /// The smallest id of a map that is greater than `id`.
-pub(super) fn next_id(id: u32) -> io::Result<u32> {
+pub(crate) fn next_id(id: u32) -> io::Result<u32> {
     let mut next = 0;
     // SAFETY: `next` is valid for writing.
     check(unsafe { libbpf_sys::bpf_map_get_next_id(id, &mut next) })?;
     Ok(next)
 }
 
-pub(super) fn pin(fd: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
+pub(crate) fn pin(fd: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
     // SAFETY: `path` is a C string.
     check(unsafe { libbpf_sys::bpf_obj_pin(fd.as_raw_fd(), path.as_ptr()) }).map(drop)
 }
 
-pub(super) fn freeze(fd: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn freeze(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: takes a file descriptor alone.
     check(unsafe { libbpf_sys::bpf_map_freeze(fd.as_raw_fd()) }).map(drop)
 }
 
 /// How `fd` was opened: `O_RDONLY`, `O_WRONLY` or `O_RDWR`.
-pub(super) fn access_mode(fd: BorrowedFd<'_>) -> io::Result<i32> {
+pub(crate) fn access_mode(fd: BorrowedFd<'_>) -> io::Result<i32> {
     // SAFETY: takes a file descriptor alone.
     match unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) } {
         -1 => Err(io::Error::last_os_error()),
@@ -156,17 +156,22 @@ pub(super) fn access_mode(fd: BorrowedFd<'_>) -> io::Result<i32> {
     }
 }
 
-/// How many CPUs there can be: as many values a per-CPU map has for each key.
-pub(super) fn possible_cpus() -> io::Result<usize> {
-    // SAFETY: reads a file of sysfs, once.
-    let cpus = check(unsafe { libbpf_sys::libbpf_num_possible_cpus() })?;
-    Ok(cpus as usize)
+/// Whether `path` is in a BPF file system.
+pub(crate) fn is_bpf_file_system(path: &CStr) -> io::Result<bool> {
+    /// linux/magic.h
+    const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+    let mut found = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: a C string, and memory for what the call writes.
+    checked(unsafe { libc::statfs(path.as_ptr(), found.as_mut_ptr()) })?;
+    // SAFETY: the call has written it.
+    let found = unsafe { found.assume_init() };
+    Ok(found.f_type as u64 == BPF_FS_MAGIC)
 }
 
 /// # Safety
 ///
 /// `key` is valid for reads of a key, `value` for reads and writes of a value.
-pub(super) unsafe fn lookup(
+pub(crate) unsafe fn lookup(
     fd: BorrowedFd<'_>,
     key: *const c_void,
     value: *mut c_void,
@@ -182,7 +187,7 @@ pub(super) unsafe fn lookup(
 /// # Safety
 ///
 /// As for [`lookup`].
-pub(super) unsafe fn take(
+pub(crate) unsafe fn take(
     fd: BorrowedFd<'_>,
     key: *const c_void,
     value: *mut c_void,
@@ -198,7 +203,7 @@ pub(super) unsafe fn take(
 /// # Safety
 ///
 /// `key` is valid for reads of a key, `value` for reads of a value.
-pub(super) unsafe fn update(
+pub(crate) unsafe fn update(
     fd: BorrowedFd<'_>,
     key: *const c_void,
     value: *const c_void,
@@ -211,7 +216,7 @@ pub(super) unsafe fn update(
 /// # Safety
 ///
 /// `key` is valid for reads of a key.
-pub(super) unsafe fn delete(fd: BorrowedFd<'_>, key: *const c_void) -> io::Result<()> {
+pub(crate) unsafe fn delete(fd: BorrowedFd<'_>, key: *const c_void) -> io::Result<()> {
     // SAFETY: the caller vouches for the pointer.
     check(unsafe { libbpf_sys::bpf_map_delete_elem(fd.as_raw_fd(), key) }).map(drop)
 }
@@ -219,7 +224,7 @@ pub(super) unsafe fn delete(fd: BorrowedFd<'_>, key: *const c_void) -> io::Resul
 /// # Safety
 ///
 /// `key` is null or valid for reads of a key, `next` is valid for writes of one.
-pub(super) unsafe fn next_key(
+pub(crate) unsafe fn next_key(
     fd: BorrowedFd<'_>,
     key: *const c_void,
     next: *mut c_void,
@@ -246,7 +251,7 @@ fn batch_options(flags: u64) -> libbpf_sys::bpf_map_batch_opts {
 /// and `to` for writes of a cursor: a u32 for the hash family, whatever its keys
 /// are, else a key.
 #[expect(clippy::too_many_arguments, reason = "as many as the system call has")]
-pub(super) unsafe fn lookup_batch(
+pub(crate) unsafe fn lookup_batch(
     fd: BorrowedFd<'_>,
     delete: bool,
     from: *mut c_void,
@@ -273,7 +278,7 @@ pub(super) unsafe fn lookup_batch(
 /// # Safety
 ///
 /// `keys` and `values` are valid for reads of `count` of them.
-pub(super) unsafe fn update_batch(
+pub(crate) unsafe fn update_batch(
     fd: BorrowedFd<'_>,
     keys: *const c_void,
     values: *const c_void,
@@ -294,7 +299,7 @@ pub(super) unsafe fn update_batch(
 /// # Safety
 ///
 /// `keys` is valid for reads of `count` keys.
-pub(super) unsafe fn delete_batch(
+pub(crate) unsafe fn delete_batch(
     fd: BorrowedFd<'_>,
     keys: *const c_void,
     count: u32,
@@ -319,21 +324,26 @@ fn counted(count: u32, done: u32, result: io::Result<()>) -> (u32, io::Result<()
     (done, result)
 }
 
-/// Waits until `fd` can be read or `timeout` is over; returns whether it can. A signal
-/// ends the wait.
-pub(super) fn wait(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
-    let mut poll = libc::pollfd {
+/// Waits until one of `fds` can be read or `timeout` is over (none: as long as it takes).
+/// Returns whether one can. A signal ends the wait.
+pub(crate) fn wait<const N: usize>(
+    fds: [BorrowedFd<'_>; N],
+    timeout: Option<Duration>,
+) -> io::Result<bool> {
+    let mut polled = fds.map(|fd| libc::pollfd {
         fd: fd.as_raw_fd(),
         events: libc::POLLIN,
         revents: 0,
-    };
-    let timeout = libc::timespec {
+    });
+    let timeout = timeout.map(|timeout| libc::timespec {
         tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: timeout.subsec_nanos() as c_long,
-    };
-    // SAFETY: `poll` is one entry, valid for reading and writing, `timeout` is valid for
-    // reading, and no set of signals is passed.
-    let ready = unsafe { libc::ppoll(&mut poll, 1, &timeout, ptr::null()) };
+    });
+    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: `polled` has `N` entries, valid for reading and writing, `timeout` is null or
+    // valid for reading, and no set of signals is passed.
+    let ready =
+        unsafe { libc::ppoll(polled.as_mut_ptr(), N as libc::nfds_t, timeout, ptr::null()) };
     match checked(ready) {
         Ok(ready) => Ok(ready > 0),
         Err(err) if err.kind() == io::ErrorKind::Interrupted => Ok(false),
@@ -341,9 +351,31 @@ pub(super) fn wait(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
     }
 }
 
+/// A file descriptor that can be read once [`signal`] was called.
+pub(crate) fn event() -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers and returns one.
+    let fd = checked(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+    // SAFETY: the call has just returned `fd`; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes an [`event`] readable, permanently, as nobody reads it.
+pub(crate) fn signal(event: BorrowedFd<'_>) {
+    let one = 1_u64;
+    // It can only fail where the number would overflow, and is readable then as well.
+    // SAFETY: `one` is valid for reads of eight bytes.
+    unsafe {
+        libc::write(
+            event.as_raw_fd(),
+            ptr::from_ref(&one).cast(),
+            size_of_val(&one),
+        )
+    };
+}
+
 /// Opens an event of `cpu` that the kernel itself counts (`PERF_COUNT_SW_…`). Whoever waits for it is
 /// woken by each `wakeup_events`th sample.
-pub(super) fn open_perf_event(cpu: u32, counts: u32, wakeup_events: u32) -> io::Result<OwnedFd> {
+pub(crate) fn open_perf_event(cpu: u32, counts: u32, wakeup_events: u32) -> io::Result<OwnedFd> {
     let mut attr = libbpf_sys::perf_event_attr {
         type_: libbpf_sys::PERF_TYPE_SOFTWARE,
         size: size_of::<libbpf_sys::perf_event_attr>() as u32,
@@ -372,14 +404,14 @@ pub(super) fn open_perf_event(cpu: u32, counts: u32, wakeup_events: u32) -> io::
 }
 
 /// A file descriptor that can be read when one of those that are added to it can.
-pub(super) fn epoll() -> io::Result<OwnedFd> {
+pub(crate) fn epoll() -> io::Result<OwnedFd> {
     // SAFETY: takes a number and returns one.
     let fd = checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
     // SAFETY: the call has just returned `fd`; nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-pub(super) fn epoll_add(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn epoll_add(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {
     let mut event = libc::epoll_event {
         events: libc::EPOLLIN as u32,
         u64: 0,
@@ -405,22 +437,6 @@ fn checked(ret: c_int) -> io::Result<c_int> {
     }
 }
 
-/// The CPUs that are online.
-pub(super) fn online_cpus() -> io::Result<Vec<u32>> {
-    let list = std::fs::read_to_string("/sys/devices/system/cpu/online")?;
-    cpus(&list).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, list))
-}
-
-/// The CPUs of a list such as "0-3,5".
-fn cpus(list: &str) -> Option<Vec<u32>> {
-    let mut cpus = Vec::new();
-    for part in list.trim().split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        cpus.extend(first.parse::<u32>().ok()?..=last.parse().ok()?);
-    }
-    Some(cpus)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -432,12 +448,5 @@ mod tests {
         assert_eq!(counted(8, 3, failed(libc::E2BIG)).0, 3);
         assert_eq!(counted(8, 8, failed(libc::EINVAL)).0, 0);
         assert_eq!(counted(8, 3, failed(libc::EFAULT)).0, 0);
-    }
-
-    #[test]
-    fn a_list_of_cpus_is_read() {
-        assert_eq!(cpus("0\n"), Some(vec![0]));
-        assert_eq!(cpus("0-3,5,8-9\n"), Some(vec![0, 1, 2, 3, 5, 8, 9]));
-        assert_eq!(cpus("0-"), None);
     }
 }

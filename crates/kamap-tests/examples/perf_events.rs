@@ -71,6 +71,8 @@ fn main() -> anyhow::Result<()> {
                     println!("CPU {cpu}: {count} lost");
                     lost += count;
                 }
+                // There may be more to report in later versions.
+                _ => {}
             }
         }
     }

@@ -17,11 +17,7 @@ pub(crate) use generated::{KamapSkelBuilder, OpenKamapSkel, types};
 
 /// The `T` at the begin of `bytes`, and what follows it.
 pub(crate) fn take<T: MapData>(bytes: &[u8]) -> Option<(T, &[u8])> {
-    let (first, rest) = bytes.split_at_checked(size_of::<T>())?;
-    // SAFETY: there are as many bytes, of which any are valid (`MapData`); they need
-    // not be aligned.
-    let value = unsafe { first.as_ptr().cast::<T>().read_unaligned() };
-    Some((value, rest))
+    T::read_from_prefix(bytes)
 }
 
 crate::maps::map_data! {

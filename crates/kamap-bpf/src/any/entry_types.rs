@@ -1,8 +1,9 @@
 //! What the bytes of any map mean.
 
-use super::super::btf::{Member, Shape, Type, Types};
-use super::super::{Error, Result};
-use super::{AnyMap, Refers, cpus};
+use super::AnyMap;
+use crate::btf::{Member, Shape, Type, Types};
+use crate::map_type::Refers;
+use crate::{Result, cpus};
 
 /// The types of a map's keys and values: those of its BTF, or what is known without.
 #[derive(Clone, Debug)]
@@ -40,7 +41,7 @@ pub enum TypeSource {
 
 impl EntryTypes {
     pub(super) fn of(map: &AnyMap) -> Result<Self> {
-        match Types::of(map)? {
+        match Types::find(map.info())? {
             Types::Known { key, value } => {
                 let source = match &value {
                     _ if !map.info().kind.is_struct_ops() => TypeSource::Btf,
@@ -76,12 +77,7 @@ impl EntryTypes {
             (None, _) => Type::unknown(info.value_size as usize),
         };
         let (value, one) = if info.kind.is_per_cpu() {
-            let cpus = cpus::possible().map_err(|source| Error::Kernel {
-                map: info.name.clone(),
-                operation: "list the CPUs",
-                source,
-            })?;
-            (of_cpus(&one, &cpus), Some(one))
+            (of_cpus(&one, cpus::possible()?), Some(one))
         } else {
             (one, None)
         };

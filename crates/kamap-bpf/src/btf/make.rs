@@ -5,7 +5,7 @@ use std::io;
 use std::ptr::NonNull;
 
 use super::Btf;
-use crate::{Layout, Shape};
+use crate::data::{Layout, Shape};
 
 /// BTF that the kernel has been given, and the types of keys and values in it; 0 where
 /// there is none.
@@ -74,6 +74,10 @@ impl Maker {
                 check(unsafe {
                     libbpf_sys::btf__add_int(btf, name.as_ptr(), layout.size as _, encoding as i32)
                 })?
+            }
+            // SAFETY: as above.
+            Shape::Float => {
+                check(unsafe { libbpf_sys::btf__add_float(btf, name.as_ptr(), layout.size as _) })?
             }
             Shape::Array { element, len } => {
                 let element = self.find(element)?;

@@ -1,3 +1,5 @@
+use crate::MapType;
+use crate::raw::Info;
 use std::ffi::CString;
 use std::ptr::NonNull;
 
@@ -337,11 +339,9 @@ fn functions_of_operations_are_programs() {
 #[test]
 #[cfg_attr(miri, ignore = "calls libbpf")]
 fn a_type_that_the_kernel_does_not_have_is_unknown() {
-    let info = libbpf_sys::bpf_map_info {
-        btf_id: 1,
-        btf_vmlinux_value_type_id: u32::MAX,
-        ..Default::default()
-    };
+    let mut info = Info::of_nothing(MapType::STRUCT_OPS);
+    info.btf_id = Some(1);
+    info.types.kernel_value = u32::MAX;
     let unknown = Types::Known {
         key: None,
         value: None,

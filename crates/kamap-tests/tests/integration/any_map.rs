@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use kamap_bpf::{AnyMap, Error, MapType, NewMap, UpdateMode};
+use kamap_bpf::{AnyMap, Error, MapSpec, MapType, UpdateMode};
 use kamap_tests::{BpfFs, SetOnDrop};
 use libbpf_rs::libbpf_sys as sys;
 use rstest::rstest;
@@ -19,17 +19,9 @@ fn make(kind: &str, key_size: u32, value_size: u32, max_entries: u32) -> AnyMap 
     } else {
         0
     };
-    AnyMap::create(&NewMap {
-        kind: MapType::from_name(kind).expect("there is such a type"),
-        name: "any",
-        key_size,
-        value_size,
-        max_entries,
-        flags,
-        extra: 0,
-        inner: None,
-    })
-    .expect("it can be made")
+    let kind = MapType::from_name(kind).expect("there is such a type");
+    let spec = MapSpec::new("any", max_entries).flags(flags);
+    AnyMap::create(kind, (key_size, value_size), &spec).expect("it can be made")
 }
 
 /// All entries, each of which must come once.
@@ -208,7 +200,7 @@ fn a_walk_that_never_comes_to_an_end_is_given_up(#[case] kind: &str) {
     let error = end.expect_err("there is always another one");
     assert!(matches!(error, Error::Unstable { .. }), "{error}");
     assert_eq!(error.to_string(), "map `any` could not be read to its end");
-    assert!((2..=200).contains(&count), "{count}");
+    assert!((2..10_000).contains(&count), "{count}");
 }
 
 #[test]
@@ -276,20 +268,19 @@ fn each_kind_that_can_be_made_can_be_opened() {
             "insn_array" => (4, 16, 1),
             _ => (4, 4, 1),
         };
-        let made = AnyMap::create(&NewMap {
-            kind,
-            name: "any",
-            key_size: if name == "stack_trace" { 4 } else { key_size },
-            value_size,
-            max_entries,
-            flags: match name {
-                "lpm_trie" => sys::BPF_F_NO_PREALLOC,
-                "arena" => sys::BPF_F_MMAPABLE,
-                _ => 0,
-            },
-            extra: 0,
-            inner: name.ends_with("_of_maps").then_some(&hash),
-        });
+        let flags = match name {
+            "lpm_trie" => sys::BPF_F_NO_PREALLOC,
+            "arena" => sys::BPF_F_MMAPABLE,
+            _ => 0,
+        };
+        let spec = MapSpec::new("any", max_entries).flags(flags);
+        let spec = if name.ends_with("_of_maps") {
+            spec.inner(&hash)
+        } else {
+            spec
+        };
+        let key_size = if name == "stack_trace" { 4 } else { key_size };
+        let made = AnyMap::create(kind, (key_size, value_size), &spec);
         let map = match made {
             Ok(map) => map,
             // Some need BTF, some a newer kernel.
@@ -349,17 +340,8 @@ fn maps_of_programs_are_read_by_their_btf() {
 #[test]
 fn a_handle_for_reading_or_writing_alone_says_so() {
     let [read, written] = [sys::BPF_F_RDONLY, sys::BPF_F_WRONLY].map(|flags| {
-        AnyMap::create(&NewMap {
-            kind: MapType::from_name("array").expect("there is such a type"),
-            name: "handle",
-            key_size: 4,
-            value_size: 1,
-            max_entries: 1,
-            flags,
-            extra: 0,
-            inner: None,
-        })
-        .expect("it can be made")
+        let spec = MapSpec::new("handle", 1).flags(flags);
+        AnyMap::create(MapType::ARRAY, (4, 1), &spec).expect("it can be made")
     });
     let key = 0_u32.to_ne_bytes();
     assert_eq!(
@@ -378,7 +360,7 @@ fn a_handle_for_reading_or_writing_alone_says_so() {
             "insert",
         ),
         (written.get(&key, false).map(drop), "look up"),
-        (walked.map(drop), "read values"),
+        (walked.map(drop), "read a batch"),
     ] {
         let error = answer.expect_err("it is not allowed");
         let told = format!("not permitted to {operation} in map `handle`: ");

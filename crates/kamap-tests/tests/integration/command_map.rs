@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use kamap_bpf::{AnyMap, MapType, NewMap, UpdateMode};
+use kamap_bpf::{AnyMap, MapSpec, MapType, UpdateMode};
 use kamap_bpf::{Probe, Support};
 use kamap_tests::BpfFs;
 use rstest::rstest;
@@ -887,17 +887,7 @@ fn a_map_is_found_by_id_name_and_path_unless_several_have_the_name() {
     let name = format!("found{}", std::process::id());
     let make = || {
         let kind = MapType::from_name("array").expect("there is such a type");
-        AnyMap::create(&NewMap {
-            kind,
-            name: &name,
-            key_size: 4,
-            value_size: 4,
-            max_entries: 1,
-            flags: 0,
-            extra: 0,
-            inner: None,
-        })
-        .expect("it can be made")
+        AnyMap::create(kind, (4, 4), &MapSpec::new(&name, 1)).expect("it can be made")
     };
     let one = make();
     let id = one.info().id.to_string();
@@ -1067,7 +1057,9 @@ fn programs_and_cgroups_are_put_in_by_what_users_have_of_them() {
     let pin = pin.to_str().expect("it is UTF-8");
     assert_eq!(
         refused(&["show", pin]),
-        format!("what is pinned at `{pin}` is no BPF map: Invalid argument (os error 22)")
+        format!(
+            "what is pinned at `{pin}` is a BPF program, not a map: Invalid argument (os error 22)"
+        )
     );
     let error = refused(&["update", &programs, "0", "name"]);
     assert_eq!(

@@ -69,3 +69,13 @@ fn the_example_of_a_perf_event_array_receives_what_is_sent() {
     }
     assert!(text.ends_with("all 5 have been seen, 0 lost\n"), "{text}");
 }
+
+#[test]
+fn the_example_of_an_asynchronous_reader_receives_what_is_sent() {
+    let output = Command::new(example("async_events")).output();
+    let output = output.expect("it is built");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("it is text");
+    assert_eq!(text.matches(" has exec'd\n").count(), 5, "{text}");
+    assert!(text.ends_with("all 5 have been seen\n"), "{text}");
+}

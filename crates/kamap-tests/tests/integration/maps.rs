@@ -3,10 +3,12 @@
 mod allocations;
 mod bulk;
 mod churn;
+mod create;
 mod handles;
 mod kinds;
 mod layout;
 mod lock;
+mod sections;
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -3,16 +3,18 @@
 
 use std::fs::{self, File};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use kamap_bpf::{Error, PerfEventArray, RingBuf, Sample};
-use kamap_tests::SetOnDrop;
+use kamap_bpf::{AnyMap, Error, PerfEventArray, RingBuf, Sample, Stop};
+use kamap_tests::{BpfFs, SetOnDrop};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{ErrorKind, MapCore, OpenObject, ProgramInput, ProgramMut, libbpf_sys};
+use tokio::io::unix::AsyncFd;
 
 #[allow(
     clippy::allow_attributes_without_reason,
@@ -276,7 +278,7 @@ fn a_waiting_reader_of_samples_is_woken_by_each_of_any_cpu() {
 fn event<E: std::fmt::Debug>(sample: Sample<E>) -> (u32, E) {
     match sample {
         Sample::Event { cpu, event } => (cpu, event),
-        Sample::Lost { .. } => panic!("{sample:?}"),
+        _ => panic!("{sample:?}"),
     }
 }
 
@@ -387,6 +389,232 @@ fn a_dropped_reader_leaves_neither_buffers_nor_files() {
             assert_eq!(error.kind(), ErrorKind::NotFound);
         }
     }
+}
+
+#[test]
+fn a_ring_is_opened_wherever_it_is_found() {
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    let folder = BpfFs::mount();
+    let path = folder.at("ring");
+    let any = AnyMap::from_fd(duplicate(&skel.maps.ring)).expect("it is a map");
+    any.pin(&path).expect("the place is free");
+    let id = any.info().id;
+    // A ring has one reader, so each goes before the next comes.
+    let opens: [&dyn Fn() -> kamap_bpf::Result<RingBuf<Pair>>; 3] = [
+        &|| RingBuf::from_skeleton(&skel.maps.ring),
+        &|| RingBuf::open_pinned(&path),
+        &|| RingBuf::open_id(id),
+    ];
+    for (number, open) in (0..).zip(opens) {
+        let mut ring = open().expect("it is a ring");
+        assert_eq!(ring.as_fd().as_raw_fd(), ring.as_raw_fd());
+        send(&skel.progs.to_ring, number, 1, 16);
+        assert_eq!(ring.read().expect("it is in order"), Some([number; 2]));
+    }
+    // Other tests have rings of this name as well.
+    match RingBuf::<Pair>::open_name("ring") {
+        Ok(ring) => assert!(format!("{ring:?}").contains("\"ring\"")),
+        Err(Error::Ambiguous { ids, .. }) => assert!(ids.contains(&id)),
+        Err(error) => panic!("{error}"),
+    }
+    let error = RingBuf::<Pair>::open_name("no_such_ring").expect_err("there is none");
+    assert!(matches!(error, Error::NotFound { .. }), "{error}");
+}
+
+#[test]
+fn a_perf_event_array_is_opened_wherever_it_is_found() {
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    let folder = BpfFs::mount();
+    let path = folder.at("samples");
+    let any = AnyMap::from_fd(duplicate(&skel.maps.samples)).expect("it is a map");
+    any.pin(&path).expect("the place is free");
+    let id = any.info().id;
+    // The last reader takes the places of the map, so each goes before the next comes.
+    let opens: [&dyn Fn() -> kamap_bpf::Result<PerfEventArray<Pair>>; 3] = [
+        &|| PerfEventArray::from_skeleton(&skel.maps.samples, BUFFER, 1),
+        &|| PerfEventArray::open_pinned(&path, BUFFER, 1),
+        &|| PerfEventArray::open_id(id, BUFFER, 1),
+    ];
+    for (number, open) in (0..).zip(opens) {
+        let mut samples = open().expect("it is a perf event array");
+        assert_eq!(samples.as_fd().as_raw_fd(), samples.as_raw_fd());
+        assert_eq!(send(&skel.progs.to_samples, number, 1, 16), 0);
+        let sample = samples.read().expect("it is in order");
+        assert_eq!(event(sample.expect("it waits")), (0, [number; 2]));
+    }
+    match PerfEventArray::<Pair>::open_name("samples", BUFFER, 1) {
+        Ok(samples) => assert!(format!("{samples:?}").contains("\"samples\"")),
+        Err(Error::Ambiguous { ids, .. }) => assert!(ids.contains(&id)),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// A reader runs in a thread of its own, until it breaks, or is stopped by this thread after
+/// it has seen `count` records. Returns what the last `run` returned.
+#[track_caller]
+fn stopped_after<T: Send>(
+    count: u64,
+    run: impl FnOnce(&Stop, mpsc::Sender<u64>) -> T + Send,
+    send: impl FnOnce(),
+) -> T {
+    let stop = Stop::new().expect("there is a file descriptor");
+    let (seen, sees) = mpsc::channel();
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| run(&stop, seen));
+        // Also if this thread panics, or the reader would have no end.
+        let _stops = StopOnDrop(&stop);
+        send();
+        for number in 0..count {
+            assert_eq!(sees.recv_timeout(BOUND), Ok(number));
+        }
+        stop.stop();
+        assert!(stop.is_stopped());
+        reader.join().expect("all were in order")
+    })
+}
+
+struct StopOnDrop<'a>(&'a Stop);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+#[test]
+fn a_reader_that_runs_gets_all_records_and_is_stopped_from_another_thread() {
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    let mut ring = RingBuf::<Pair>::from_skeleton(&skel.maps.ring).expect("it is one");
+    let map = duplicate(&skel.maps.samples);
+    let mut samples = PerfEventArray::<Pair>::from_fd(map, BUFFER, 1).expect("it is one");
+
+    let ended = stopped_after(
+        10,
+        |stop, seen| {
+            ring.run(stop, |[number, _]| -> ControlFlow<()> {
+                seen.send(number).expect("somebody listens");
+                ControlFlow::Continue(())
+            })
+        },
+        || assert_eq!(send(&skel.progs.to_ring, 0, 10, 16), 0),
+    );
+    assert_eq!(ended.expect("it is in order"), ControlFlow::Continue(()));
+
+    let ended = stopped_after(
+        10,
+        |stop, seen| {
+            samples.run(stop, |sample| -> ControlFlow<()> {
+                seen.send(event(sample).1[0]).expect("somebody listens");
+                ControlFlow::Continue(())
+            })
+        },
+        || assert_eq!(send(&skel.progs.to_samples, 0, 10, 16), 0),
+    );
+    assert_eq!(ended.expect("it is in order"), ControlFlow::Continue(()));
+
+    // What was sent before it was stopped is passed on, whenever it begins to run.
+    let stop = Stop::new().expect("there is a file descriptor");
+    assert!(!stop.is_stopped());
+    send(&skel.progs.to_ring, 0, 5, 16);
+    stop.clone().stop();
+    let mut count = 0;
+    let ended = ring.run(&stop, |_| -> ControlFlow<()> {
+        count += 1;
+        ControlFlow::Continue(())
+    });
+    assert!(ended.expect("it is in order").is_continue());
+    assert_eq!(count, 5);
+}
+
+#[test]
+fn a_reader_that_breaks_goes_on_behind_the_record() {
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    let mut ring = RingBuf::<Pair>::from_skeleton(&skel.maps.ring).expect("it is one");
+    let map = duplicate(&skel.maps.samples);
+    let mut samples = PerfEventArray::<Pair>::from_fd(map, BUFFER, 1).expect("it is one");
+    let stop = Stop::new().expect("there is a file descriptor");
+    send(&skel.progs.to_ring, 0, 4, 16);
+    send(&skel.progs.to_samples, 0, 4, 16);
+    for expected in 0..4 {
+        let broken = ring.run(&stop, |[number, _]| ControlFlow::Break(number));
+        assert_eq!(broken.ok(), Some(ControlFlow::Break(expected)));
+        let broken = samples.run(&stop, |sample| ControlFlow::Break(event(sample).1[0]));
+        assert_eq!(broken.ok(), Some(ControlFlow::Break(expected)));
+    }
+    // So it does after an error.
+    for len in [8, 16] {
+        send(&skel.progs.to_ring, 9, 1, len);
+    }
+    let broken = ring.run(&stop, |[number, _]| ControlFlow::Break(number));
+    assert!(
+        matches!(broken, Err(Error::RecordSize { .. })),
+        "{broken:?}"
+    );
+    let broken = ring.run(&stop, |[number, _]| ControlFlow::Break(number));
+    assert_eq!(broken.ok(), Some(ControlFlow::Break(9)));
+}
+
+#[test]
+fn an_asynchronous_reader_is_woken_by_each_record() {
+    const ROUNDS: u64 = 300;
+    let mut storage = MaybeUninit::uninit();
+    let skel = loaded(&mut storage);
+    let ring = RingBuf::<Pair>::from_skeleton(&skel.maps.ring).expect("it is one");
+    let map = duplicate(&skel.maps.samples);
+    let samples = PerfEventArray::<Pair>::from_fd(map, BUFFER, 1).expect("it is one");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build();
+    let runtime = runtime.expect("it can be made");
+
+    let (seen, sees) = mpsc::channel();
+    let read = async move {
+        // SAFETY: both have the same open file descriptor as long as they live.
+        let (ring, samples) = unsafe { (AsyncFd::register(ring), AsyncFd::register(samples)) };
+        let mut ring = ring.expect("it is in a runtime");
+        let mut samples = samples.expect("it is in a runtime");
+        for _ in 0..ROUNDS {
+            let mut number = None;
+            while number.is_none() {
+                let mut ready = ring.readable_mut().await.expect("it can be waited for");
+                number = ready.get_inner_mut().read().expect("it is in order");
+                // There was nothing (any more): wait for the next wake-up.
+                if number.is_none() {
+                    ready.clear_ready();
+                }
+            }
+            seen.send(number.map(|[number, _]| number))
+                .expect("it is waited for");
+            let mut sample = None;
+            while sample.is_none() {
+                let mut ready = samples.readable_mut().await.expect("it can be waited for");
+                sample = ready.get_inner_mut().read().expect("it is in order");
+                if sample.is_none() {
+                    ready.clear_ready();
+                }
+            }
+            seen.send(sample.map(|sample| event(sample).1[0]))
+                .expect("it is waited for");
+        }
+    };
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let bounded = async { tokio::time::timeout(2 * BOUND, read).await };
+            runtime.block_on(bounded).expect("each record has woken it");
+        });
+        for round in 0..ROUNDS {
+            send(&skel.progs.to_ring, round, 1, 16);
+            assert_eq!(sees.recv_timeout(BOUND), Ok(Some(round)), "no wake-up");
+            send(&skel.progs.to_samples, round, 1, 16);
+            assert_eq!(sees.recv_timeout(BOUND), Ok(Some(round)), "no wake-up");
+        }
+        reader.join().expect("it does not panic");
+    });
 }
 
 #[test]

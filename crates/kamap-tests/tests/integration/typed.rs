@@ -90,6 +90,23 @@ pub(crate) fn variables() -> AnyMap {
     btf.map("array", (4, 0), (20, section), 1)
 }
 
+/// The variables `__u64 total; __u32 count;` of a program, and `__u32 last` if `longer`. The
+/// section ends with the last one.
+#[track_caller]
+pub(crate) fn section(longer: bool) -> AnyMap {
+    let mut btf = Btf::new();
+    let int = btf.int("unsigned int", 4, 0);
+    let long = btf.int("unsigned long long", 8, 0);
+    let mut variables = vec![("total", long, 0, 8), ("count", int, 8, 4)];
+    let mut size = 12;
+    if longer {
+        variables.push(("last", int, 12, 4));
+        size = 16;
+    }
+    let section = btf.section(".bss", size, &variables);
+    btf.map("array", (4, 0), (size, section), 1)
+}
+
 /// A hash map from `__u32` to
 /// `struct { struct { __u32 x, y; }; struct { __u32 x, y; }; }`.
 #[track_caller]

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use kamap_bpf::{
-    AnyMap, EntryTypes, Info, NewMap, Refers, TypeSource, UpdateMode, open_program_id,
+    AnyMap, EntryTypes, Info, MapSpec, Refers, TypeSource, UpdateMode, open_program_id,
     open_program_pinned,
 };
 
@@ -81,16 +81,15 @@ fn show(map: &AnyMap, json: bool) -> anyhow::Result<()> {
 
 fn create(args: &CreateArgs) -> anyhow::Result<()> {
     let inner = args.inner()?;
-    let map = AnyMap::create(&NewMap {
-        kind: args.r#type,
-        name: &args.name(),
-        key_size: args.key,
-        value_size: args.value,
-        max_entries: args.entries,
-        flags: args.flags(),
-        extra: args.extra,
-        inner: inner.as_ref(),
-    })?;
+    let name = args.name();
+    let spec = MapSpec::new(&name, args.entries)
+        .flags(args.flags())
+        .extra(args.extra);
+    let spec = match &inner {
+        Some(inner) => spec.inner(inner),
+        None => spec,
+    };
+    let map = AnyMap::create(args.r#type, (args.key, args.value), &spec)?;
     map.pin(&args.path)?;
     if args.json {
         print(&render::json(map.info()))?;

@@ -3,13 +3,14 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use kamap_bpf::{
-    AnyMap, Array, BatchBuf, Check, Error, Hash, LpmTrie, Map, Queue, ReadOnly, UpdateMode,
-    WriteOnly,
+    AnyMap, Array, BatchBuf, Check, Error, Hash, LpmTrie, Map, MapSpec, MapType, Queue, ReadOnly,
+    SpinLock, UpdateMode, WriteOnly,
 };
 use kamap_tests::BpfFs;
 use libbpf_rs::libbpf_sys;
@@ -31,6 +32,19 @@ fn a_clone_outlives_the_original() {
     drop(map);
     assert_eq!(clone.get(&1).expect("it can be read"), Some(10));
     assert_eq!(clone.name(), "cloned");
+}
+
+#[test]
+fn a_map_can_become_its_file_descriptor() {
+    let map = counts("given");
+    let number = map.as_raw_fd();
+    assert_eq!(number, map.as_fd().as_raw_fd());
+    let fd = OwnedFd::from(map);
+    assert_eq!(fd.as_raw_fd(), number);
+    let any = AnyMap::from_fd(fd).expect("it is a map");
+    assert_eq!(any.as_raw_fd(), number);
+    let map = Map::<Counts>::from_fd(any.into(), Check::Layout).expect("it is the same");
+    assert_eq!(map.get(&1).expect("it can be read"), Some(10));
 }
 
 #[test]
@@ -83,7 +97,10 @@ fn a_pinned_program_is_no_map() {
     assert!(matches!(error, Error::NotAMap { .. }), "{error}");
     assert_eq!(
         error.to_string(),
-        format!("what is pinned at `{}` is no BPF map", path.display())
+        format!(
+            "what is pinned at `{}` is a BPF program, not a map",
+            path.display()
+        )
     );
     let map = counts("map");
     let error = map.unpin(&path).expect_err("it is a program");
@@ -156,12 +173,19 @@ fn a_frozen_map_is_read_but_not_written() {
     assert!(map.info().expect("it is there").frozen);
     assert_eq!(map.get(&1).expect("it can be read"), Some(10));
     assert_eq!(map.iter().count(), 1);
+    let any = AnyMap::from_fd(map.try_clone().expect("it can be cloned").into());
+    let any = any.expect("it is a map");
+    let key = 1_u32.to_ne_bytes();
     for refused in [
         map.insert(&1, &2, UpdateMode::Any).map(drop),
         map.remove(&1).map(drop),
         map.take(&1).map(drop),
         map.drain(|_, _| ()).map(drop),
         map.freeze(),
+        any.insert(&key, &[0; 8], UpdateMode::Any, false).map(drop),
+        any.remove(&key).map(drop),
+        any.take(&key, false).map(drop),
+        any.freeze(),
     ] {
         let error = refused.expect_err("it is frozen");
         assert_eq!(
@@ -263,7 +287,53 @@ fn what_the_kernel_denies_or_cannot_do_is_told_as_that() {
         assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
         assert_eq!(
             error.to_string(),
-            format!("this kernel cannot {operation} in map `denied` of kind `hash`")
+            format!("this kernel cannot {operation} in map `denied` of kind `hash`; Linux 5.6 can")
+        );
+    }
+}
+
+#[test]
+fn a_frozen_map_that_may_not_be_read_is_denied_and_not_called_frozen() {
+    let map = counts("unread");
+    let id = map.info().expect("it is there").id;
+    map.freeze().expect("nobody maps it");
+    let writer = Map::<Counts, WriteOnly>::open_id(id, Check::Sizes).expect("it is there");
+    let any = AnyMap::from_fd(writer.into()).expect("it is a map");
+    replace(&map, &any);
+    for denied in [
+        map.get(&1).map(drop),
+        any.get(&1_u32.to_ne_bytes(), false).map(drop),
+        any.walk(|_, _| ControlFlow::<()>::Continue(())).map(drop),
+    ] {
+        let error = denied.expect_err("it may only write");
+        assert!(matches!(error, Error::Denied { .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn what_no_kernel_can_do_with_a_type_is_told_apart_from_what_this_one_cannot() {
+    let array = AnyMap::create(MapType::ARRAY, (4, 8), &MapSpec::new("array", 1));
+    let array = array.expect("it can be created");
+    let error = array
+        .take(&[0; 4], false)
+        .expect_err("nothing can be removed");
+    assert_eq!(
+        error.to_string(),
+        "map `array` is of kind `array`, which cannot take"
+    );
+    let map = Map::<Counts>::create("swapped", 8).expect("it can be created");
+    replace(&map, &array);
+    let error = map.take(&1).expect_err("it is an array now");
+    assert_eq!(
+        error.to_string(),
+        "this kernel cannot take in map `swapped` of kind `hash`; Linux 5.14 can"
+    );
+    let locked = Map::<Array<SpinLock>>::create("locked", 1).expect("it can be created");
+    if let Err(error) = locked.freeze() {
+        assert_eq!(
+            error.to_string(),
+            "map `locked` is of kind `array`, which cannot freeze values with a lock, a timer or \
+             another special field"
         );
     }
 }

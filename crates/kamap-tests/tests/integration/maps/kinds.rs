@@ -4,8 +4,9 @@ use std::os::fd::AsFd;
 
 use super::churn::while_written;
 use kamap_bpf::{
-    Array, ArrayOfMaps, BloomFilter, Check, Error, Hash, HashOfMaps, Hashed, LpmTrie, LruHash,
-    LruPerCpuHash, Map, MapData, PerCpu, PerCpuArray, PerCpuHash, Queue, Spec, Stack, UpdateMode,
+    AnyMap, Array, ArrayOfMaps, BloomFilter, Check, Error, Hash, HashOfMaps, Hashed, LpmTrie,
+    LruHash, LruPerCpuHash, Map, MapData, MapSpec, PerCpu, PerCpuArray, PerCpuHash, Queue, Stack,
+    UpdateMode,
 };
 
 /// With two bytes of padding after `half`, and so large that it is copied with them.
@@ -109,6 +110,10 @@ where
     assert_eq!(map.next_key(None).expect("it can be read"), None);
     assert_eq!(map.iter().count(), 0, "an empty map ends at once");
     assert_eq!(map.drain(|_, _| ()).expect("it may be written"), 0);
+    assert_eq!(map.clear().expect("it may be written"), 0);
+    assert_eq!(map.len().expect("it can be read"), 0);
+    assert!(map.is_empty().expect("it can be read"));
+    assert!(!map.contains(&1).expect("it can be read"));
 
     let put = |key, put| {
         map.insert(&key, &value(key), put)
@@ -126,6 +131,10 @@ where
 
     let entries = (0..20).map(|key| (key, value(key)));
     assert_eq!(map.insert_many(entries).expect("there is room"), 20);
+    assert_eq!(map.len().expect("it can be read"), 20);
+    assert!(!map.is_empty().expect("it can be read"));
+    assert!(map.contains(&19).expect("it can be read"));
+    assert!(!map.contains(&20).expect("it can be read"));
     let mut read: Vec<_> = map
         .iter()
         .map(|entry| entry.expect("it can be read"))
@@ -150,6 +159,11 @@ where
         (0..15).map(|key| (key, value(key))).collect::<Vec<_>>()
     );
     assert_eq!(map.iter().count(), 0);
+
+    let entries = (0..20).map(|key| (key, value(key)));
+    assert_eq!(map.insert_many(entries).expect("there is room"), 20);
+    assert_eq!(map.clear().expect("it may be written"), 20);
+    assert!(map.is_empty().expect("it can be read"));
 }
 
 /// A value for each CPU, in which CPUs and numbers can be told apart.
@@ -354,11 +368,21 @@ fn a_trie_finds_the_longest_prefix_and_comes_in_order() {
     let order = [0, 1, 2, 3, 5, 4, 6].map(|i: usize| (nets[i], i as u32));
     assert_eq!(entries, order);
 
-    let long = map.get(&net(33, [0; 4])).expect_err("there are 32 bits");
-    assert_eq!(
-        long.to_string(),
-        "a prefix of 33 bits is too long for the keys of map `nets` (32 bits)"
-    );
+    let any = map.as_fd().try_clone_to_owned().map(AnyMap::from_fd);
+    let any = any.expect("it can be cloned").expect("it is a map");
+    let long = [&33_u32.to_ne_bytes()[..], &[0; 4]].concat();
+    for long in [
+        map.get(&net(33, [0; 4])).map(drop),
+        map.remove(&net(33, [0; 4])).map(drop),
+        any.get(&long, false).map(drop),
+        any.remove(&long).map(drop),
+        any.insert(&long, &[0; 4], UpdateMode::Any, false).map(drop),
+    ] {
+        assert_eq!(
+            long.expect_err("there are 32 bits").to_string(),
+            "a prefix of 33 bits is too long for the keys of map `nets` (32 bits)"
+        );
+    }
     map.insert(&net(1, [0; 4]), &0, UpdateMode::Any)
         .expect("there is room");
     let full = map.insert(&net(2, [0; 4]), &0, UpdateMode::Any);
@@ -438,7 +462,7 @@ fn maps_can_lie_in_maps() {
         Err(Error::IndexOutOfRange { index: 4, .. })
     ));
 
-    let sparse = Spec::new("sparse", 4).no_prealloc();
+    let sparse = MapSpec::new("sparse", 4).no_prealloc();
     let sparse = Map::<Hash<u32, u64>>::create_with(&sparse).expect("it can be created");
     let unlike = outer
         .insert_map(&[2; 3], &sparse, UpdateMode::Any)

@@ -1,13 +1,14 @@
 //! Maps whose keys and values lie as the Rust types say, or do not.
 
 use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::thread;
 
 use kamap_bpf::btf::Types;
 use kamap_bpf::{
-    Array, Check, Checked, Error, Hash, LpmTrie, LruPerCpuHash, Map, MapData, PerCpuArray, Queue,
-    map_data,
+    AnyMap, Array, Check, Checked, Error, Hash, LpmTrie, LruPerCpuHash, Map, MapData, PerCpuArray,
+    Queue, UpdateMode, map_data,
 };
 use kamap_tests::BpfFs;
 use libbpf_rs::libbpf_sys;
@@ -71,6 +72,83 @@ mod foreign {
 // Not in the order of the fields.
 map_data! {
     foreign::Flow { last, sent }
+}
+
+mod skeleton {
+    use std::mem::MaybeUninit;
+
+    /// As libbpf-cargo makes it of `struct { _Bool open; _Bool seen[2]; __u32 port; }`.
+    #[derive(Clone, Copy)]
+    #[repr(C)]
+    pub(super) struct Flags {
+        pub(super) open: MaybeUninit<bool>,
+        pub(super) seen: [MaybeUninit<bool>; 2],
+        pub(super) __pad_3: [u8; 1],
+        pub(super) port: u32,
+    }
+}
+
+map_data! {
+    // SAFETY: each `bool` is initialised in all values.
+    unsafe skeleton::Flags { open, seen, __pad_3, port }
+}
+
+#[test]
+fn a_bool_of_a_skeleton_is_written_and_read() {
+    use std::mem::MaybeUninit;
+
+    let map = Map::<Array<skeleton::Flags>>::create("flags", 2).expect("it can be created");
+    let flags = skeleton::Flags {
+        open: MaybeUninit::new(true),
+        seen: [false, true].map(MaybeUninit::new),
+        __pad_3: [7],
+        port: 53,
+    };
+    map.set(1, &flags).expect("it is there");
+    let read = map.get(&1).expect("it can be read").expect("it is there");
+    // SAFETY: the map has bytes of `bool`s.
+    let bools = unsafe { [read.open, read.seen[0], read.seen[1]].map(|it| it.assume_init()) };
+    assert_eq!((bools, read.port), ([true, false, true], 53));
+    let any = AnyMap::from_fd(map.into()).expect("it is a map");
+    let bytes = any.get(&1_u32.to_ne_bytes(), false);
+    let bytes = bytes.expect("it can be read").expect("it is there");
+    assert_eq!(bytes[..4], [1, 0, 1, 0], "padding is zero");
+}
+
+#[test]
+fn addresses_and_floats_are_what_they_are_in_c() {
+    #[derive(Clone, Copy, Debug, PartialEq, MapData)]
+    #[repr(C)]
+    struct Mixed {
+        four: Ipv4Addr,
+        six: Ipv6Addr,
+        size: usize,
+        ratio: f64,
+        short: f32,
+    }
+    let mixed = Mixed {
+        four: Ipv4Addr::new(192, 0, 2, 1),
+        six: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1),
+        size: usize::MAX,
+        ratio: 0.5,
+        short: -2.0,
+    };
+    // The kernel knows floats in BTF since Linux 5.13.
+    let map = Map::<Hash<Ipv4Addr, Mixed>>::create("mixed", 2).expect("it can be created");
+    map.insert(&mixed.four, &mixed, UpdateMode::Any)
+        .expect("there is room");
+    assert_eq!(map.get(&mixed.four).expect("it can be read"), Some(mixed));
+    let fd = map.as_fd().try_clone_to_owned().expect("it can be cloned");
+    let again = Map::<Hash<Ipv4Addr, Mixed>>::from_fd(fd, Check::Layout);
+    assert!(again.is_ok(), "{again:?}");
+    let any = AnyMap::from_fd(map.into()).expect("it is a map");
+    let value = any.get(&[192, 0, 2, 1], false).expect("it can be read");
+    let value = value.expect("an address is its octets in network order");
+    assert_eq!(value[..4], [192, 0, 2, 1]);
+    assert_eq!(value[4..8], [0x20, 0x01, 0x0d, 0xb8]);
+    let types = any.types().expect("they can be read");
+    let shown = types.value.read(&value).to_string();
+    assert!(shown.ends_with("ratio: 0.5, short: -2.0}"), "{shown}");
 }
 
 /// Whether the kernel has names for what the map holds.

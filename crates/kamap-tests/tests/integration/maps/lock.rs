@@ -1,6 +1,6 @@
 //! Values with a lock of their own.
 
-use kamap_bpf::{Array, Error, Hash, Iterable, Lockable, Map, MapData, SpinLock, UpdateMode};
+use kamap_bpf::{Array, Error, Hash, Lockable, Map, MapData, SpinLock, UpdateMode};
 
 use super::churn::while_written;
 use super::handles::replace;
@@ -28,7 +28,7 @@ fn is_whole(value: &Locked) {
 #[track_caller]
 fn is_never_torn<T>(map: &Map<T>, write: impl Fn(&Locked) + Sync)
 where
-    T: Lockable + Iterable<Key = u32, Value = Locked>,
+    T: Lockable<Key = u32, Value = Locked>,
 {
     let values = [value(0), value(1)];
     write(&values[0]);

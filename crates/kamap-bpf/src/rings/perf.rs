@@ -1,0 +1,373 @@
+//! Perf event arrays.
+
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use self::buffer::{Buffer, Found, NoRecord, padded};
+use super::mmap::page_size;
+use super::record::Record;
+use super::stop::{Stop, run};
+use crate::map_type::MapType;
+use crate::raw::{Operation, RawMap, UpdateMode};
+use crate::{Error, Result, cpus, sys};
+
+mod buffer;
+
+/// A reader of a perf event array (`BPF_MAP_TYPE_PERF_EVENT_ARRAY`, Linux 4.3) to which
+/// programs send samples `E` with `bpf_perf_event_output`: a type of fixed size, or `[u8]`.
+///
+/// Each CPU has a buffer of its own. The samples of one CPU come in their order, those of
+/// different CPUs in none. The kernel counts samples for which there was no room, and reports
+/// them ([`Sample::Lost`]) before the next sample of that CPU that fits, so never if none
+/// follows. A program notices each loss at once: the helper returns an error.
+///
+/// The kernel pads samples, to 4 bytes more than a multiple of 8, and does not say how long they
+/// were: a `[u8]` ends with up to 7 bytes of padding.
+///
+/// A ring buffer ([`RingBuf`](crate::RingBuf), Linux 5.8) keeps the order of all CPUs, and needs
+/// less memory for the same load.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use kamap_bpf::{PerfEventArray, Sample};
+///
+/// let mut samples = PerfEventArray::<[u64; 2]>::open_pinned("/sys/fs/bpf/samples", 64 << 10, 1)?;
+/// loop {
+///     samples.wait(Duration::from_secs(1))?;
+///     while let Some(sample) = samples.read()? {
+///         match sample {
+///             Sample::Event { cpu, event: [pid, cookie] } => println!("{cpu}: {pid} {cookie}"),
+///             Sample::Lost { cpu, count } => println!("{cpu}: {count} lost"),
+///             _ => {}
+///         }
+///     }
+/// }
+/// # Ok::<(), kamap_bpf::Error>(())
+/// ```
+pub struct PerfEventArray<E: Record + ?Sized> {
+    map: RawMap,
+    /// Readable when one of the buffers has woken its reader.
+    wakeups: OwnedFd,
+    buffers: Vec<Buffer>,
+    /// The buffer whose turn it is.
+    turn: usize,
+    /// The record that is being read.
+    record: Vec<u8>,
+    samples: PhantomData<fn(&E)>,
+}
+
+/// What comes out of a [`PerfEventArray`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sample<E> {
+    /// What a program has sent.
+    Event {
+        /// The CPU that it ran on.
+        cpu: u32,
+        /// What it was.
+        event: E,
+    },
+    /// There was no room for samples in the buffer of a CPU, between the sample before and the
+    /// one after this.
+    Lost {
+        /// The CPU.
+        cpu: u32,
+        /// How many.
+        count: u64,
+    },
+}
+
+/// Inserts an event that counts the clock of the scheduler into `map`, a perf event array, for
+/// each CPU that is online.
+///
+/// # Errors
+///
+/// What the kernel answers, such as `EPERM` without `CAP_PERFMON`; `EINVAL` where `map` is
+/// something else.
+pub fn open_cpu_clocks(map: BorrowedFd<'_>) -> io::Result<()> {
+    let no_such_array = || io::Error::from_raw_os_error(libc::EINVAL);
+    let map = RawMap::duplicate(map).and_then(|map| map.expect(MapType::PERF_EVENT_ARRAY));
+    let map = map.map_err(|_| no_such_array())?;
+    for cpu in cpus::online()? {
+        let event = match sys::open_perf_event(cpu, libbpf_sys::PERF_COUNT_SW_CPU_CLOCK, 0) {
+            // It has gone offline.
+            Err(err) if err.raw_os_error() == Some(libc::ENODEV) => continue,
+            event => event?,
+        };
+        put(&map, cpu, event.as_fd()).map_err(|err| match err {
+            Error::Kernel { source, .. } | Error::Denied { source, .. } => source,
+            other => io::Error::other(other),
+        })?;
+    }
+    Ok(())
+}
+
+/// Inserts the event of a CPU into a perf event array.
+fn put(map: &RawMap, cpu: u32, event: BorrowedFd<'_>) -> Result<()> {
+    let event = event.as_raw_fd().to_ne_bytes();
+    map.update(
+        Operation::INSERT_FILE,
+        &cpu.to_ne_bytes(),
+        &event,
+        UpdateMode::Any,
+        0,
+    )
+    .map(drop)
+}
+
+impl<E: Record + ?Sized> PerfEventArray<E> {
+    /// Opens a buffer of `bytes`, a power of two and at least a page (4,096), for each CPU that
+    /// is online, and inserts it into the map behind `fd`, where it stays until this is dropped.
+    /// There must be no other reader: the map has one place for each CPU, and the last reader
+    /// takes it.
+    ///
+    /// A reader that waits is woken by each `wakeup_events`th sample of a CPU, and when half of
+    /// its buffer has been filled; 0: only then.
+    ///
+    /// Samples on a CPU that comes online later are refused (the helper returns `-ENOENT`).
+    ///
+    /// Needs `CAP_PERFMON` (Linux 5.8) or root.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAMap`], [`Error::WrongKind`], [`Error::BufferSize`],
+    /// [`Error::IndexOutOfRange`] where the map has fewer entries than there are CPUs,
+    /// [`Error::Denied`], or [`Error::Kernel`].
+    pub fn from_fd(fd: OwnedFd, bytes: usize, wakeup_events: u32) -> Result<Self> {
+        Self::of(RawMap::from_fd(fd)?, bytes, wakeup_events)
+    }
+
+    /// Duplicates the handle that a libbpf skeleton has of a perf event array.
+    ///
+    /// # Errors
+    ///
+    /// As for [`from_fd`](Self::from_fd), and [`Error::NotOpened`] if there are too many open
+    /// files.
+    pub fn from_skeleton(map: &impl AsFd, bytes: usize, wakeup_events: u32) -> Result<Self> {
+        Self::of(RawMap::duplicate(map.as_fd())?, bytes, wakeup_events)
+    }
+
+    /// Opens the perf event array that is pinned at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::NotAPin`], [`Error::NotOpened`], and those of
+    /// [`from_fd`](Self::from_fd).
+    pub fn open_pinned(path: impl AsRef<Path>, bytes: usize, wakeup_events: u32) -> Result<Self> {
+        Self::of(RawMap::open_pinned(path.as_ref(), 0)?, bytes, wakeup_events)
+    }
+
+    /// Opens the perf event array with this ID, which needs `CAP_SYS_ADMIN`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::NotOpened`], and those of [`from_fd`](Self::from_fd).
+    pub fn open_id(id: u32, bytes: usize, wakeup_events: u32) -> Result<Self> {
+        Self::of(RawMap::open_id(id, 0)?, bytes, wakeup_events)
+    }
+
+    /// Opens the perf event array with this name, which needs `CAP_SYS_ADMIN`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open_id`](Self::open_id), and [`Error::Ambiguous`] if several maps have it.
+    pub fn open_name(name: &str, bytes: usize, wakeup_events: u32) -> Result<Self> {
+        Self::of(RawMap::open_name(name, 0)?, bytes, wakeup_events)
+    }
+
+    fn of(map: RawMap, bytes: usize, wakeup_events: u32) -> Result<Self> {
+        let map = map.expect(MapType::PERF_EVENT_ARRAY)?;
+        let least = page_size();
+        if !bytes.is_power_of_two() || bytes < least {
+            return Err(Error::BufferSize {
+                map: map.name().to_owned(),
+                bytes,
+                least,
+            });
+        }
+        let wakeups = sys::epoll().map_err(|err| failed(&map, "prepare to wait", err))?;
+        // Dropped on an error, it removes what it has inserted.
+        let mut this = Self {
+            map,
+            wakeups,
+            buffers: Vec::new(),
+            turn: 0,
+            record: Vec::new(),
+            samples: PhantomData,
+        };
+        let map = &this.map;
+        let cpus = cpus::online().map_err(|err| failed(map, "find the online CPUs", err))?;
+        for cpu in cpus {
+            let map = &this.map;
+            let output = libbpf_sys::PERF_COUNT_SW_BPF_OUTPUT;
+            let event = match sys::open_perf_event(cpu, output, wakeup_events) {
+                // It has gone offline.
+                Err(err) if err.raw_os_error() == Some(libc::ENODEV) => continue,
+                event => event.map_err(|err| failed(map, "open the perf event of a CPU", err))?,
+            };
+            let buffer = Buffer::map(cpu, event, bytes);
+            let buffer = buffer.map_err(|err| failed(map, "map a buffer", err))?;
+            sys::epoll_add(this.wakeups.as_fd(), buffer.event.as_fd())
+                .map_err(|err| failed(map, "prepare to wait", err))?;
+            put(map, cpu, buffer.event.as_fd())?;
+            this.buffers.push(buffer);
+        }
+        Ok(this)
+    }
+
+    /// Waits until there is something to read or `timeout` is over. Returns whether there is.
+    /// A signal ends the wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`].
+    pub fn wait(&self, timeout: Duration) -> Result<bool> {
+        let begun = Instant::now();
+        loop {
+            if self.has_more() {
+                return Ok(true);
+            }
+            let left = timeout.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            // A buffer can have woken us for what has been read by now.
+            if !self.wait_for([self.as_fd()], Some(left))? {
+                return Ok(self.has_more());
+            }
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        self.buffers.iter().any(Buffer::has_more)
+    }
+
+    fn wait_for<const N: usize>(
+        &self,
+        fds: [BorrowedFd<'_>; N],
+        timeout: Option<Duration>,
+    ) -> Result<bool> {
+        sys::wait(fds, timeout).map_err(|err| failed(&self.map, "wait", err))
+    }
+
+    /// Passes each sample to `each`, and waits for more, until `each` breaks or `stop` is used.
+    /// In the latter case, what was sent before has been passed on.
+    ///
+    /// It wakes up as [`from_fd`](Self::from_fd) was told, so with `wakeup_events` 0 samples can
+    /// wait for long.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read) and [`wait`](Self::wait). After an [`Error::RecordSize`],
+    /// the next call goes on behind that sample.
+    pub fn run<B>(
+        &mut self,
+        stop: &Stop,
+        mut each: impl FnMut(Sample<E::Item<'_>>) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B>> {
+        let read = |samples: &mut Self| {
+            while let Some(sample) = samples.read()? {
+                if let ControlFlow::Break(broken) = each(sample) {
+                    return Ok(ControlFlow::Break(broken));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        run(self, stop, read, |samples| {
+            samples.wait_for([samples.as_fd(), stop.as_fd()], None)
+        })
+    }
+
+    /// The next sample of any CPU, if there is one. Its room in the buffer is free again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RecordSize`] where it is too short or too long for an `E`, as far as padding
+    /// shows that, and [`Error::NoRecord`] where a buffer is damaged, as it can be by a sample of
+    /// 64 KiB and more. The sample, or all that is in that buffer, has been skipped.
+    pub fn read(&mut self) -> Result<Option<Sample<E::Item<'_>>>> {
+        let Some((cpu, found)) = self.take()? else {
+            return Ok(None);
+        };
+        let bytes = match found {
+            Found::Lost(count) => return Ok(Some(Sample::Lost { cpu, count })),
+            Found::Sample(at) => &self.record[at],
+        };
+        match E::decode(bytes, padded) {
+            Ok(event) => Ok(Some(Sample::Event { cpu, event })),
+            Err(expected) => Err(Error::RecordSize {
+                map: self.map.name().to_owned(),
+                found: bytes.len(),
+                expected,
+            }),
+        }
+    }
+
+    /// Takes the next record out of its buffer.
+    fn take(&mut self) -> Result<Option<(u32, Found)>> {
+        // A buffer's turn ends with what was there when it began, so that none keeps the
+        // others waiting. The one whose turn it is gets another.
+        for _ in 0..=self.buffers.len() {
+            let Some(buffer) = self.buffers.get_mut(self.turn) else {
+                return Ok(None);
+            };
+            while buffer.has_turn() {
+                match buffer.take(&mut self.record) {
+                    Ok(Some(found)) => return Ok(Some((buffer.cpu, found))),
+                    Ok(None) => {}
+                    Err(NoRecord { position }) => {
+                        return Err(Error::NoRecord {
+                            map: self.map.name().to_owned(),
+                            position,
+                        });
+                    }
+                }
+            }
+            self.turn = (self.turn + 1) % self.buffers.len();
+            self.buffers[self.turn].look();
+        }
+        Ok(None)
+    }
+}
+
+impl<E: Record + ?Sized> Drop for PerfEventArray<E> {
+    fn drop(&mut self) {
+        for buffer in &self.buffers {
+            let removed = self.map.remove(&buffer.cpu.to_ne_bytes());
+            // Nothing is there if it could not be inserted.
+            drop(removed);
+        }
+    }
+}
+
+fn failed(map: &RawMap, to: &'static str, source: io::Error) -> Error {
+    map.error(Operation::other(to), &[], source)
+}
+
+/// For `epoll` and similar: readable once a buffer has woken its reader, and until that has
+/// been noticed. Then [`read`](PerfEventArray::read) all there is.
+impl<E: Record + ?Sized> AsFd for PerfEventArray<E> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wakeups.as_fd()
+    }
+}
+
+impl<E: Record + ?Sized> AsRawFd for PerfEventArray<E> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl<E: Record + ?Sized> fmt::Debug for PerfEventArray<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PerfEventArray")
+            .field("map", &self.map.name())
+            .field("buffers", &self.buffers.len())
+            .finish_non_exhaustive()
+    }
+}

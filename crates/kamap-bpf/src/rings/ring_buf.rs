@@ -1,0 +1,385 @@
+//! Ring buffers.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::mmap::{Mmap, Ring, page_size};
+use super::record::Record;
+use super::stop::{Stop, run};
+use crate::map_type::MapType;
+use crate::raw::{Operation, RawMap};
+use crate::{Error, Result, sys};
+
+/// Flags in the length of a record: it is not filled in yet, or is to be skipped
+/// (linux/bpf.h).
+const BUSY: u32 = libbpf_sys::BPF_RINGBUF_BUSY_BIT;
+const DISCARDED: u32 = libbpf_sys::BPF_RINGBUF_DISCARD_BIT;
+const HEADER: usize = libbpf_sys::BPF_RINGBUF_HDR_SZ as usize;
+
+/// The one reader of a ring buffer (`BPF_MAP_TYPE_RINGBUF`, Linux 5.8) with records `E`: a type
+/// of fixed size, or `[u8]`.
+///
+/// Records come in the order in which they were reserved. One that is not submitted yet holds
+/// up those behind it, and discarded ones are skipped. Only a program knows what it could not
+/// reserve: it has to count.
+///
+/// ```no_run
+/// use std::ops::ControlFlow;
+/// use kamap_bpf::{RingBuf, Stop};
+///
+/// let mut ring = RingBuf::<[u64; 2]>::open_pinned("/sys/fs/bpf/events")?;
+/// let stop = Stop::new().unwrap();
+/// // Another thread calls `stop.stop()`.
+/// ring.run(&stop, |[pid, cookie]| -> ControlFlow<()> {
+///     println!("{pid}: {cookie}");
+///     ControlFlow::Continue(())
+/// })?;
+/// # Ok::<(), kamap_bpf::Error>(())
+/// ```
+///
+/// To wait for other things as well, use its file descriptor, [`wait`](Self::wait) and
+/// [`read`](Self::read).
+pub struct RingBuf<E: Record + ?Sized> {
+    map: RawMap,
+    /// How far has been read: the one page that a reader may write.
+    consumer: Mmap,
+    /// How far has been reserved, in a page of its own, then the records.
+    ring: Ring,
+    /// What this reader has last written to `consumer`.
+    position: usize,
+    /// The record that is passed on.
+    record: Vec<u8>,
+    records: PhantomData<fn(&E)>,
+}
+
+impl<E: Record + ?Sized> RingBuf<E> {
+    /// Takes over the ring buffer behind `fd`, to read it from where the reader before has
+    /// stopped. There must be no other reader; [`read`](Self::read) notices if there is one all
+    /// the same.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAMap`], [`Error::WrongKind`], or [`Error::Kernel`] where its memory cannot
+    /// be mapped.
+    pub fn from_fd(fd: OwnedFd) -> Result<Self> {
+        Self::of(RawMap::from_fd(fd)?)
+    }
+
+    /// Duplicates the handle that a libbpf skeleton has of a ring buffer.
+    ///
+    /// # Errors
+    ///
+    /// As for [`from_fd`](Self::from_fd), and [`Error::NotOpened`] if there are too many open
+    /// files.
+    pub fn from_skeleton(map: &impl AsFd) -> Result<Self> {
+        Self::of(RawMap::duplicate(map.as_fd())?)
+    }
+
+    /// Opens the ring buffer that is pinned at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::NotAPin`], [`Error::NotOpened`], and those of
+    /// [`from_fd`](Self::from_fd).
+    pub fn open_pinned(path: impl AsRef<Path>) -> Result<Self> {
+        Self::of(RawMap::open_pinned(path.as_ref(), 0)?)
+    }
+
+    /// Opens the ring buffer with this ID, which needs `CAP_SYS_ADMIN`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::NotOpened`], and those of [`from_fd`](Self::from_fd).
+    pub fn open_id(id: u32) -> Result<Self> {
+        Self::of(RawMap::open_id(id, 0)?)
+    }
+
+    /// Opens the ring buffer with this name, which needs `CAP_SYS_ADMIN`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open_id`](Self::open_id), and [`Error::Ambiguous`] if several maps have it.
+    pub fn open_name(name: &str) -> Result<Self> {
+        Self::of(RawMap::open_name(name, 0)?)
+    }
+
+    fn of(map: RawMap) -> Result<Self> {
+        let map = map.expect(MapType::RINGBUF)?;
+        let page = page_size();
+        let memory = |len, protection, offset| {
+            let memory = Mmap::map(map.as_fd(), len, protection, offset);
+            memory.map_err(|err| map.error(Operation::other("map the memory"), &[], err))
+        };
+        let consumer = memory(page, libc::PROT_READ | libc::PROT_WRITE, 0)?;
+        let producer = memory(page + map.max_entries() as usize, libc::PROT_READ, page)?;
+        Ok(Self::new(map, consumer, Ring::new(producer, page)))
+    }
+
+    fn new(map: RawMap, consumer: Mmap, ring: Ring) -> Self {
+        let position = consumer.number::<AtomicUsize>(0).load(Ordering::Relaxed);
+        Self {
+            map,
+            consumer,
+            ring,
+            position,
+            record: Vec::new(),
+            records: PhantomData,
+        }
+    }
+
+    /// Waits until there is something to read or `timeout` is over. Returns whether there is.
+    /// A signal ends the wait.
+    ///
+    /// A record that is reserved and not submitted yet counts as well. A record of a program
+    /// that wakes nobody (`BPF_RB_NO_WAKEUP`) does not end a wait that has begun before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`].
+    pub fn wait(&self, timeout: Duration) -> Result<bool> {
+        self.wait_for([self.as_fd()], Some(timeout))
+    }
+
+    fn wait_for<const N: usize>(
+        &self,
+        fds: [BorrowedFd<'_>; N],
+        timeout: Option<Duration>,
+    ) -> Result<bool> {
+        let waited = sys::wait(fds, timeout);
+        waited.map_err(|err| self.map.error(Operation::other("wait"), &[], err))
+    }
+
+    /// Passes each record to `each`, and waits for more, until `each` breaks or `stop` is used.
+    /// In the latter case, what was submitted before has been passed on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read) and [`wait`](Self::wait). After an [`Error::RecordSize`],
+    /// the next call goes on behind that record.
+    pub fn run<B>(
+        &mut self,
+        stop: &Stop,
+        mut each: impl FnMut(E::Item<'_>) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B>> {
+        let read = |ring: &mut Self| {
+            while let Some(record) = ring.read()? {
+                if let ControlFlow::Break(broken) = each(record) {
+                    return Ok(ControlFlow::Break(broken));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        run(self, stop, read, |ring| {
+            ring.wait_for([ring.as_fd(), stop.as_fd()], None)
+        })
+    }
+
+    /// The next record, if there is one. Its room in the ring is free again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RecordSize`] where it is too short or too long for an `E`; it has been skipped.
+    /// [`Error::AnotherReader`] where somebody else has moved the place up to which all is read,
+    /// and [`Error::NoRecord`] where no record can be there, which has the same cause: the ring
+    /// is of no use then.
+    pub fn read(&mut self) -> Result<Option<E::Item<'_>>> {
+        let Some(len) = self.take()? else {
+            return Ok(None);
+        };
+        match E::decode(&self.record[..len], |size| size) {
+            Ok(record) => Ok(Some(record)),
+            Err(expected) => Err(Error::RecordSize {
+                map: self.map.name().to_owned(),
+                found: len,
+                expected,
+            }),
+        }
+    }
+
+    /// How far programs have reserved records by now, in bytes since the ring was created.
+    /// Together with [`has_read`](Self::has_read) it says when all that was there at one moment
+    /// has been read.
+    pub fn reserved(&self) -> usize {
+        self.ring
+            .pages
+            .number::<AtomicUsize>(0)
+            .load(Ordering::Relaxed)
+    }
+
+    /// Whether everything up to `position` has been read.
+    pub fn has_read(&self, position: usize) -> bool {
+        position.wrapping_sub(self.position).cast_signed() <= 0
+    }
+
+    /// Copies the next record out of the ring; returns its length.
+    fn take(&mut self) -> Result<Option<usize>> {
+        loop {
+            // Acquire: the headers before it have been written.
+            let end = self.ring.pages.number::<AtomicUsize>(0);
+            let available = end.load(Ordering::Acquire).wrapping_sub(self.position);
+            if available == 0 {
+                return Ok(None);
+            }
+            // Both positions are multiples of 8, unless they are not the kernel's.
+            let possible = |len| len <= available && available <= self.ring.size();
+            if !possible(HEADER) || !self.position.is_multiple_of(8) {
+                return Err(self.no_record());
+            }
+            // Acquire: once it is not busy, the record is written.
+            let header = self.ring.header(self.position).load(Ordering::Acquire);
+            if header & BUSY != 0 {
+                return Ok(None);
+            }
+            let len = (header & !DISCARDED) as usize;
+            let whole = (HEADER + len).next_multiple_of(8);
+            if !possible(whole) {
+                return Err(self.no_record());
+            }
+            let discarded = header & DISCARDED != 0;
+            if !discarded {
+                if self.record.len() < len {
+                    self.record.resize(len, 0);
+                }
+                let at = self.position.wrapping_add(HEADER);
+                self.ring.copy(at, &mut self.record[..len]);
+            }
+            self.release(whole)?;
+            if !discarded {
+                return Ok(Some(len));
+            }
+        }
+    }
+
+    /// Gives the room of a record back.
+    fn release(&mut self, len: usize) -> Result<()> {
+        let next = self.position.wrapping_add(len);
+        let position = self.consumer.number::<AtomicUsize>(0);
+        // Release: all reading was done before.
+        position
+            .compare_exchange(self.position, next, Ordering::Release, Ordering::Relaxed)
+            .map_err(|_| Error::AnotherReader {
+                map: self.map.name().to_owned(),
+            })?;
+        self.position = next;
+        Ok(())
+    }
+
+    fn no_record(&self) -> Error {
+        Error::NoRecord {
+            map: self.map.name().to_owned(),
+            position: self.position as u64,
+        }
+    }
+}
+
+/// For `epoll` and similar: readable as long as [`RingBuf::wait`] would not wait.
+impl<E: Record + ?Sized> AsFd for RingBuf<E> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.map.as_fd()
+    }
+}
+
+impl<E: Record + ?Sized> AsRawFd for RingBuf<E> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl<E: Record + ?Sized> fmt::Debug for RingBuf<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RingBuf")
+            .field("map", &self.map.name())
+            .field("size", &self.ring.size())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Rings as no kernel leaves them, or only for a moment.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An empty ring whose positions are at `position`.
+    fn ring(position: usize) -> RingBuf<[u8]> {
+        let map = RawMap::of_nothing(MapType::RINGBUF);
+        let mut consumer = Mmap::anonymous(page_size());
+        consumer.bytes()[..size_of::<usize>()].copy_from_slice(&position.to_ne_bytes());
+        let mut ring = RingBuf::new(map, consumer, Ring::anonymous());
+        reserved_up_to(&mut ring, position);
+        ring
+    }
+
+    fn reserved_up_to(ring: &mut RingBuf<[u8]>, position: usize) {
+        ring.ring.pages.bytes()[..size_of::<usize>()].copy_from_slice(&position.to_ne_bytes());
+    }
+
+    fn put(ring: &mut RingBuf<[u8]>, position: usize, header: u32, record: &[u8]) {
+        ring.ring.write(position, &header.to_ne_bytes());
+        ring.ring.write(position.wrapping_add(HEADER), record);
+    }
+
+    #[test]
+    fn a_busy_record_holds_up_those_behind_it() {
+        let mut ring = ring(0);
+        put(&mut ring, 0, 1, b"1");
+        put(&mut ring, 16, 2 | BUSY, b"22");
+        put(&mut ring, 32, 3, b"333");
+        reserved_up_to(&mut ring, 48);
+        assert_eq!(ring.read().expect("it is a record"), Some(&b"1"[..]));
+        assert_eq!(ring.read().expect("it is busy"), None);
+        put(&mut ring, 16, 2 | DISCARDED, b"22");
+        assert_eq!(ring.read().expect("one is passed over"), Some(&b"333"[..]));
+        assert_eq!(ring.read().expect("there are no more"), None);
+    }
+
+    #[test]
+    fn a_record_lies_across_the_end_of_ring_and_of_numbers() {
+        let mut ring = ring(16_usize.wrapping_neg());
+        let record = *b"sixteen bytes it";
+        put(&mut ring, 16_usize.wrapping_neg(), 16, &record);
+        reserved_up_to(&mut ring, 8);
+        assert_eq!(ring.read().expect("it is a record"), Some(&record[..]));
+        assert_eq!(ring.read().expect("there are no more"), None);
+    }
+
+    #[test]
+    fn what_no_kernel_writes_is_an_error() {
+        let size = page_size();
+        for (position, reserved, header) in [
+            // The record is longer than what is reserved, or than any ring.
+            (0, 16, 16),
+            (0, size, !BUSY & !DISCARDED),
+            // More is reserved than the ring has, or less than a header.
+            (0, size + 8, 8),
+            (8, 0, 8),
+            (0, 4, 0),
+            // No record begins there.
+            (4, 20, 8),
+        ] {
+            let mut ring = ring(position);
+            put(&mut ring, position, header, &[]);
+            reserved_up_to(&mut ring, reserved);
+            let error = ring.read().expect_err("it cannot be").to_string();
+            assert_eq!(
+                error,
+                format!("what map `nothing` has at byte {position} of its stream is no record")
+            );
+        }
+    }
+
+    #[test]
+    fn another_reader_is_noticed() {
+        let mut ring = ring(0);
+        put(&mut ring, 0, 8, b"8 bytes.");
+        reserved_up_to(&mut ring, 32);
+        let other = ring.consumer.number::<AtomicUsize>(0);
+        other.store(16, Ordering::Relaxed);
+        let error = ring.read().expect_err("its room is not this reader's");
+        assert!(matches!(&error, Error::AnotherReader { map } if map == "nothing"));
+    }
+}

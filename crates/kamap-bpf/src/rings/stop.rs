@@ -1,0 +1,67 @@
+//! Stopping a reader from another thread.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{Result, sys};
+
+/// Stops a reader that [runs](crate::RingBuf::run), from any thread. All clones are the same.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    event: Arc<OwnedFd>,
+}
+
+impl Stop {
+    /// One that has not been used.
+    ///
+    /// # Errors
+    ///
+    /// Where there are too many open files.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            event: Arc::new(sys::event()?),
+        })
+    }
+
+    /// Stops each reader that runs with it, now and later. It does not wait for them.
+    pub fn stop(&self) {
+        sys::signal(self.event.as_fd());
+    }
+
+    /// Whether [`stop`](Self::stop) has been called.
+    pub fn is_stopped(&self) -> bool {
+        // It is an open file, so waiting for it cannot fail.
+        sys::wait([self.event.as_fd()], Some(Duration::ZERO)).unwrap_or(false)
+    }
+}
+
+/// Readable once [`Stop::stop`] has been called.
+impl AsFd for Stop {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}
+
+/// Calls `read`, which passes on what there is, and `wait` in turns, until `read` breaks or
+/// `stop` is used. Then it reads once more.
+pub(super) fn run<R, B>(
+    reader: &mut R,
+    stop: &Stop,
+    mut read: impl FnMut(&mut R) -> Result<ControlFlow<B>>,
+    wait: impl Fn(&R) -> Result<bool>,
+) -> Result<ControlFlow<B>> {
+    loop {
+        // Before reading, so that what was sent before the stop is read.
+        let is_stopped = stop.is_stopped();
+        if let ControlFlow::Break(broken) = read(reader)? {
+            return Ok(ControlFlow::Break(broken));
+        }
+        if is_stopped {
+            return Ok(ControlFlow::Continue(()));
+        }
+        wait(reader)?;
+    }
+}
