@@ -18,6 +18,8 @@
 #include "exec_failed.bpf.h"
 #include "exit.bpf.h"
 #include "follow.bpf.h"
+#include "pinned.bpf.h"
+#include "replace.bpf.h"
 #include "row.bpf.h"
 #include "seed.bpf.h"
 #include "stats.bpf.h"
@@ -39,6 +41,8 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	int err;
 
 	if (child->pid != child->tgid)	/* a thread */
+		return 0;
+	if (is_recorded(child, KAMAP_ORIGIN_FORK))
 		return 0;
 	count(forks);
 	draft = take_draft();
@@ -74,6 +78,8 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	struct draft *draft;
 	int err;
 
+	if (is_recorded(task, KAMAP_ORIGIN_EXEC))
+		return 0;
 	count(execs);
 	draft = take_draft();
 	if (!draft)
@@ -164,6 +170,8 @@ int BPF_PROG(on_exec_failed, struct pt_regs *regs, long ret)
 	task = bpf_get_current_task_btf();
 	if (!read_exec_call(regs, task, &call))
 		return 0;
+	if (is_shared && is_recorded_failure(bpf_ktime_get_boot_ns()))
+		return 0;
 	draft = take_draft();
 	if (!draft)
 		return 0;
@@ -236,5 +244,43 @@ int tasks(struct bpf_iter__task *ctx)
 		print_task(ctx->meta->seq, get_first_process());
 	else if (task->pid == task->tgid)
 		print_task(ctx->meta->seq, task);
+	return 0;
+}
+
+/* Prints the rows of all processes as they are in the table, `struct kamap_process` each. */
+SEC("iter/task")
+int rows(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+
+	if (!task)
+		print_row(ctx->meta->seq, get_first_process());
+	else if (task->pid == task->tgid)
+		print_row(ctx->meta->seq, task);
+	return 0;
+}
+
+/* Prints the table as text, a line for each row, after one with the names of the columns. */
+SEC("iter/task")
+int table(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct seq_file *seq = ctx->meta->seq;
+
+	if (ctx->meta->seq_num == 0)
+		print_header(seq);
+	if (!task)
+		print_line(seq, get_first_process());
+	else if (task->pid == task->tgid)
+		print_line(seq, task);
+	return 0;
+}
+
+/* Prints what is attached and what was counted, see `struct kamap_printed_status`. */
+SEC("iter/task")
+int status(struct bpf_iter__task *ctx)
+{
+	if (!ctx->task)
+		print_status(ctx->meta->seq);
 	return 0;
 }

@@ -185,6 +185,52 @@ struct kamap_counters {
 	u64 event_args_cut;	/* events whose arguments were cut, an exec and its exit once */
 	u64 skipped;	/* writes to the table that the kernel skipped */
 	u64 refused;	/* all writes that came to nothing, repeated ones included */
+	u64 unused[8];	/* so that no two CPUs write the same line of a cache */
+};
+
+/*
+ * Version of what is pinned: names of pins, maps, keys, values, and what iterators print. It grows
+ * when somebody who knows the version before would misread it.
+ */
+enum kamap_layout {
+	KAMAP_LAYOUT = 1,
+};
+
+/* What is attached, and with which options: the only value of the map `description`. */
+struct kamap_description {
+	enum kamap_layout layout;
+	enum kamap_event_kind events;	/* which kinds are recorded; 0: no ring */
+	u64 attached_at;	/* since boot */
+	u32 max_entries;	/* of the table */
+	u32 ring_size;
+	u32 max_args;
+	u32 max_ancestors;
+	u32 generation;	/* one more for each that has replaced another with its maps */
+	u32 reserved;
+	struct kamap_filter filter;	/* of the events */
+	char version[32];	/* of the kamap that attached it */
+	char boot_id[40];
+};
+
+/* Who reads the ring, and up to where all was read: the only value of the map `reader`. */
+struct kamap_reader {
+	u64 start_time;	/* of the process, as /proc/PID/stat has it: in ticks */
+	u32 pid;	/* 0: nobody reads */
+	u32 wanted;	/* 1: another one waits for it to end */
+	u64 next_seq;	/* of the first event that is not read */
+	u64 lost;	/* of events_lost, so many were reported */
+};
+
+/*
+ * What the iterator `status` prints: this, then the counters of each possible CPU. Whoever may read
+ * that file needs no right to use BPF.
+ */
+struct kamap_printed_status {
+	struct kamap_description description;
+	u64 events_put;
+	u64 events_lost;
+	u32 first_refused;
+	u32 cpus;
 };
 
 #endif

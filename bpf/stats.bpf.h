@@ -5,8 +5,18 @@
 
 #include "kernel.bpf.h"
 
+/* How many CPUs there can be. Set before loading, as is the size of the map. */
+const volatile u32 possible_cpus = 1;
+
+/* As many as a kernel can be built for (NR_CPUS). */
+#define MAX_CPUS 8192
+
+/*
+ * CPU -> its counters. No per-CPU map: before 5.19 a program sees of such a map what is of its own
+ * CPU only, and an iterator is to print all.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, struct kamap_counters);
@@ -15,8 +25,8 @@ struct {
 /* Adds one to `field`; atomically, for newer kernels may preempt a program. */
 #define count(field)								\
 	do {									\
-		u32 slot = 0;							\
-		struct kamap_counters *set = bpf_map_lookup_elem(&counters, &slot); \
+		u32 cpu = bpf_get_smp_processor_id();				\
+		struct kamap_counters *set = bpf_map_lookup_elem(&counters, &cpu); \
 										\
 		if (set)							\
 			__sync_fetch_and_add(&set->field, 1);			\

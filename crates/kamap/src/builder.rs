@@ -1,12 +1,17 @@
 //! What a tracker is to record.
 
 use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use crate::load::load;
 use crate::maps::page_size;
 use crate::skel::types::{kamap_default, kamap_limit};
-use crate::{Error, Filter, Follow, Follower, Kinds, Result, Tracker, requirements};
+use crate::{
+    Error, Filter, Follow, Follower, Kinds, Pinned, Result, Tracker, bpffs, pin, requirements,
+};
 
 /// Bytes of the ring of events, and of the arguments in an event, unless told.
 const RING_SIZE: u32 = kamap_default::KAMAP_DEFAULT_RING_SIZE.0;
@@ -18,6 +23,40 @@ const LONGEST_ARGS: u32 = kamap_limit::KAMAP_MAX_ARGS.0;
 /// `KAMAP_MAX_ANCESTORS` of kamap.h.
 const MAX_ANCESTORS: u32 = kamap_limit::KAMAP_MAX_ANCESTORS.0;
 
+/// What is to be pinned for others.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shared {
+    /// One more than that of the tracker whose maps it takes over.
+    pub(crate) generation: u32,
+    /// The maps that it takes over: names of pins and file descriptors.
+    pub(crate) maps: Vec<(&'static str, Arc<OwnedFd>)>,
+}
+
+/// How to attach ([`Builder::attach`]).
+#[derive(Clone, Debug, Default)]
+pub struct AttachOptions {
+    pub(crate) group: Option<u32>,
+    pub(crate) replace: bool,
+}
+
+impl AttachOptions {
+    /// Lets the members of this group read the table, the kernel's list of processes and the counters,
+    /// without any capability.
+    #[must_use]
+    pub fn group(mut self, gid: u32) -> Self {
+        self.group = Some(gid);
+        self
+    }
+
+    /// Replaces what is attached, if anything is, and keeps its options (events, group) as far as none are
+    /// given. The table goes on, and so does the ring of events.
+    #[must_use]
+    pub fn replace(mut self, replace: bool) -> Self {
+        self.replace = replace;
+        self
+    }
+}
+
 /// Sets up a [`Tracker`].
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
@@ -26,6 +65,8 @@ pub struct Builder {
     max_args: Option<u32>,
     ring_size: Option<u32>,
     pub(crate) ancestors: u32,
+    /// How others are to read it, if they are.
+    pub(crate) shared: Option<Shared>,
     /// The thread whose next child is followed.
     pub(crate) follow_child_of: u32,
 }
@@ -105,6 +146,81 @@ impl Builder {
         // SAFETY: takes nothing, returns a number.
         self.follow_child_of = unsafe { libc::gettid() }.cast_unsigned();
         Ok(Follower::new(self.start()?))
+    }
+
+    /// Starts the tracker and pins all of it in `dir`, a folder that is made for it on a BPF file system
+    /// ([`DEFAULT_DIR`](crate::DEFAULT_DIR)). Then it records until it is [detached](crate::detach), whoever
+    /// runs; [`Reader::open`](crate::Reader::open) reads it.
+    ///
+    /// It is pinned whole or not at all, even if this process is killed meanwhile: until all is in its
+    /// place, a child process of it waits to take the pins away again.
+    ///
+    /// Needs root, as only that may write to most BPF file systems.
+    ///
+    /// # Errors
+    ///
+    /// As of [`start`](Self::start), and [`Error::AlreadyAttached`], [`Error::NotBpffs`] and
+    /// [`Error::NotPinned`].
+    pub fn attach(mut self, dir: impl AsRef<Path>, options: &AttachOptions) -> Result<Pinned> {
+        let dir = dir.as_ref();
+        requirements::check()?;
+        bpffs::prepare(dir)?;
+        pin::remove_leftovers(dir);
+        let known = match Pinned::open(dir) {
+            Ok(known) if options.replace => Some(known),
+            Ok(known) => {
+                let known = known.description();
+                return Err(Error::AlreadyAttached {
+                    dir: dir.to_owned(),
+                    version: known.version.clone(),
+                    since: known.attached_at,
+                });
+            }
+            Err(Error::NotAttached { .. }) => None,
+            // What cannot be read cannot be taken over either.
+            Err(Error::Damaged { .. } | Error::OtherLayout { .. }) if options.replace => None,
+            Err(err) => return Err(err),
+        };
+        self.shared = Some(match known {
+            Some(known) => self.take_over(&known)?,
+            None => Shared::default(),
+        });
+        let group = options.group.or_else(|| pin::group_of(dir));
+        let tracker = self.start()?;
+        tracker.pin(dir, group, options.replace)?;
+        Pinned::open(dir)
+    }
+
+    /// Goes on with the maps of a tracker that is attached, so that nothing is lost or recorded twice
+    /// while both are, and with its options as far as none were given. What the records in the ring depend on
+    /// cannot change.
+    fn take_over(&mut self, known: &Pinned) -> Result<Shared> {
+        let description = known.description();
+        let same = |asked: Option<u32>, has: u32| asked.is_none_or(|asked| asked == has);
+        let ancestors = (self.ancestors != 0).then_some(self.ancestors);
+        let has_ring = description.events != Kinds::default();
+        if !same(self.max_entries, description.max_entries)
+            || (has_ring
+                && !(same(self.ring_size, description.ring_size)
+                    && same(ancestors, description.ancestors)))
+        {
+            return Err(Error::OtherSizes {
+                dir: known.dir().to_owned(),
+            });
+        }
+        self.max_entries = Some(description.max_entries);
+        if has_ring {
+            self.ring_size = Some(description.ring_size);
+            self.ancestors = description.ancestors;
+            self.max_args.get_or_insert(description.max_args);
+            if self.events.wanted() == Kinds::default() {
+                self.events = description.events.into();
+            }
+        }
+        Ok(Shared {
+            generation: description.generation + 1,
+            maps: known.shared_maps()?,
+        })
     }
 
     pub(crate) fn checked_max_args(&self) -> u32 {

@@ -17,7 +17,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn measure() -> Self {
+    /// The clock as it is set now. Those of one [`Tracker`](crate::Tracker) agree with each other.
+    pub fn measure() -> Self {
         // The pair of readings that took the least time is the closest.
         let (_, realtime, before, after) = (0..8)
             .map(|_| {

@@ -5,57 +5,67 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use libbpf_rs::libbpf_sys;
 
-use crate::maps::{Array, Map, PerCpuArray};
-use crate::skel::types::{bss, kamap_counters};
+use crate::iterator::BpfIterator;
+use crate::maps::{Array, Map};
+use crate::skel::take;
+use crate::skel::types::{bss, kamap_counters, kamap_printed_status};
 use crate::{Error, Losses, Result, Seen};
 
-/// The programs, and what they count.
+/// Where the counts are.
 #[derive(Debug)]
-pub(crate) struct Counts {
-    /// The programs of the tracepoints.
-    programs: Vec<OwnedFd>,
-    counters: Map<PerCpuArray<kamap_counters>>,
-    globals: Map<Array<bss>>,
+#[expect(clippy::large_enum_variant, reason = "a reader has one")]
+pub(crate) enum Counts {
+    Maps {
+        /// The programs of the tracepoints, as far as they can be asked.
+        programs: Vec<OwnedFd>,
+        counters: Map<Array<kamap_counters>>,
+        globals: Map<Array<bss>>,
+    },
+    /// An iterator prints them.
+    Printed(BpfIterator),
+}
+
+/// All counts at one time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Read {
+    /// The sum over all CPUs.
+    counters: kamap_counters,
+    /// Runs of the programs that the kernel skipped.
+    recursion_misses: u64,
+    events_put: u64,
+    events_lost: u64,
+    first_refused: u32,
 }
 
 impl Counts {
-    pub(crate) fn new(
-        programs: Vec<OwnedFd>,
-        counters: Map<PerCpuArray<kamap_counters>>,
-        globals: Map<Array<bss>>,
-    ) -> Self {
-        Self {
-            programs,
-            counters,
-            globals,
-        }
-    }
-
     /// How many writes to the table have come to nothing.
     pub(crate) fn refused(&self) -> Result<u64> {
-        Ok(self.counters()?.refused + self.recursion_misses()?)
+        let read = self.read()?;
+        Ok(read.counters.refused + read.recursion_misses)
     }
 
     pub(crate) fn next_seq(&self) -> Result<u64> {
-        Ok(self.globals.get(&0)?.map_or(0, |bss| bss.events_put))
+        match self {
+            Self::Maps { globals, .. } => Ok(globals.get(&0)?.map_or(0, |bss| bss.events_put)),
+            Self::Printed(_) => Ok(self.read()?.events_put),
+        }
     }
 
     pub(crate) fn losses(&self) -> Result<Losses> {
-        let globals = self.globals.get(&0)?;
-        let refused = globals.map_or(0, |bss| bss.first_refused);
-        let counters = self.counters()?;
+        let read = self.read()?;
+        let (counters, first_refused) = (read.counters, read.first_refused);
         Ok(Losses {
             table_full: counters.table_full,
-            first_refused_pid: (refused != 0).then_some(refused),
-            ring_full: globals.map_or(0, |bss| bss.events_lost),
-            missed_runs: counters.skipped + self.recursion_misses()?,
+            first_refused_pid: (first_refused != 0).then_some(first_refused),
+            ring_full: read.events_lost,
+            missed_runs: counters.skipped + read.recursion_misses,
             args_cut: counters.args_cut,
             event_args_cut: counters.event_args_cut,
         })
     }
 
     pub(crate) fn seen(&self) -> Result<Seen> {
-        let counters = self.counters()?;
+        let counters = self.read()?.counters;
         Ok(Seen {
             fork: counters.forks,
             exec: counters.execs,
@@ -63,33 +73,74 @@ impl Counts {
         })
     }
 
-    /// Runs of the programs that the kernel skipped.
-    fn recursion_misses(&self) -> Result<u64> {
-        let programs = self.programs.iter();
-        programs
-            .map(|program| recursion_misses(program.as_fd()))
-            .sum()
-    }
-
-    /// The sum over all CPUs.
-    fn counters(&self) -> Result<kamap_counters> {
-        let mut sum = kamap_counters::default();
-        for cpu in self.counters.get(&0)?.iter().flat_map(|cpus| cpus.iter()) {
-            sum.forks += cpu.forks;
-            sum.execs += cpu.execs;
-            sum.exits += cpu.exits;
-            sum.table_full += cpu.table_full;
-            sum.args_cut += cpu.args_cut;
-            sum.event_args_cut += cpu.event_args_cut;
-            sum.skipped += cpu.skipped;
-            sum.refused += cpu.refused;
+    fn read(&self) -> Result<Read> {
+        let (programs, counters, globals) = match self {
+            Self::Maps {
+                programs,
+                counters,
+                globals,
+            } => (programs, counters, globals),
+            Self::Printed(iterator) => {
+                let (status, cpus) = printed_status(iterator)?;
+                return Ok(Read {
+                    counters: sum(cpus),
+                    // Only who may open a program is told.
+                    recursion_misses: 0,
+                    events_put: status.events_put,
+                    events_lost: status.events_lost,
+                    first_refused: status.first_refused,
+                });
+            }
+        };
+        let globals = globals.get(&0)?;
+        let cpus = counters.values().collect::<Result<Vec<_>, _>>()?;
+        let mut recursion_misses = 0;
+        for program in programs {
+            recursion_misses += count_misses(program.as_fd())?;
         }
-        Ok(sum)
+        Ok(Read {
+            counters: sum(cpus),
+            recursion_misses,
+            events_put: globals.map_or(0, |bss| bss.events_put),
+            events_lost: globals.map_or(0, |bss| bss.events_lost),
+            first_refused: globals.map_or(0, |bss| bss.first_refused),
+        })
     }
 }
 
+/// What the iterator `status` prints: the description and some counts, then the counters of each CPU.
+pub(crate) fn printed_status(
+    iterator: &BpfIterator,
+) -> Result<(kamap_printed_status, Vec<kamap_counters>)> {
+    let printed = iterator.run()?;
+    let Some((status, mut rest)) = take::<kamap_printed_status>(&printed) else {
+        return Err(Error::Record { len: printed.len() });
+    };
+    let mut cpus = Vec::new();
+    while let Some((cpu, others)) = take(rest) {
+        cpus.push(cpu);
+        rest = others;
+    }
+    Ok((status, cpus))
+}
+
+fn sum(cpus: impl IntoIterator<Item = kamap_counters>) -> kamap_counters {
+    let mut sum = kamap_counters::default();
+    for cpu in cpus {
+        sum.forks += cpu.forks;
+        sum.execs += cpu.execs;
+        sum.exits += cpu.exits;
+        sum.table_full += cpu.table_full;
+        sum.args_cut += cpu.args_cut;
+        sum.event_args_cut += cpu.event_args_cut;
+        sum.skipped += cpu.skipped;
+        sum.refused += cpu.refused;
+    }
+    sum
+}
+
 /// How often the kernel skipped a program to avoid recursion (since 5.12).
-fn recursion_misses(program: BorrowedFd<'_>) -> Result<u64> {
+fn count_misses(program: BorrowedFd<'_>) -> Result<u64> {
     let mut info = libbpf_sys::bpf_prog_info::default();
     let mut len = size_of_val(&info) as u32;
     // SAFETY: `info` is valid for writes of `len` bytes, and all 0 it asks for

@@ -1,6 +1,7 @@
 //! What can go wrong with the tracker.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::requirements::OLDEST_KERNEL;
@@ -138,6 +139,115 @@ pub enum Error {
         start_time: Duration,
         /// When the process of this PID started that is known.
         known: Duration,
+    },
+    /// Nothing is attached.
+    #[error("nothing is attached in `{}`; attach it with `kamap attach`", dir.display())]
+    NotAttached {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// Something is attached already.
+    #[error(
+        "kamap {version} is attached in `{}` already; replace it with `kamap attach --replace`",
+        dir.display()
+    )]
+    AlreadyAttached {
+        /// The folder.
+        dir: PathBuf,
+        /// Version of the kamap that has attached it.
+        version: String,
+        /// When: since boot.
+        since: Duration,
+    },
+    /// What was read has been detached meanwhile, or replaced by another tracker.
+    #[error("what was attached in `{}` has been detached", dir.display())]
+    Detached {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// Something of what was attached is missing.
+    #[error(
+        "what is attached in `{}` is damaged: {} is missing; run `kamap detach` and `kamap attach`",
+        dir.display(),
+        missing.join(", ")
+    )]
+    Damaged {
+        /// The folder.
+        dir: PathBuf,
+        /// Names of the pins.
+        missing: Vec<String>,
+    },
+    /// Another version of kamap has attached something that this one would misread.
+    #[error(
+        "what is attached in `{}` is of another version of kamap, with another layout; use that          version, or run `kamap detach` and `kamap attach`",
+        dir.display()
+    )]
+    OtherLayout {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// What is attached may not be read.
+    #[error(
+        "failed to read what is attached in `{}`: {source}; run it as root, or as a member of the group          that was named to `kamap attach --group`",
+        dir.display()
+    )]
+    NotReadable {
+        /// The folder.
+        dir: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A folder cannot have pins.
+    #[error(
+        "`{}` is not on a BPF file system; mount one there (`mount -t bpf bpf DIR`), or name a folder below          /sys/fs/bpf",
+        dir.display()
+    )]
+    NotBpffs {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// Somebody else reads the events that are attached.
+    #[error(
+        "process {pid} (`{command}`) reads the events that are attached; end it, or take over with `--steal`"
+    )]
+    RingHeld {
+        /// Its PID.
+        pid: u32,
+        /// Its arguments.
+        command: String,
+    },
+    /// Another reader has taken over the events that are attached.
+    #[error("another reader has taken over the events that are attached in `{}`", dir.display())]
+    TakenOver {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// No events are attached, or not all of the kinds that are wanted.
+    #[error(
+        "what is attached in `{}` has no ring of events; attach it with `kamap attach --events`",
+        dir.display()
+    )]
+    NoEvents {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A tracker can take over another one's maps only as they are.
+    #[error(
+        "what is attached in `{}` has a table or a ring of another size, or another number of ancestors, which \
+         cannot change while it is attached; run `kamap detach` first",
+        dir.display()
+    )]
+    OtherSizes {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// Something could not be pinned or unpinned.
+    #[error("failed to pin or unpin `{}`: {source}", path.display())]
+    NotPinned {
+        /// What.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
     },
     /// A command could not be started.
     #[error("failed to run `{program}`: {source}")]

@@ -4,11 +4,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::claim::Claim;
 use crate::counts::Counts;
 use crate::maps::{Array, Map, RingBuf, page_size};
 use crate::process::terminated;
 use crate::skel::take;
-use crate::skel::types::{bss, kamap_ancestor, kamap_event, kamap_event_kind};
+use crate::skel::types::{bss, kamap_ancestor, kamap_event, kamap_event_kind, kamap_reader};
 use crate::{Ancestor, Cause, Error, Event, EventKind, Exit, Item, Kinds, Losses, Process, Result};
 
 use self::long_texts::LongTexts;
@@ -16,6 +17,9 @@ use self::order::Order;
 
 mod long_texts;
 mod order;
+
+/// How many bytes of a ring that is shared are read at once: they are kept until they are dealt with.
+const MOST_KEPT: usize = 256 << 10;
 
 /// How long a reader sleeps at most while there is nothing to read: an event that
 /// wakes nobody waits no longer.
@@ -35,6 +39,8 @@ pub struct Events {
     order: Order,
     /// Where the stream tells of their beginnings and of their ends.
     long_texts: Option<LongTexts>,
+    /// Of a ring that others can read as well.
+    claim: Option<Claim>,
 }
 
 impl Events {
@@ -55,6 +61,48 @@ impl Events {
             max_args: max_args as usize,
             order: Order::default(),
             long_texts: LongTexts::of(wanted),
+            claim: None,
+        }
+    }
+
+    /// Reads on from where the reader before has stopped.
+    pub(crate) fn claimed(mut self, claim: Claim, read: &kamap_reader) -> Result<Self> {
+        // What the table had lost before is in its counters.
+        self.losses = self.counts.losses()?;
+        self.ring.keep();
+        self.order = Order::from(read.next_seq, read.lost);
+        self.claim = Some(claim);
+        Ok(self)
+    }
+
+    /// Says that all was dealt with that was handed out: of events that are attached, the next reader
+    /// goes on behind it. [`read`](Self::read) does so when it is called again; where a process ends, this
+    /// comes last.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TakenOver`] if another reader has taken over meanwhile, which gets them again.
+    pub fn acknowledge(&mut self) -> Result<()> {
+        let Some(claim) = &self.claim else {
+            return Ok(());
+        };
+        // What waits for an event that comes later in the ring was not handed out.
+        if self.ring.kept() > 0 && self.order.is_empty() {
+            claim.note(self.order.next, self.order.lost)?;
+            self.ring.release()?;
+        }
+        claim.check_wanted()
+    }
+
+    /// The same for what was handed out up to the event of this number only.
+    ///
+    /// # Errors
+    ///
+    /// As of [`acknowledge`](Self::acknowledge).
+    pub fn acknowledge_up_to(&mut self, seq: u64) -> Result<()> {
+        match &self.claim {
+            Some(claim) if seq + 1 < self.order.next => claim.note(seq + 1, self.order.lost),
+            _ => self.acknowledge(),
         }
     }
 
@@ -74,6 +122,7 @@ impl Events {
     pub fn read(&mut self, timeout: Duration, mut read: impl FnMut(Item)) -> Result<()> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
+            self.acknowledge()?;
             let left = deadline.map_or(NAP, |at| at.saturating_duration_since(Instant::now()));
             let nap = left.min(NAP);
             let began = Instant::now();
@@ -133,7 +182,10 @@ impl Events {
         };
         let reserved = self.ring.reserved();
         let mut all_read = self.ring.has_read(reserved);
-        while !all_read && let Some(record) = self.ring.read()? {
+        while !all_read
+            && (self.ring.kept() < MOST_KEPT || !self.order.is_empty())
+            && let Some(record) = self.ring.read()?
+        {
             let len = record.len();
             let (mut event, lost) = decode(record, self.ancestors).ok_or(Error::Record { len })?;
             event.process.cut_args(self.max_args);

@@ -4,7 +4,7 @@ use std::ops::BitOr;
 use std::time::Duration;
 
 use crate::skel::types::{kamap_event_kind, kamap_filter};
-use crate::{Error, Result};
+use crate::{Error, Event, EventKind, Result};
 
 /// Which kinds of events to tell of. They add up: `Kinds::EXEC | Kinds::EXIT`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -129,6 +129,41 @@ impl Filter {
             Kinds::ALL
         };
         Kinds(self.kinds.0 & possible.0)
+    }
+
+    /// Whether an event passes, as the kernel decides it; for a stream that other filters have made. Not
+    /// which cgroups are below another is known here: those of the filter themselves pass.
+    pub fn passes(&self, event: &Event) -> bool {
+        fn listed<T: PartialEq>(list: &[T], value: &T) -> bool {
+            list.is_empty() || list.contains(value)
+        }
+        let process = &event.process;
+        let ended_well = match &event.kind {
+            EventKind::Exit(exit) => {
+                let lived = event.time.saturating_sub(process.start_time);
+                if self.min_duration.is_some_and(|least| lived < least) {
+                    return false;
+                }
+                exit.status == 0
+            }
+            _ => false,
+        };
+        self.wanted().contains(event.kind.into())
+            && !(self.failed && ended_well)
+            && listed(&self.uids, &process.uid)
+            && listed(&self.pids, &process.pid)
+            && listed(&self.ppids, &process.ppid)
+            && listed(&self.cgroup_ids, &process.cgroup_id)
+    }
+
+    /// The kinds of events that can pass.
+    pub fn kinds(&self) -> Kinds {
+        self.wanted()
+    }
+
+    /// Whether it tells apart cgroups.
+    pub fn has_cgroups(&self) -> bool {
+        !self.cgroup_ids.is_empty()
     }
 
     /// As the programs take it.

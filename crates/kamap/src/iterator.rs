@@ -3,25 +3,24 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::PathBuf;
 
 use crate::{Error, Result};
 
 /// An attached BPF iterator: each run prints anew.
 #[derive(Debug)]
-pub(crate) struct BpfIterator {
-    link: OwnedFd,
+pub(crate) enum BpfIterator {
+    /// The link that attaches it.
+    Link(OwnedFd),
+    /// Where its link is pinned: a file like others, which needs no right to use BPF.
+    Pin(PathBuf),
 }
 
 impl BpfIterator {
-    /// `link` attaches the program.
-    pub(crate) fn new(link: OwnedFd) -> Self {
-        Self { link }
-    }
-
     /// Runs it to its end; returns what it prints.
     pub(crate) fn run(&self) -> Result<Vec<u8>> {
         let failed = |source| Error::System {
-            action: "read the kernel's task list",
+            action: "run a BPF iterator",
             source,
         };
         let mut file = self.begin().map_err(failed)?;
@@ -37,8 +36,12 @@ impl BpfIterator {
     }
 
     fn begin(&self) -> io::Result<File> {
+        let link = match self {
+            Self::Link(link) => link,
+            Self::Pin(path) => return File::open(path),
+        };
         // SAFETY: takes a number; returns a negative errno or a new file descriptor.
-        let fd = unsafe { libbpf_sys::bpf_iter_create(self.link.as_raw_fd()) };
+        let fd = unsafe { libbpf_sys::bpf_iter_create(link.as_raw_fd()) };
         if fd < 0 {
             return Err(io::Error::from_raw_os_error(-fd));
         }

@@ -45,7 +45,9 @@
 //! missing.
 //!
 mod attached;
+mod bpffs;
 mod builder;
+mod claim;
 mod clock;
 mod cmdline;
 mod counts;
@@ -62,6 +64,8 @@ mod libbpf_log;
 mod load;
 mod losses;
 mod names;
+mod pin;
+mod pinned;
 mod process;
 mod process_tree;
 mod reader;
@@ -76,7 +80,7 @@ mod tracker;
 mod tree_summary;
 mod verify;
 
-pub use builder::Builder;
+pub use builder::{AttachOptions, Builder};
 pub use clock::Clock;
 pub use error::{Error, Result};
 pub use event::{Ancestor, Event, EventKind, Exit, Item};
@@ -87,6 +91,7 @@ pub use follow::{Follow, Follower};
 pub use kamap_bpf as maps;
 pub use losses::{Cause, Losses, Lost, Seen};
 pub use names::{errno_name, signal_name};
+pub use pinned::{DEFAULT_DIR, Description, Pinned, ProgramCost, Status, detach};
 pub use process::{Origin, Process};
 pub use process_tree::{Branch, Life, ProcessTree};
 pub use reader::Reader;

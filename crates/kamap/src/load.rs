@@ -3,10 +3,11 @@
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 
+use libbpf_rs::ProgramMut;
 use libbpf_rs::btf::{Btf, BtfType};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 
-use crate::attached::{Attached, duplicate};
+use crate::attached::{Attached, Link, Shared, duplicate};
 use crate::maps::{Map, open_cpu_clocks};
 use crate::signals::Blocked;
 use crate::skel::types::kamap_default;
@@ -65,23 +66,50 @@ fn load_logged(builder: &Builder, max_entries: u32) -> Result<Attached, Failure>
         false => Some(duplicate(maps.events.as_fd())?),
     };
     // Exit first: else a process that starts and ends in between would stay.
-    let mut hooks = vec![&progs.on_exit, &progs.on_exec, &progs.on_fork];
+    let mut hooks = vec![
+        ("on_exit", &progs.on_exit),
+        ("on_exec", &progs.on_exec),
+        ("on_fork", &progs.on_fork),
+    ];
     if wanted.contains(Kinds::EXEC_FAILED) {
-        hooks.push(&progs.on_exec_failed);
+        hooks.push(("on_exec_failed", &progs.on_exec_failed));
         if progs.on_prepare_exec.autoload() {
-            hooks.push(&progs.on_prepare_exec);
+            hooks.push(("on_prepare_exec", &progs.on_prepare_exec));
         }
     }
     let (mut links, mut programs) = (Vec::new(), Vec::new());
-    for program in hooks {
+    for (name, program) in hooks {
         let link = program.attach().map_err(failed_to("attach a program"))?;
-        links.push(duplicate(link.as_fd())?);
+        links.push(Link {
+            program: name,
+            fd: duplicate(link.as_fd())?,
+        });
         programs.push(duplicate(program.as_fd())?);
     }
     let iterator = failed_to("attach a task iterator");
     let seed = progs.seed.attach().map_err(iterator)?;
     let iterator = failed_to("attach a task iterator");
     let tasks = progs.tasks.attach().map_err(iterator)?;
+    let shared = match &builder.shared {
+        Some(_) => {
+            let iterator = |program: &ProgramMut<'_>| -> Result<_, Failure> {
+                let link = program.attach().map_err(failed_to("attach an iterator"))?;
+                Ok(duplicate(link.as_fd())?)
+            };
+            Some(Shared {
+                description: Map::from_skeleton(&maps.description)?,
+                reader: duplicate(maps.reader.as_fd())?,
+                table: iterator(&progs.table)?,
+                rows: iterator(&progs.rows)?,
+                status: iterator(&progs.status)?,
+                failed_execs: match wanted.contains(Kinds::EXEC_FAILED) {
+                    true => Some(duplicate(maps.failed_execs.as_fd())?),
+                    false => None,
+                },
+            })
+        }
+        None => None,
+    };
     Ok(Attached {
         links,
         programs,
@@ -92,6 +120,7 @@ fn load_logged(builder: &Builder, max_entries: u32) -> Result<Attached, Failure>
         seed: duplicate(seed.as_fd())?,
         tasks: duplicate(tasks.as_fd())?,
         ring,
+        shared,
     })
 }
 
@@ -114,6 +143,13 @@ fn configure(
     rodata.max_ancestors = builder.ancestors;
     rodata.follow_child_of = builder.follow_child_of;
     rodata.wake_at = ring_size / kamap_default::KAMAP_DEFAULT_WAKE_PARTS.0;
+    let cpus = possible_cpus()?;
+    rodata.possible_cpus = cpus;
+    if let Some(shared) = &builder.shared {
+        rodata.is_shared = 1;
+        rodata.generation = shared.generation;
+        rodata.replaces = u32::from(shared.generation > 0);
+    }
     let events = &mut open.maps.events;
     if wanted == Kinds::default() {
         events
@@ -128,7 +164,20 @@ fn configure(
     let prepare_exec = exec_failed && has_prepare_exec()?;
     open.progs.on_exec_failed.set_autoload(exec_failed);
     open.progs.on_prepare_exec.set_autoload(prepare_exec);
+    for program in [
+        &mut open.progs.table,
+        &mut open.progs.rows,
+        &mut open.progs.status,
+    ] {
+        program.set_autoload(builder.shared.is_some());
+    }
     for (map, is_wanted) in [
+        (&mut open.maps.description, builder.shared.is_some()),
+        (&mut open.maps.reader, builder.shared.is_some()),
+        (
+            &mut open.maps.failed_execs,
+            exec_failed && builder.shared.is_some(),
+        ),
         (&mut open.maps.cpu_clocks, wanted.contains(Kinds::EXIT)),
         (&mut open.maps.clock_leads, wanted.contains(Kinds::EXIT)),
         (&mut open.maps.long_paths, wanted.contains(Kinds::EXEC)),
@@ -137,9 +186,35 @@ fn configure(
         map.set_autocreate(is_wanted)
             .map_err(failed_to("leave out a map"))?;
     }
+    open.maps
+        .counters
+        .set_max_entries(cpus)
+        .map_err(failed_to("set the number of counters"))?;
     for map in [&mut open.maps.processes, &mut open.maps.given_args] {
         map.set_max_entries(max_entries)
             .map_err(failed_to("set the size of the table"))?;
+    }
+    take_over(open, builder)
+}
+
+/// Takes the maps of the tracker that this one replaces.
+fn take_over(open: &mut OpenKamapSkel<'_>, builder: &Builder) -> Result<(), Failure> {
+    let maps = builder.shared.iter().flat_map(|shared| &shared.maps);
+    for (name, fd) in maps {
+        let map = match *name {
+            "processes" => &mut open.maps.processes,
+            "given_args" => &mut open.maps.given_args,
+            "counters" => &mut open.maps.counters,
+            "globals" => &mut open.maps.bss,
+            "reader" => &mut open.maps.reader,
+            "events" => &mut open.maps.events,
+            "failed_execs" => &mut open.maps.failed_execs,
+            _ => continue,
+        };
+        if map.autocreate() {
+            map.reuse_fd(fd.as_fd())
+                .map_err(failed_to("take over a map"))?;
+        }
     }
     Ok(())
 }
@@ -150,4 +225,9 @@ fn has_prepare_exec() -> Result<bool, Failure> {
     Ok(types
         .type_by_name::<BtfType<'_>>("btf_trace_sched_prepare_exec")
         .is_some())
+}
+
+fn possible_cpus() -> Result<u32, Failure> {
+    let count = libbpf_rs::num_possible_cpus();
+    Ok(count.map_err(failed_to("count the possible CPUs"))? as u32)
 }

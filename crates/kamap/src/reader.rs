@@ -1,14 +1,14 @@
 //! Reading what the programs record, whoever has attached them.
 
-use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::counts::Counts;
 use crate::iterator::BpfIterator;
-use crate::maps::{Array, Hash, Map, PerCpuArray};
+use crate::pinned::{Pinned, Place};
 use crate::seed::Seed;
-use crate::skel::types::{bss, kamap_counters, kamap_given_args, kamap_process};
+use crate::table::Rows;
 use crate::tasks::Tasks;
 use crate::verify::{Look, Verification, verify};
 use crate::{Clock, Losses, Result, Seen, Table};
@@ -21,16 +21,14 @@ const WAITS: [Duration; 3] = [
     Duration::from_millis(100),
 ];
 
-/// The maps and iterators to read, of one's own or pinned by somebody.
+/// What to read, of one's own or pinned by somebody.
 pub(crate) struct Sources {
-    pub(crate) rows: Map<Hash<u32, kamap_process>>,
-    pub(crate) given_args: Map<Hash<u32, kamap_given_args>>,
-    pub(crate) counters: Map<PerCpuArray<kamap_counters>>,
-    pub(crate) globals: Map<Array<bss>>,
-    pub(crate) seed: BpfIterator,
+    pub(crate) rows: Rows,
     pub(crate) tasks: BpfIterator,
-    /// The programs on the tracepoints.
-    pub(crate) programs: Vec<OwnedFd>,
+    pub(crate) seed: Option<Seed>,
+    pub(crate) counts: Counts,
+    /// Where somebody has pinned it.
+    pub(crate) place: Option<Place>,
 }
 
 /// Reads the table and the counters of a tracker. It can be shared by threads.
@@ -42,16 +40,26 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Reads what somebody has attached in `dir` ([`Builder::attach`](crate::Builder::attach)).
+    ///
+    /// # Errors
+    ///
+    /// As of [`Pinned::open`] and [`Pinned::reader`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Pinned::open(dir)?.reader()
+    }
+
     pub(crate) fn new(sources: Sources) -> Self {
-        let counts = Arc::new(Counts::new(
-            sources.programs,
-            sources.counters,
-            sources.globals,
-        ));
-        let seed = Seed::new(sources.seed, sources.given_args);
+        let counts = Arc::new(sources.counts);
         let tasks = Tasks::new(sources.tasks);
         Self {
-            table: Table::new(sources.rows, tasks, seed, Arc::clone(&counts)),
+            table: Table::new(
+                sources.rows,
+                tasks,
+                sources.seed,
+                Arc::clone(&counts),
+                sources.place,
+            ),
             counts,
             clock: Mutex::new(Clock::measure()),
         }
@@ -117,6 +125,7 @@ impl Reader {
     ///
     /// [`Error::Map`](crate::Error::Map) or [`Error::System`](crate::Error::System), where the kernel does not tell.
     pub fn verify(&self) -> Result<Verification> {
+        self.table.check_place()?;
         let look = || -> Result<Look> {
             let before = self.table.rows()?;
             let tasks = self.table.tasks()?;

@@ -33,8 +33,17 @@ crate::maps::map_data! {
     types::kamap_event { seq, lost, time, cpu_time, max_rss, status, kind, facts }
     types::kamap_task { facts, life, reserved }
     types::kamap_given_args { start_time, len, kept, ended, reserved, text }
-    types::kamap_counters { forks, execs, exits, table_full, args_cut, event_args_cut, skipped, refused }
+    types::kamap_counters { forks, execs, exits, table_full, args_cut, event_args_cut, skipped, refused, unused }
     types::kamap_ancestor { start_time, pid, reserved, comm }
+    types::kamap_layout { 0 }
+    types::kamap_filter {
+        min_duration, cgroup_ids, uids, pids, ppids, cgroup_ids_len, uids_len, pids_len, ppids_len, failed, followed
+    }
+    types::kamap_description {
+        layout, events, attached_at, max_entries, ring_size, max_args, max_ancestors, generation, reserved, filter, version, boot_id
+    }
+    types::kamap_reader { start_time, pid, wanted, next_seq, lost }
+    types::kamap_printed_status { description, events_put, events_lost, first_refused, cpus }
 }
 
 crate::maps::map_data! {
@@ -56,6 +65,9 @@ mod tests {
             types::kamap_given_args::LAYOUT,
             types::kamap_counters::LAYOUT,
             types::kamap_ancestor::LAYOUT,
+            types::kamap_description::LAYOUT,
+            types::kamap_reader::LAYOUT,
+            types::kamap_printed_status::LAYOUT,
         ] {
             assert!(layout.is_dense(), "{layout}");
         }

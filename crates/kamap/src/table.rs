@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::counts::Counts;
+use crate::iterator::BpfIterator;
 use crate::maps::{self, Hash, Map};
+use crate::pinned::Place;
 use crate::seed::Seed;
+use crate::skel::take;
 use crate::skel::types::kamap_process;
 use crate::tasks::{Task, Tasks};
 use crate::{Clock, Process, Result, Snapshot};
@@ -19,20 +22,69 @@ pub(crate) const BYTES_PER_ENTRY: u64 = size_of::<kamap_process>() as u64 + 8 + 
 /// The live processes of the machine, read from the kernel's table.
 #[derive(Debug)]
 pub struct Table {
-    rows: Map<Hash<u32, kamap_process>>,
+    rows: Rows,
     tasks: Tasks,
-    seed: Seed,
+    /// Only who may write the table can add to it.
+    seed: Option<Seed>,
     counts: Arc<Counts>,
     /// How many writes to the table had come to nothing before `seed` last ran.
     refused_before: AtomicU64,
+    /// Where somebody has pinned it, if it is not one's own.
+    place: Option<Place>,
+}
+
+/// Where the rows are.
+#[derive(Debug)]
+pub(crate) enum Rows {
+    Map(Map<Hash<u32, kamap_process>>),
+    /// An iterator prints them; so many there can be.
+    Printed(BpfIterator, u32),
+}
+
+impl Rows {
+    /// All of them that could be read whole.
+    fn read(&self) -> Result<Vec<Process>> {
+        let mut processes = Vec::new();
+        match self {
+            Self::Map(map) => {
+                for entry in map.iter() {
+                    processes.extend(Process::from_row(&entry?.1));
+                }
+            }
+            Self::Printed(iterator, _) => {
+                let printed = iterator.run()?;
+                let mut rest = &printed[..];
+                while let Some((row, others)) = take::<kamap_process>(rest) {
+                    processes.extend(Process::from_row(&row));
+                    rest = others;
+                }
+            }
+        }
+        Ok(processes)
+    }
+
+    fn get(&self, pid: u32) -> Result<Option<Process>> {
+        match self {
+            Self::Map(map) => Ok(map.get(&pid)?.and_then(|row| Process::from_row(&row))),
+            Self::Printed(..) => Ok(self.read()?.into_iter().find(|process| process.pid == pid)),
+        }
+    }
+
+    fn max_entries(&self) -> u32 {
+        match self {
+            Self::Map(map) => map.max_entries(),
+            Self::Printed(_, max_entries) => *max_entries,
+        }
+    }
 }
 
 impl Table {
     pub(crate) fn new(
-        rows: Map<Hash<u32, kamap_process>>,
+        rows: Rows,
         tasks: Tasks,
-        seed: Seed,
+        seed: Option<Seed>,
         counts: Arc<Counts>,
+        place: Option<Place>,
     ) -> Self {
         Self {
             rows,
@@ -40,6 +92,7 @@ impl Table {
             seed,
             counts,
             refused_before: AtomicU64::new(0),
+            place,
         }
     }
 
@@ -105,6 +158,11 @@ impl Table {
         }
     }
 
+    /// Fails where it is no longer filled.
+    pub(crate) fn check_place(&self) -> Result<()> {
+        self.place.as_ref().map_or(Ok(()), Place::check)
+    }
+
     /// The most processes that the table can hold.
     pub fn max_entries(&self) -> u32 {
         self.rows.max_entries()
@@ -117,22 +175,16 @@ impl Table {
 
     /// All rows as they are in the table.
     pub(crate) fn rows(&self) -> Result<Vec<Process>> {
-        let mut processes = Vec::new();
-        for entry in self.rows.iter() {
-            processes.extend(Process::from_row(&entry?.1));
-        }
-        Ok(processes)
+        self.rows.read()
     }
 
     /// A row as it is in the table.
     fn row(&self, pid: u32) -> Result<Option<Process>> {
         // The kernel copies a single row without a lock, so it may be replaced
         // meanwhile: a reading counts when the next one is the same.
-        let read =
-            || -> Result<_> { Ok(self.rows.get(&pid)?.and_then(|row| Process::from_row(&row))) };
-        let mut process = read()?;
+        let mut process = self.rows.get(pid)?;
         loop {
-            let again = read()?;
+            let again = self.rows.get(pid)?;
             if again == process {
                 return Ok(process);
             }
@@ -142,15 +194,22 @@ impl Table {
 
     /// Adds the live processes that the table lacks.
     pub(crate) fn seed(&self) -> Result<()> {
+        let (Some(seed), Rows::Map(map)) = (&self.seed, &self.rows) else {
+            return Ok(());
+        };
         let tasks = self.tasks()?;
-        let rows = self.rows.keys().collect::<maps::Result<HashSet<u32>>>()?;
+        let rows = map.keys().collect::<maps::Result<HashSet<u32>>>()?;
         let room = (self.max_entries() as usize).saturating_sub(rows.len());
         let lacking = tasks.iter().filter(|task| !rows.contains(&task.facts.pid));
-        self.seed.run(lacking.take(room))
+        seed.run(lacking.take(room))
     }
 
     /// The same where some can be lacking because something was lost; returns whether it had to look.
     pub(crate) fn refill(&self) -> Result<bool> {
+        self.check_place()?;
+        if self.seed.is_none() {
+            return Ok(false);
+        }
         let refused = self.counts.refused()?;
         // What is refused during the run counts towards the next one.
         if self.refused_before.swap(refused, Ordering::Relaxed) == refused {

@@ -13,6 +13,16 @@ pub(crate) struct Task {
     pub(crate) exe: Vec<u8>,
 }
 
+impl Task {
+    /// Whether it runs, or could.
+    pub(crate) fn is_alive(&self) -> bool {
+        matches!(
+            self.life,
+            kamap_life::KAMAP_LIFE_ALIVE | kamap_life::KAMAP_LIFE_EXECING
+        )
+    }
+}
+
 /// Lists the processes, each time it is run.
 #[derive(Debug)]
 pub(crate) struct Tasks(BpfIterator);

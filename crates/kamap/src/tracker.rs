@@ -1,9 +1,10 @@
 //! A tracker of one's own.
 
 use std::ops::Deref;
+use std::path::Path;
 
 use crate::attached::Attached;
-use crate::{Builder, Events, Reader, Result};
+use crate::{Builder, Description, Events, Reader, Result, pin};
 
 /// The running programs and what they write. Whatever a [`Reader`] reads can be read here.
 ///
@@ -26,7 +27,7 @@ impl Tracker {
     pub(crate) fn new(attached: Attached, builder: &Builder) -> Result<Self> {
         let reader = Reader::new(attached.sources()?);
         let events = match attached.ring()? {
-            Some(ring) => Some(Events::new(
+            Some(ring) if attached.shared.is_none() => Some(Events::new(
                 ring,
                 attached.globals.try_clone()?,
                 reader.counts(),
@@ -34,14 +35,23 @@ impl Tracker {
                 builder.checked_max_args(),
                 builder.events.wanted(),
             )),
-            None => None,
+            _ => None,
         };
         reader.table().seed()?;
+        if let Some(shared) = &attached.shared {
+            let description = Description::encode(builder, reader.table().max_entries())?;
+            shared.description.set(0, &description)?;
+        }
         Ok(Self {
             attached,
             reader,
             events,
         })
+    }
+
+    /// Pins what is attached, see [`Builder::attach`].
+    pub(crate) fn pin(&self, dir: &Path, group: Option<u32>, replace: bool) -> Result<()> {
+        pin::pin(&self.attached, dir, group, replace)
     }
 
     /// The reader of the stream of events, once: `None` after that, and if

@@ -166,12 +166,7 @@ impl Look {
     }
 
     fn alive(&self) -> impl Iterator<Item = &Task> {
-        self.tasks.values().filter(|task| {
-            matches!(
-                task.life,
-                kamap_life::KAMAP_LIFE_ALIVE | kamap_life::KAMAP_LIFE_EXECING
-            )
-        })
+        self.tasks.values().filter(|task| task.is_alive())
     }
 
     fn differences(&self) -> Vec<Difference> {

@@ -50,8 +50,12 @@ pub struct RingBuf<E: Record + ?Sized> {
     consumer: Mmap,
     /// How far has been reserved, in a page of its own, then the records.
     ring: Ring,
-    /// What this reader has last written to `consumer`.
+    /// How far this reader has read.
     position: usize,
+    /// What it has last written to `consumer`.
+    released: usize,
+    /// Whether the room of what is read is given back at once.
+    keeps: bool,
     /// The record that is passed on.
     record: Vec<u8>,
     records: PhantomData<fn(&E)>,
@@ -127,6 +131,8 @@ impl<E: Record + ?Sized> RingBuf<E> {
             consumer,
             ring,
             position,
+            released: position,
+            keeps: false,
             record: Vec::new(),
             records: PhantomData,
         }
@@ -201,6 +207,39 @@ impl<E: Record + ?Sized> RingBuf<E> {
         }
     }
 
+    /// Keeps the room of records until [`release`](Self::release): where this reader ends before, the next
+    /// one gets them again. Without it each is given back as soon as it is read.
+    pub fn keep(&mut self) {
+        self.keeps = true;
+    }
+
+    /// Gives the room of all records back that were read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AnotherReader`], as of [`read`](Self::read).
+    pub fn release(&mut self) -> Result<()> {
+        let position = self.consumer.number::<AtomicUsize>(0);
+        // Release: all reading was done before.
+        position
+            .compare_exchange(
+                self.released,
+                self.position,
+                Ordering::Release,
+                Ordering::Relaxed,
+            )
+            .map_err(|_| Error::AnotherReader {
+                map: self.map.name().to_owned(),
+            })?;
+        self.released = self.position;
+        Ok(())
+    }
+
+    /// Bytes of the ring that are kept.
+    pub fn kept(&self) -> usize {
+        self.position.wrapping_sub(self.released)
+    }
+
     /// How far programs have reserved records by now, in bytes since the ring was created.
     /// Together with [`has_read`](Self::has_read) it says when all that was there at one moment
     /// has been read.
@@ -248,25 +287,14 @@ impl<E: Record + ?Sized> RingBuf<E> {
                 let at = self.position.wrapping_add(HEADER);
                 self.ring.copy(at, &mut self.record[..len]);
             }
-            self.release(whole)?;
+            self.position = self.position.wrapping_add(whole);
+            if !self.keeps {
+                self.release()?;
+            }
             if !discarded {
                 return Ok(Some(len));
             }
         }
-    }
-
-    /// Gives the room of a record back.
-    fn release(&mut self, len: usize) -> Result<()> {
-        let next = self.position.wrapping_add(len);
-        let position = self.consumer.number::<AtomicUsize>(0);
-        // Release: all reading was done before.
-        position
-            .compare_exchange(self.position, next, Ordering::Release, Ordering::Relaxed)
-            .map_err(|_| Error::AnotherReader {
-                map: self.map.name().to_owned(),
-            })?;
-        self.position = next;
-        Ok(())
     }
 
     fn no_record(&self) -> Error {

@@ -18,7 +18,25 @@ pub(super) struct Order {
 }
 
 impl Order {
+    /// Goes on behind what was read.
+    pub(super) fn from(next: u64, lost: u64) -> Self {
+        Self {
+            next,
+            lost,
+            waiting: BinaryHeap::new(),
+        }
+    }
+
+    /// Whether none waits for another one.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     pub(super) fn put(&mut self, event: Event, lost: u64, read: &mut impl FnMut(Item)) {
+        // The reader before has dealt with it, and could not give its room back any more.
+        if event.seq < self.next {
+            return;
+        }
         self.waiting.push(Reverse(BySeq(event, lost)));
         while let Some(Reverse(BySeq(first, _))) = self.waiting.peek()
             && first.seq <= self.next

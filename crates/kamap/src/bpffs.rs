@@ -1,0 +1,59 @@
+//! File systems of BPF.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::path::Path;
+
+use crate::pin::c_path;
+use crate::{Error, Result};
+
+/// Where one is mounted on every system that mounts one.
+const MOUNT_POINT: &str = "/sys/fs/bpf";
+
+/// Sees that `dir` can be made on such a file system: mounts it where it is always to be.
+pub(crate) fn prepare(dir: &Path) -> Result<()> {
+    let not_bpffs = || Error::NotBpffs {
+        dir: dir.to_owned(),
+    };
+    let parent = dir.parent().ok_or_else(not_bpffs)?;
+    if is_bpffs(parent) {
+        return Ok(());
+    }
+    if parent != Path::new(MOUNT_POINT) {
+        return Err(not_bpffs());
+    }
+    mount().map_err(|source| Error::NotPinned {
+        path: parent.to_owned(),
+        source,
+    })
+}
+
+fn is_bpffs(dir: &Path) -> bool {
+    let mut stat = MaybeUninit::<libc::statfs>::zeroed();
+    c_path(dir).is_ok_and(|dir| {
+        // SAFETY: takes a C string, and writes a struct of numbers, all of which may be 0.
+        let (ret, stat) = unsafe {
+            let ret = libc::statfs(dir.as_ptr(), stat.as_mut_ptr());
+            (ret, stat.assume_init())
+        };
+        ret == 0 && i128::from(stat.f_type) == i128::from(libc::BPF_FS_MAGIC)
+    })
+}
+
+fn mount() -> io::Result<()> {
+    let point = c_path(Path::new(MOUNT_POINT))?;
+    // SAFETY: takes C strings and numbers.
+    let ret = unsafe {
+        libc::mount(
+            c"bpf".as_ptr(),
+            point.as_ptr(),
+            c"bpf".as_ptr(),
+            libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC,
+            c"mode=0700".as_ptr().cast(),
+        )
+    };
+    match ret {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

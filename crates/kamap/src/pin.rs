@@ -1,0 +1,415 @@
+//! Pinning what is attached: all of it or nothing, whatever ends this process meanwhile.
+
+use std::ffi::{CStr, CString};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::attached::Attached;
+use crate::{Error, Result};
+
+/// The names of all pins that there can be.
+pub(crate) const NAMES: [&CStr; 18] = [
+    c"on_fork",
+    c"on_exec",
+    c"on_exit",
+    c"on_exec_failed",
+    c"on_prepare_exec",
+    c"seed",
+    c"tasks",
+    c"rows",
+    c"table",
+    c"status",
+    c"processes",
+    c"given_args",
+    c"counters",
+    c"globals",
+    c"description",
+    c"reader",
+    c"events",
+    c"failed_execs",
+];
+
+/// The links of the programs without which the table is not right.
+pub(crate) const TABLE_LINKS: [&str; 3] = ["on_fork", "on_exec", "on_exit"];
+
+/// The links of all programs on tracepoints.
+pub(crate) const LINKS: [&str; 5] = [
+    "on_fork",
+    "on_exec",
+    "on_exit",
+    "on_exec_failed",
+    "on_prepare_exec",
+];
+
+/// The pins that are maps.
+pub(crate) const MAPS: [&str; 8] = [
+    "processes",
+    "given_args",
+    "counters",
+    "globals",
+    "description",
+    "reader",
+    "events",
+    "failed_execs",
+];
+
+/// Maps of which those that replace a tracker go on with the same.
+pub(crate) const TAKEN_OVER: [&str; 7] = [
+    "processes",
+    "given_args",
+    "counters",
+    "globals",
+    "reader",
+    "events",
+    "failed_execs",
+];
+
+/// Of these names, those that a group may read: iterators, which are plain files.
+const READABLE: [&str; 4] = ["tasks", "rows", "table", "status"];
+
+/// Longer than SAME_CALL of pinned.bpf.h.
+const OVERLAP: Duration = Duration::from_millis(20);
+
+/// Pins what is attached in the new folder `dir`, or in the place of the one that is there. `group`
+/// may read it.
+pub(crate) fn pin(
+    attached: &Attached,
+    dir: &Path,
+    group: Option<u32>,
+    replace: bool,
+) -> Result<()> {
+    let pins = attached.pins();
+    let folder = beside(dir, "new");
+    let at = |path: &Path, source| Error::NotPinned {
+        path: path.to_owned(),
+        source,
+    };
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&folder)
+        .map_err(|source| at(&folder, source))?;
+    let mut guard = Guard::start(&folder, dir, replace).map_err(|source| at(&folder, source))?;
+    let pinned = (|| {
+        for (name, fd) in pins {
+            let path = folder.join(name);
+            pin_one(fd, &path, group.filter(|_| READABLE.contains(&name)))
+                .map_err(|source| at(&path, source))?;
+        }
+        if let Some(group) = group {
+            chown(&folder, None, Some(group))
+                .and_then(|()| fs::set_permissions(&folder, Permissions::from_mode(0o750)))
+                .map_err(|source| at(&folder, source))?;
+        }
+        if replace {
+            // As long as two programs have to be attached both to tell a failed exec that both have seen.
+            std::thread::sleep(OVERLAP);
+        }
+        put_in_place(&folder, dir, replace).map_err(|source| at(dir, source))
+    })();
+    match pinned {
+        Ok(()) => guard.commit().map_err(|source| at(dir, source)),
+        Err(err) => {
+            guard.roll_back();
+            Err(err)
+        }
+    }
+}
+
+/// A name in the same folder as `dir`, of this process. (A file system of BPF has no names with dots.)
+fn beside(dir: &Path, what: &str) -> PathBuf {
+    let mut name = dir.as_os_str().to_owned();
+    name.push(format!("-{what}-{}", std::process::id()));
+    name.into()
+}
+
+fn pin_one(fd: BorrowedFd<'_>, path: &Path, group: Option<u32>) -> io::Result<()> {
+    let c_path = c_path(path)?;
+    // SAFETY: takes a number and a C string, which it only reads.
+    let ret = unsafe { libbpf_sys::bpf_obj_pin(fd.as_raw_fd(), c_path.as_ptr()) };
+    if ret < 0 {
+        return Err(io::Error::from_raw_os_error(-ret));
+    }
+    match group {
+        Some(group) => {
+            chown(path, None, Some(group))?;
+            fs::set_permissions(path, Permissions::from_mode(0o440))
+        }
+        None => fs::set_permissions(path, Permissions::from_mode(0o600)),
+    }
+}
+
+/// Gives the new folder its name. From here on it is found, or still the one before.
+fn put_in_place(folder: &Path, dir: &Path, replace: bool) -> io::Result<()> {
+    let rename = |flags| {
+        let (from, to) = (c_path(folder)?, c_path(dir)?);
+        // SAFETY: takes C strings and numbers.
+        let ret = unsafe {
+            libc::renameat2(
+                libc::AT_FDCWD,
+                from.as_ptr(),
+                libc::AT_FDCWD,
+                to.as_ptr(),
+                flags,
+            )
+        };
+        match ret {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    if !replace {
+        return rename(libc::RENAME_NOREPLACE);
+    }
+    match rename(libc::RENAME_EXCHANGE) {
+        // Before Linux 5.16 a file system of BPF cannot exchange. There the folder is missing for a
+        // moment.
+        Err(err) if err.raw_os_error() == Some(libc::EINVAL) => {
+            let old = beside(dir, "old");
+            fs::rename(dir, &old)?;
+            rename(0).inspect_err(|_| {
+                let _ = fs::rename(&old, dir);
+            })?;
+            fs::rename(&old, folder)
+        }
+        // There is nothing to replace.
+        Err(err) if err.kind() == io::ErrorKind::NotFound => rename(libc::RENAME_NOREPLACE),
+        done => done,
+    }
+}
+
+/// The group that may read what is pinned in `dir`, if one may.
+pub(crate) fn group_of(dir: &Path) -> Option<u32> {
+    let folder = fs::metadata(dir).ok()?;
+    (folder.mode() & 0o050 == 0o050).then(|| folder.gid())
+}
+
+/// Removes the pins in a folder, and the folder. Whether it was there.
+pub(crate) fn unpin(dir: &Path) -> io::Result<bool> {
+    let folder = match open_folder(dir) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
+        folder => folder?,
+    };
+    // First what records, so that no table is filled which nobody can read.
+    for name in NAMES {
+        // SAFETY: takes numbers and a C string.
+        let ret = unsafe { libc::unlinkat(folder.as_raw_fd(), name.as_ptr(), 0) };
+        if ret != 0 {
+            let err = io::Error::last_os_error();
+            if err.raw_os_error() != Some(libc::ENOENT) {
+                return Err(err);
+            }
+        }
+    }
+    fs::remove_dir(dir).map(|()| true)
+}
+
+/// Removes what processes have left behind that were killed with their guards.
+pub(crate) fn remove_leftovers(dir: &Path) {
+    let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
+        return;
+    };
+    let Ok(entries) = fs::read_dir(parent) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let file_name = entry.file_name();
+        let rest = file_name.as_bytes().strip_prefix(name.as_bytes());
+        let pid = rest.and_then(|rest| {
+            let rest = std::str::from_utf8(rest).ok()?;
+            let pid = rest.strip_prefix("-new-").or(rest.strip_prefix("-old-"))?;
+            pid.parse::<u32>().ok()
+        });
+        // Whoever has this PID now may be another process; then it is left for the next time.
+        if let Some(pid) = pid
+            && !Path::new(&format!("/proc/{pid}")).exists()
+        {
+            let _ = unpin(&entry.path());
+        }
+    }
+}
+
+fn open_folder(dir: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC)
+        .open(dir)
+}
+
+pub(crate) fn c_path(path: &Path) -> io::Result<CString> {
+    Ok(CString::new(path.as_os_str().as_bytes())?)
+}
+
+/// A process that removes the new pins if this one ends before it has committed, and those that they
+/// replace once it has. It makes system calls only, and is a child that nobody's wait() returns.
+struct Guard {
+    pid: libc::pid_t,
+    /// One byte commits.
+    pipe: Option<File>,
+    plan: Plan,
+}
+
+/// What a guard needs to know, without any more memory.
+struct Plan {
+    folder: OwnedFd,
+    /// Where the new pins are put together. What they replace is there in the end.
+    path: CString,
+    /// Where they are once they are in place.
+    dir: CString,
+    /// Whether others were there. Then there is no way back once they are in place.
+    replaces: bool,
+}
+
+impl Guard {
+    fn start(folder: &Path, dir: &Path, replaces: bool) -> io::Result<Self> {
+        let plan = Plan {
+            folder: open_folder(folder)?.into(),
+            path: c_path(folder)?,
+            dir: c_path(dir)?,
+            replaces,
+        };
+        let mut ends: [RawFd; 2] = [-1; 2];
+        // SAFETY: writes two numbers.
+        if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: both are new, so nobody else closes them.
+        let (read, write) = unsafe { ends.map(|fd| OwnedFd::from_raw_fd(fd)).into() };
+        // SAFETY: as fork() does, but the end of the child sends no signal. The child has a copy of this
+        // thread alone, and until it ends it only makes system calls: others may hold any lock.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) };
+        match pid {
+            -1 => Err(io::Error::last_os_error()),
+            0 => plan.watch(read.as_raw_fd()),
+            pid => Ok(Self {
+                pid: pid as libc::pid_t,
+                pipe: Some(write.into()),
+                plan,
+            }),
+        }
+    }
+
+    /// The new pins are to stay.
+    fn commit(&mut self) -> io::Result<()> {
+        if let Some(mut pipe) = self.pipe.take() {
+            // Where nobody reads, the guard was killed; what it was to do comes next.
+            let _ = pipe.write_all(&[1]);
+        }
+        if !self.wait() {
+            self.plan.remove_replaced();
+        }
+        Ok(())
+    }
+
+    fn roll_back(&mut self) {
+        self.pipe = None;
+        if !self.wait() {
+            self.plan.remove_new();
+        }
+    }
+
+    /// Whether the guard has done its work.
+    fn wait(&self) -> bool {
+        let mut status = 0;
+        loop {
+            // SAFETY: writes a number.
+            let ret = unsafe { libc::waitpid(self.pid, &raw mut status, libc::__WALL) };
+            match ret {
+                -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+                _ => return ret == self.pid && status == 0,
+            }
+        }
+    }
+}
+
+impl Plan {
+    /// The life of the guard.
+    fn watch(&self, pipe: RawFd) -> ! {
+        let keep = [pipe, self.folder.as_raw_fd()];
+        let mut byte = 0_u8;
+        // SAFETY: system calls with numbers and valid memory. Signals are blocked, so that those to a whole
+        // group of processes, as of Ctrl-C, do not end the guard before its parent.
+        let committed = unsafe {
+            libc::setsid();
+            let mut all = std::mem::zeroed();
+            libc::sigfillset(&raw mut all);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
+            close_all_but(keep);
+            loop {
+                let read = libc::read(pipe, (&raw mut byte).cast(), 1);
+                if read >= 0 {
+                    break read == 1;
+                }
+            }
+        };
+        if committed || (self.replaces && self.is_in_place()) {
+            self.remove_replaced();
+        } else {
+            self.remove_new();
+        }
+        // SAFETY: ends this process, without anything of its parent's.
+        unsafe { libc::_exit(0) }
+    }
+
+    fn is_in_place(&self) -> bool {
+        // SAFETY: all 0 is a valid value of this struct of numbers, which is written; takes a C string.
+        unsafe {
+            let (mut new, mut there): (libc::stat, libc::stat) = std::mem::zeroed();
+            libc::fstat(self.folder.as_raw_fd(), &raw mut new) == 0
+                && libc::stat(self.dir.as_ptr(), &raw mut there) == 0
+                && (new.st_dev, new.st_ino) == (there.st_dev, there.st_ino)
+        }
+    }
+
+    fn remove_new(&self) {
+        remove_pins(self.folder.as_raw_fd());
+        // Of the two names, one is its own; a folder that has pins stays in any case.
+        // SAFETY: takes C strings.
+        unsafe {
+            libc::rmdir(self.path.as_ptr());
+            libc::rmdir(self.dir.as_ptr());
+        }
+    }
+
+    fn remove_replaced(&self) {
+        // SAFETY: takes a C string and numbers; closes what it has opened.
+        unsafe {
+            let old = libc::open(
+                self.path.as_ptr(),
+                libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC,
+            );
+            if old < 0 {
+                return;
+            }
+            remove_pins(old);
+            libc::close(old);
+            libc::rmdir(self.path.as_ptr());
+        }
+    }
+}
+
+fn remove_pins(folder: RawFd) {
+    for name in NAMES {
+        // SAFETY: takes numbers and a C string.
+        unsafe { libc::unlinkat(folder, name.as_ptr(), 0) };
+    }
+}
+
+/// Closes all file descriptors but two, so that only the parent holds what they refer to.
+unsafe fn close_all_but(mut keep: [RawFd; 2]) {
+    keep.sort_unstable();
+    let mut from = 0_u32;
+    for fd in keep.map(RawFd::cast_unsigned) {
+        if fd > from {
+            // SAFETY: takes numbers. This process uses no other file descriptor.
+            unsafe { libc::syscall(libc::SYS_close_range, from, fd - 1, 0) };
+        }
+        from = fd + 1;
+    }
+    // SAFETY: as above.
+    unsafe { libc::syscall(libc::SYS_close_range, from, u32::MAX, 0) };
+}

@@ -1,0 +1,551 @@
+//! What somebody has attached: finding it, reading it, taking it away.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::attached::pin_names;
+use crate::claim::{self, Claim};
+use crate::counts::{Counts, printed_status};
+use crate::iterator::BpfIterator;
+use crate::maps::{self, Array, Check, Hash, Kind, Map, RingBuf};
+use crate::pin::{self, c_path};
+use crate::reader::Sources;
+use crate::seed::Seed;
+use crate::skel::types::{kamap_description, kamap_layout, kamap_process};
+use crate::table::Rows;
+use crate::{Builder, Clock, Error, Events, Kinds, Losses, Reader, Result, Seen};
+
+/// Where [`Builder::attach`] pins, and where it is looked for, if nothing else is said.
+pub const DEFAULT_DIR: &str = "/sys/fs/bpf/kamap";
+
+/// A tracker that somebody has attached ([`Builder::attach`]): it records until it is detached, whoever
+/// runs.
+#[derive(Clone, Debug)]
+pub struct Pinned {
+    dir: PathBuf,
+    description: Description,
+    /// Whether the maps can be opened; else only what iterators print.
+    privileged: bool,
+}
+
+/// What is attached, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Description {
+    /// Version of the kamap that has attached it.
+    pub version: String,
+    /// The boot since which times are ([`Clock::boot_id`]).
+    pub boot_id: String,
+    /// When it was attached: since boot, suspend included.
+    pub attached_at: Duration,
+    /// The kinds of events that its ring gets; none if there is no ring.
+    pub events: Kinds,
+    /// The most processes that the table holds.
+    pub max_entries: u32,
+    /// Bytes of the ring.
+    pub ring_size: u32,
+    /// The most bytes of arguments in an event.
+    pub max_args: u32,
+    /// How often it has been replaced since the table was made.
+    pub generation: u32,
+    /// How many ancestors an event has.
+    pub ancestors: u32,
+}
+
+impl Description {
+    /// As it is written into the map; `builder` has been started just now.
+    pub(crate) fn encode(builder: &Builder, max_entries: u32) -> Result<kamap_description> {
+        let mut description = kamap_description {
+            layout: kamap_layout::KAMAP_LAYOUT,
+            attached_at: Clock::since_boot().as_nanos() as u64,
+            max_entries,
+            max_args: builder.checked_max_args(),
+            max_ancestors: builder.ancestors,
+            generation: builder
+                .shared
+                .as_ref()
+                .map_or(0, |shared| shared.generation),
+            filter: builder.events.encode()?,
+            ..kamap_description::default()
+        };
+        let wanted = builder.events.wanted();
+        description.events.0 = wanted.0;
+        if wanted != Kinds::default() {
+            description.ring_size = builder.checked_ring_size()?;
+        }
+        put_text(&mut description.version, env!("CARGO_PKG_VERSION"));
+        put_text(&mut description.boot_id, &Clock::boot_id()?);
+        Ok(description)
+    }
+
+    fn decode(description: &kamap_description) -> Self {
+        Self {
+            version: text(&description.version),
+            boot_id: text(&description.boot_id),
+            attached_at: Duration::from_nanos(description.attached_at),
+            events: Kinds(description.events.0),
+            max_entries: description.max_entries,
+            ring_size: description.ring_size,
+            max_args: description.max_args,
+            generation: description.generation,
+            ancestors: description.max_ancestors,
+        }
+    }
+}
+
+fn put_text(to: &mut [i8], text: &str) {
+    let room = to.len() - 1;
+    for (to, from) in to[..room].iter_mut().zip(text.bytes()) {
+        *to = from.cast_signed();
+    }
+}
+
+fn text(text: &[i8]) -> String {
+    String::from_utf8_lossy(&crate::process::terminated(text)).into_owned()
+}
+
+impl Pinned {
+    /// Finds what is attached in `dir`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAttached`], [`Error::Damaged`] where something of it is missing,
+    /// [`Error::OtherLayout`] where another version of kamap has attached it which would be misread,
+    /// and [`Error::NotReadable`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        let dir = dir.as_ref();
+        // What is replaced meanwhile loses its pins one by one.
+        const TRIES: usize = 3;
+        let mut tries = 0;
+        loop {
+            let inode = inode(dir);
+            let opened = Self::open_once(dir);
+            tries += 1;
+            if opened.is_ok() || tries == TRIES || inode == self::inode(dir) {
+                return opened;
+            }
+        }
+    }
+
+    fn open_once(dir: &Path) -> Result<Self> {
+        let path = dir.join("description");
+        let not_readable = |source| Error::NotReadable {
+            dir: dir.to_owned(),
+            source,
+        };
+        let names = match names(dir) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::NotAttached {
+                    dir: dir.to_owned(),
+                });
+            }
+            names => names.map_err(not_readable)?,
+        };
+        if !names.iter().any(|name| {
+            pin::NAMES
+                .iter()
+                .any(|known| known.to_bytes() == name.as_bytes())
+        }) {
+            return Err(Error::NotAttached {
+                dir: dir.to_owned(),
+            });
+        }
+        let has = |name: &str| names.iter().any(|there| there == name);
+        let missing = |name: &str| Error::Damaged {
+            dir: dir.to_owned(),
+            missing: vec![name.to_owned()],
+        };
+        let known = if has("description") {
+            Map::<Array<kamap_description>>::open_pinned(&path, Check::LayoutOrSizes)
+        } else {
+            return Err(missing("description"));
+        };
+        let (description, privileged) = match known {
+            Ok(map) => (map.get(&0)?.unwrap_or_default(), true),
+            Err(err) if is_not_permitted(&err) => {
+                if !has("status") {
+                    return Err(missing("status"));
+                }
+                let iterator = BpfIterator::Pin(dir.join("status"));
+                match printed_status(&iterator) {
+                    Ok((status, _)) => (status.description, false),
+                    Err(Error::System { source, .. }) => return Err(not_readable(source)),
+                    Err(_) => return Err(other_layout(dir)),
+                }
+            }
+            Err(maps::Error::WrongSize { .. } | maps::Error::LayoutDiffers { .. }) => {
+                return Err(other_layout(dir));
+            }
+            Err(err) => return Err(err.into()),
+        };
+        if description.layout != kamap_layout::KAMAP_LAYOUT {
+            return Err(other_layout(dir));
+        }
+        let description = Description::decode(&description);
+        let expected = pin_names(description.events);
+        let missing: Vec<_> = expected
+            .into_iter()
+            .filter(|name| !has(name))
+            .map(str::to_owned)
+            .collect();
+        if !missing.is_empty() {
+            return Err(Error::Damaged {
+                dir: dir.to_owned(),
+                missing,
+            });
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            description,
+            privileged,
+        })
+    }
+
+    /// Where it is pinned.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What is attached, and how.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// A reader of its table and its counters. Whoever may not open maps reads what its iterators print,
+    /// where `dir` and these are readable.
+    ///
+    /// # Errors
+    ///
+    /// As of [`open`](Self::open), and [`Error::Map`].
+    pub fn reader(&self) -> Result<Reader> {
+        let place = Place {
+            dir: self.dir.clone(),
+            inode: AtomicU64::new(inode(&self.dir).unwrap_or_default()),
+            table: None,
+        };
+        let path = |name: &str| self.dir.join(name);
+        if !self.privileged {
+            return Ok(Reader::new(Sources {
+                rows: Rows::Printed(BpfIterator::Pin(path("rows")), self.description.max_entries),
+                tasks: BpfIterator::Pin(path("tasks")),
+                seed: None,
+                counts: Counts::Printed(BpfIterator::Pin(path("status"))),
+                place: Some(place),
+            }));
+        }
+        let rows: Map<Hash<u32, kamap_process>> = self.map("processes")?;
+        let table = Some(rows.info()?.id);
+        let seed = BpfIterator::Link(self.pin("seed")?);
+        Ok(Reader::new(Sources {
+            rows: Rows::Map(rows),
+            tasks: BpfIterator::Link(self.pin("tasks")?),
+            seed: Some(Seed::new(seed, self.map("given_args")?)),
+            counts: Counts::Maps {
+                programs: self.programs()?,
+                counters: self.map("counters")?,
+                globals: self.map("globals")?,
+            },
+            place: Some(Place { table, ..place }),
+        }))
+    }
+
+    /// The reader of its events: from where the one before has stopped, or from the beginning. There is
+    /// one at a time; `steal` takes over from the one that there is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoEvents`], [`Error::RingHeld`], and as of [`reader`](Self::reader).
+    pub fn events(&self, steal: bool) -> Result<Events> {
+        let known = &self.description;
+        if known.events == Kinds::default() {
+            return Err(Error::NoEvents {
+                dir: self.dir.clone(),
+            });
+        }
+        let (claim, read) = Claim::new(self.map("reader")?, &self.dir, steal)?;
+        // Only now, since opening it notes how far has been read.
+        let ring = RingBuf::from_fd(self.pin("events")?)?;
+        let globals = self.map("globals")?;
+        let events = Events::new(
+            ring,
+            globals,
+            self.reader()?.counts(),
+            known.ancestors,
+            known.max_args,
+            known.events,
+        );
+        events.claimed(claim, &read)
+    }
+
+    /// How it is doing.
+    ///
+    /// # Errors
+    ///
+    /// As of [`reader`](Self::reader), and those of what it reads.
+    pub fn status(&self) -> Result<Status> {
+        let reader = self.reader()?;
+        let (mut programs, mut memory, mut ring_reader) = (Vec::new(), None, None);
+        if self.privileged {
+            let attached = self.programs()?;
+            for program in &attached {
+                programs.push(ProgramCost::of(program)?);
+            }
+            memory = Some(self.memory(&attached));
+            if self.description.events != Kinds::default() {
+                ring_reader = claim::holder(&self.map("reader")?)?;
+            }
+        }
+        Ok(Status {
+            description: self.description.clone(),
+            live: reader.table().rows()?.len(),
+            losses: reader.losses()?,
+            seen: reader.seen()?,
+            programs,
+            memory,
+            ring_reader,
+        })
+    }
+
+    /// Bytes of kernel memory of its maps and programs, as far as `/proc` tells.
+    fn memory(&self, programs: &[OwnedFd]) -> u64 {
+        let maps = pin::MAPS.iter().filter_map(|name| self.pin(name).ok());
+        let programs = programs.iter().filter_map(|fd| fd.try_clone().ok());
+        maps.chain(programs).filter_map(|fd| memlock(&fd)).sum()
+    }
+
+    /// Opens a pinned map, whose layout has to be the one of this version.
+    fn map<T: Kind>(&self, name: &str) -> Result<Map<T>> {
+        let opened = Map::open_pinned(self.dir.join(name), Check::LayoutOrSizes);
+        opened.map_err(|err| match err {
+            maps::Error::WrongSize { .. } | maps::Error::LayoutDiffers { .. } => {
+                other_layout(&self.dir)
+            }
+            err => err.into(),
+        })
+    }
+
+    /// The maps that another tracker can take over.
+    pub(crate) fn shared_maps(&self) -> Result<Vec<(&'static str, Arc<OwnedFd>)>> {
+        let mut maps = Vec::new();
+        for name in pin::TAKEN_OVER {
+            if self.dir.join(name).exists() {
+                maps.push((name, Arc::new(self.pin(name)?)));
+            }
+        }
+        Ok(maps)
+    }
+
+    fn pin(&self, name: &str) -> Result<OwnedFd> {
+        get(&self.dir.join(name)).map_err(|source| Error::NotReadable {
+            dir: self.dir.clone(),
+            source,
+        })
+    }
+
+    /// The programs that are attached; none where this process may not open them.
+    fn programs(&self) -> Result<Vec<OwnedFd>> {
+        let mut programs = Vec::new();
+        for name in pin::LINKS {
+            if !self.dir.join(name).exists() {
+                continue;
+            }
+            match program_of(&self.pin(name)?) {
+                Ok(program) => programs.push(program),
+                Err(err) if err.kind() == io::ErrorKind::PermissionDenied => {}
+                Err(source) => {
+                    return Err(Error::System {
+                        action: "open an attached program",
+                        source,
+                    });
+                }
+            }
+        }
+        Ok(programs)
+    }
+}
+
+/// How a tracker is doing that is attached.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// What is attached, and how.
+    pub description: Description,
+    /// How many rows the table has.
+    pub live: usize,
+    /// What could not be recorded since it was attached.
+    pub losses: Losses,
+    /// What was seen since.
+    pub seen: Seen,
+    /// What its programs cost; empty where this process may not ask.
+    pub programs: Vec<ProgramCost>,
+    /// Bytes of kernel memory; `None` where this process may not ask.
+    pub memory: Option<u64>,
+    /// PID and arguments of the process that reads the events, if one does and this one may ask.
+    pub ring_reader: Option<(u32, String)>,
+}
+
+/// What a program has cost. The kernel counts it while `kernel.bpf_stats_enabled` is 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProgramCost {
+    /// Its name.
+    pub name: String,
+    /// How often it ran while the kernel counted.
+    pub runs: u64,
+    /// How long it ran in all.
+    pub time: Duration,
+}
+
+impl ProgramCost {
+    fn of(program: &OwnedFd) -> Result<Self> {
+        let mut info = libbpf_sys::bpf_prog_info::default();
+        let mut len = size_of_val(&info) as u32;
+        // SAFETY: `info` is valid for writes of `len` bytes, and all 0 it asks for nothing that would
+        // need a buffer.
+        let ret = unsafe {
+            libbpf_sys::bpf_prog_get_info_by_fd(program.as_raw_fd(), &raw mut info, &raw mut len)
+        };
+        if ret < 0 {
+            return Err(Error::System {
+                action: "ask for a program's statistics",
+                source: io::Error::from_raw_os_error(-ret),
+            });
+        }
+        Ok(Self {
+            name: text(&info.name),
+            runs: info.run_cnt,
+            time: Duration::from_nanos(info.run_time_ns),
+        })
+    }
+}
+
+/// What `/proc` says of the memory behind a file descriptor.
+fn memlock(fd: &OwnedFd) -> Option<u64> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("memlock:"))?;
+    line.trim().parse().ok()
+}
+
+/// Removes what [`Builder::attach`] has pinned in `dir`, and with it what records. Returns whether
+/// there was anything.
+///
+/// # Errors
+///
+/// [`Error::NotPinned`]. Pins of others in the folder, and then the folder, are left where they are.
+pub fn detach(dir: impl AsRef<Path>) -> Result<bool> {
+    let dir = dir.as_ref();
+    pin::remove_leftovers(dir);
+    pin::unpin(dir).map_err(|source| Error::NotPinned {
+        path: dir.to_owned(),
+        source,
+    })
+}
+
+/// Where a reader has found what it reads.
+#[derive(Debug)]
+pub(crate) struct Place {
+    dir: PathBuf,
+    /// Of the folder.
+    inode: AtomicU64,
+    /// Id of the map, where maps are read.
+    table: Option<u32>,
+}
+
+impl Place {
+    /// Fails where it is no longer what records.
+    pub(crate) fn check(&self) -> Result<()> {
+        let detached = || Error::Detached {
+            dir: self.dir.clone(),
+        };
+        let inode = inode(&self.dir).ok_or_else(detached)?;
+        // The links come first when it is detached, and the folder last.
+        if pin::TABLE_LINKS
+            .iter()
+            .any(|link| !self.dir.join(link).exists())
+        {
+            return Err(detached());
+        }
+        if self.inode.load(Ordering::Relaxed) != inode {
+            let now = Pinned::open(&self.dir)?;
+            if let Some(table) = self.table {
+                let rows: Map<Hash<u32, kamap_process>> = now.map("processes")?;
+                if rows.info()?.id != table {
+                    return Err(detached());
+                }
+            }
+            self.inode.store(inode, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+fn names(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    Ok(names)
+}
+
+fn inode(dir: &Path) -> Option<u64> {
+    fs::metadata(dir).ok().map(|folder| folder.ino())
+}
+
+fn other_layout(dir: &Path) -> Error {
+    Error::OtherLayout {
+        dir: dir.to_owned(),
+    }
+}
+
+fn is_not_permitted(err: &maps::Error) -> bool {
+    use std::error::Error as _;
+    let mut cause = err.source();
+    while let Some(err) = cause {
+        if let Some(err) = err.downcast_ref::<io::Error>() {
+            return err.kind() == io::ErrorKind::PermissionDenied;
+        }
+        cause = err.source();
+    }
+    false
+}
+
+/// Opens what is pinned.
+fn get(path: &Path) -> io::Result<OwnedFd> {
+    let path = c_path(path)?;
+    // SAFETY: takes a C string; returns a negative errno or a new file descriptor.
+    let fd = unsafe { libbpf_sys::bpf_obj_get(path.as_ptr()) };
+    new_fd(fd)
+}
+
+/// Opens the program of a link, which needs `CAP_SYS_ADMIN`.
+fn program_of(link: &OwnedFd) -> io::Result<OwnedFd> {
+    let mut info = libbpf_sys::bpf_link_info::default();
+    let mut len = size_of_val(&info) as u32;
+    // SAFETY: `info` is valid for writes of `len` bytes, and all 0 it asks for nothing that would need
+    // a buffer.
+    let ret = unsafe {
+        libbpf_sys::bpf_link_get_info_by_fd(link.as_raw_fd(), &raw mut info, &raw mut len)
+    };
+    if ret < 0 {
+        return Err(io::Error::from_raw_os_error(-ret));
+    }
+    // SAFETY: takes a number; returns a negative errno or a new file descriptor.
+    let fd = unsafe { libbpf_sys::bpf_prog_get_fd_by_id(info.prog_id) };
+    new_fd(fd)
+}
+
+fn new_fd(fd: i32) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(-fd));
+    }
+    // SAFETY: it is new, so nobody else closes it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
