@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use kamap::{Builder, Losses, Tracker};
 
+use super::{DirArgs, Source};
 use crate::policy::exit;
 
 /// The arguments of every command that starts a tracker.
@@ -20,6 +21,13 @@ pub(crate) struct Common {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_entries: Option<u32>,
 
+    #[command(flatten)]
+    pub(crate) dir: DirArgs,
+
+    /// Start a tracker of its own, even if one is attached (`kamap attach`)
+    #[arg(long, conflicts_with = "dir")]
+    own: bool,
+
     /// Exit with 3 if anything was lost
     #[arg(long)]
     pub(crate) strict: bool,
@@ -30,6 +38,16 @@ pub(crate) struct Common {
 }
 
 impl Common {
+    /// Whether this command is to have a tracker of its own.
+    pub(crate) fn is_own(&self) -> bool {
+        self.own || (self.max_entries.is_some() && !self.dir.is_given())
+    }
+
+    /// What to read: what is attached, or a tracker of its own.
+    pub(crate) fn source(&self) -> anyhow::Result<Source> {
+        Source::open(&self.dir, self.is_own(), || self.tracker())
+    }
+
     /// Sets up a tracker with these options.
     pub(crate) fn tracker(&self) -> Builder {
         let builder = Tracker::builder();

@@ -1,9 +1,11 @@
 //! Arguments that several commands share.
 
 mod common;
+mod source;
 mod stream;
 mod values;
 
 pub(crate) use common::Common;
+pub(crate) use source::{DirArgs, Source};
 pub(crate) use stream::StreamArgs;
-pub(crate) use values::{duration, interval, user};
+pub(crate) use values::{duration, group, interval, user};

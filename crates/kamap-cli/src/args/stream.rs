@@ -23,9 +23,9 @@ pub(crate) struct StreamArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(..=131_072))]
     max_args: u32,
 
-    /// Size in bytes of the ring in which events wait to be printed: a power of two
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = ring_size)]
-    ring_size: u32,
+    /// Size in bytes of the ring in which events wait to be printed: a power of two [default: 4194304]
+    #[arg(long, value_name = "BYTES", value_parser = ring_size)]
+    ring_size: Option<u32>,
 }
 
 impl StreamArgs {
@@ -42,7 +42,11 @@ impl StreamArgs {
 
     /// Sets up the size of the ring and of its events.
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
-        builder.max_args(self.max_args).ring_size(self.ring_size)
+        let builder = builder.max_args(self.max_args);
+        match self.ring_size {
+            Some(bytes) => builder.ring_size(bytes),
+            None => builder,
+        }
     }
 }
 

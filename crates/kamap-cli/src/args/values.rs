@@ -25,6 +25,14 @@ pub(crate) fn user(text: &str) -> Result<u32, String> {
     }
 }
 
+pub(crate) fn group(text: &str) -> Result<u32, String> {
+    match (text.parse(), uzers::get_group_by_name(text)) {
+        (_, Some(group)) => Ok(group.gid()),
+        (Ok(gid), None) => Ok(gid),
+        (Err(_), None) => Err("there is no group of this name".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,12 @@
 //! The commands, a folder each. To add one: a folder, and a line in each of the lists here.
 
+mod attach;
+mod detach;
 mod events;
 mod map;
 mod probe;
 mod run;
+mod status;
 pub(crate) mod table;
 mod verify;
 
@@ -16,6 +19,9 @@ use crate::policy::stdout;
 /// What to do other than to show the table.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Attach(attach::Args),
+    Detach(detach::Args),
+    Status(status::Args),
     Events(events::Args),
     Run(run::Args),
     Verify(verify::Args),
@@ -31,6 +37,9 @@ impl Command {
             stdout::check()?;
         }
         match self {
+            Self::Attach(args) => attach::run(args),
+            Self::Detach(args) => detach::run(args),
+            Self::Status(args) => status::run(args),
             Self::Events(args) => events::run(args),
             Self::Run(args) => run::run(args),
             Self::Verify(args) => verify::run(args),
@@ -42,10 +51,11 @@ impl Command {
     /// Whether an error is to be printed with its whole log.
     pub(crate) fn verbose(&self) -> bool {
         match self {
+            Self::Attach(args) => args.verbose,
             Self::Events(args) => args.common.verbose,
             Self::Run(args) => args.common.verbose,
             Self::Verify(args) => args.common.verbose,
-            Self::Map(_) | Self::Probe(_) => false,
+            Self::Detach(_) | Self::Status(_) | Self::Map(_) | Self::Probe(_) => false,
         }
     }
 }

@@ -47,6 +47,11 @@ pub(crate) fn report(err: &anyhow::Error, verbose: bool) {
     print(&reported(err, verbose));
 }
 
+/// Prints what does not keep a command from its work.
+pub(crate) fn warn(text: &str) {
+    print(&format!("kamap: {}\n", one_line(text)));
+}
+
 fn reported(err: &anyhow::Error, verbose: bool) -> String {
     let mut text = String::new();
     if let Some(log) = err.downcast_ref().and_then(kamap::Error::log) {

@@ -1,6 +1,6 @@
 //! Whether standard output can be written.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::errors::OutputError;
@@ -14,6 +14,14 @@ pub(crate) fn check() -> Result<(), OutputError> {
         true => Ok(()),
         false => Err(OutputError(io::Error::from_raw_os_error(libc::EBADF))),
     }
+}
+
+/// Prints a line, or several.
+pub(crate) fn line(text: &str) -> Result<(), OutputError> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")
+        .and_then(|()| stdout.flush())
+        .map_err(OutputError)
 }
 
 /// Runs before Rust's runtime, which opens /dev/null in place of a closed stream. Later that cannot be

@@ -10,7 +10,7 @@ use kamap::{Builder, Filter};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use regex::Regex;
 
-use crate::args::{Common, StreamArgs, duration, user};
+use crate::args::{Common, Source, StreamArgs, duration, user};
 
 /// Print events in the kernel's order: each exec and each exit, or the kinds of --kind
 ///
@@ -104,14 +104,30 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) snapshot: bool,
 
+    /// Take the events that are attached over from the process that reads them
+    #[arg(long)]
+    pub(crate) steal: bool,
+
     /// Print the N nearest ancestors with each event: the parent, its parent and so on (at most 32)
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=32))]
     pub(crate) ancestors: u32,
 }
 
 impl Args {
-    /// Sets up a tracker with these options.
-    pub(crate) fn tracker(&self) -> Builder {
+    /// What to read: what is attached, if it has these events, or a tracker of its own.
+    pub(crate) fn source(&self) -> anyhow::Result<Source> {
+        let common = &self.common;
+        Source::open_events(
+            &common.dir,
+            common.is_own(),
+            &self.filter(),
+            self.ancestors,
+            || self.tracker(),
+        )
+    }
+
+    /// Which events to print.
+    pub(crate) fn filter(&self) -> Filter {
         let mut filter = Filter::new(self.stream.kinds());
         if self.failed {
             filter = filter.failed();
@@ -128,11 +144,14 @@ impl Args {
             .ppid
             .iter()
             .fold(filter, |filter, pid| filter.ppid(*pid));
-        filter = self
-            .cgroup
+        self.cgroup
             .iter()
-            .fold(filter, |filter, id| filter.cgroup_id(*id));
-        let builder = self.common.tracker().events(filter);
+            .fold(filter, |filter, id| filter.cgroup_id(*id))
+    }
+
+    /// Sets up a tracker with these options.
+    fn tracker(&self) -> Builder {
+        let builder = self.common.tracker().events(self.filter());
         self.stream.apply(builder).ancestors(self.ancestors)
     }
 }

@@ -23,18 +23,20 @@ const WAIT: Duration = Duration::from_millis(50);
 /// Runs until enough events have been printed or a signal ends it.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let signals = Signals::new(false).context("failed to handle signals")?;
-    let mut tracker = args.tracker().start()?;
+    let mut source = args.source()?;
+    // Those that others have attached come unfiltered.
+    let filter = source.is_attached().then(|| args.filter());
     let on_terminal = io::stdout().is_terminal();
     let ancestors = args.ancestors > 0;
     let boot_id = Clock::boot_id()?;
-    let clock = tracker.clock();
+    let clock = source.reader().clock();
     let mut printer = EventPrinter::new(clock, &boot_id, args.common.json, ancestors, on_terminal);
     let mut out = BufWriter::new(io::stdout().lock());
     let mut left = args.count;
     let mut from = 0;
     if args.snapshot {
-        from = tracker.next_seq()?;
-        let mut view = View::read(&tracker, |_| true)?;
+        from = source.reader().next_seq()?;
+        let mut view = View::read(source.reader(), |_| true)?;
         view.next_seq = Some(from);
         let written = if args.common.json {
             Json::new(&mut out).table(&view)
@@ -48,22 +50,28 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         printer.header(&mut out).map_err(OutputError)?;
     }
     // Where no event can pass the filter there is no stream: only losses and a signal are awaited.
-    let mut events = tracker.take_events();
+    let mut events = source.events(args.steal)?;
     let mut losses_before = Losses::default();
+    // The last event that was dealt with.
+    let mut last = None;
     let mut quit = false;
     while !quit && left != Some(0) {
         quit = signals.wait_until(Instant::now()) == Event::Quit;
         if quit {
             // So that what is printed and what was seen and lost agree.
-            tracker.detach();
+            source.stop();
         }
-        printer.set_clock(tracker.clock());
+        printer.set_clock(source.reader().clock());
         let mut result = Ok(());
         let mut print = |item: Item| {
             if let Item::Event(event) = &item {
                 let comm = args.comm.as_ref();
+                if left == Some(0) {
+                    return;
+                }
+                last = Some(event.seq);
                 if event.seq < from
-                    || left == Some(0)
+                    || filter.as_ref().is_some_and(|filter| !filter.passes(event))
                     || comm.is_some_and(|comm| !comm.is_match(&event.process.comm()))
                 {
                     return;
@@ -81,7 +89,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 if !quit {
                     std::thread::sleep(WAIT);
                 }
-                let losses = tracker.losses()?;
+                let losses = source.reader().losses()?;
                 losses
                     .since(&losses_before)
                     .map(Item::Lost)
@@ -92,10 +100,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         result.and_then(|()| out.flush()).map_err(OutputError)?;
         if !quit {
             // The stream has the exits of lost processes that get a row by then.
-            tracker.refill()?;
+            source.reader().refill()?;
         }
     }
-    let (seen, losses) = (tracker.seen()?, tracker.losses()?);
+    if let (Some(events), Some(last)) = (&mut events, last) {
+        // The next reader goes on behind it.
+        events.acknowledge_up_to(last)?;
+    }
+    let (seen, losses) = (source.reader().seen()?, source.reader().losses()?);
     // Enough were printed: there is nothing to add, unless something was lost.
     if quit || args.common.json || losses.total() > 0 {
         let summary = printer.summary(&mut out, &seen, &losses);

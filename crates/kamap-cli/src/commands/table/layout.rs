@@ -109,7 +109,8 @@ pub(super) fn footer(view: &View, shown: &[Process]) -> String {
     let (live, executed) = (view.live, view.executed);
     let args_cut = shown.iter().filter(|process| process.args_cut).count();
     let counted = counted(&view.seen, &view.losses, args_cut);
-    format!("live {live} ({executed} exec'd)  {counted}")
+    let attached = if view.attached { "  attached" } else { "" };
+    format!("live {live} ({executed} exec'd){attached}  {counted}")
 }
 
 #[cfg(test)]

@@ -31,9 +31,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let on_screen = !args.common.json && args.tables() != Some(1) && is_screen();
     // Before the start, so that Ctrl-C while the programs are being loaded counts.
     let signals = Signals::new(on_screen).context("failed to handle signals")?;
-    let tracker = args.common.tracker().start()?;
+    let source = args.common.source()?;
+    let reader = source.reader();
     for &pid in &args.pid {
-        if tracker.table().get(pid)?.is_none() {
+        if reader.table().get(pid)?.is_none() {
             bail!("no process has PID {pid}");
         }
     }
@@ -52,8 +53,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut if_empty = args.if_empty();
     let mut deadline = Instant::now();
     loop {
-        let mut view = View::read(&tracker, |process| args.shows(process))?;
+        let mut view = View::read(reader, |process| args.shows(process))?;
         view.if_empty = if_empty;
+        view.attached = source.is_attached();
         if !on_screen {
             if_empty = None;
         }
@@ -69,7 +71,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             match signals.wait_until(deadline) {
                 Event::Time => break,
                 Event::Quit => {
-                    let view = View::read(&tracker, |process| args.shows(process))?;
+                    let mut view = View::read(reader, |process| args.shows(process))?;
+                    view.attached = source.is_attached();
                     output.summary(&view).map_err(OutputError)?;
                     return Ok(args.common.exit_code(&view.losses));
                 }

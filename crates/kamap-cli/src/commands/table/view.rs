@@ -19,6 +19,8 @@ pub(crate) struct View {
     pub(super) executed: usize,
     pub(crate) losses: Losses,
     pub(super) seen: Seen,
+    /// Whether somebody has attached what is read.
+    pub(crate) attached: bool,
     /// The first event that may not be in the table yet, if events follow it.
     pub(crate) next_seq: Option<u64>,
     /// What to tell people about a table without rows.
@@ -45,6 +47,7 @@ impl View {
             executed,
             losses: reader.losses()?,
             seen: reader.seen()?,
+            attached: false,
             next_seq: None,
             if_empty: None,
         })

@@ -18,14 +18,14 @@ use report::Report;
 /// Runs until enough comparisons have been made or a signal ends it.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let signals = Signals::new(false).context("failed to handle signals")?;
-    let tracker = args.common.tracker().start()?;
+    let source = args.common.source()?;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut exact = true;
     let mut times_left = args.times();
     let mut deadline = Instant::now();
     let mut quit = false;
     loop {
-        let report = Report::read(&tracker)?;
+        let report = Report::read(source.reader())?;
         exact &= report.is_exact();
         let written = match args.common.json {
             true => report.json(&mut out),

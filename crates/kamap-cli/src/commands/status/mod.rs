@@ -1,0 +1,178 @@
+//! `kamap status`: what is attached, and how it is doing.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use kamap::json::rfc3339;
+use kamap::{Clock, Kinds, Losses, Pinned, Seen, Status};
+use serde::Serialize;
+
+use crate::args::DirArgs;
+use crate::policy::errors::one_line;
+use crate::policy::stdout;
+use crate::render::{VERSION, duration, losses};
+
+/// Show what is attached, since when, what it has seen and lost, and what it costs
+///
+/// The exit status is 1 if nothing is attached or something of it is missing; standard error then says
+/// what.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    dir: DirArgs,
+
+    /// Print JSON: one object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints it.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let pinned = Pinned::open(args.dir.path())?;
+    let status = pinned.status()?;
+    let clock = pinned.reader()?.clock();
+    let text = match args.json {
+        true => serde_json::to_string(&StatusLine::new(&pinned, &status, clock))?,
+        false => text(&pinned, &status, clock),
+    };
+    stdout::line(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(pinned: &Pinned, status: &Status, clock: Clock) -> String {
+    let known = &status.description;
+    let since = rfc3339(clock.system_time(known.attached_at));
+    let age = Clock::since_boot().saturating_sub(known.attached_at);
+    let mut text = format!(
+        "attached  in {} since {since} ({})\nversion   {}\ntable     {} of {} rows\n",
+        pinned.dir().display(),
+        duration(age),
+        one_line(&known.version),
+        status.live,
+        known.max_entries,
+    );
+    let kinds = kinds(known.events);
+    if kinds.is_empty() {
+        text += "events    none\n";
+    } else {
+        let reader = match &status.ring_reader {
+            Some((pid, command)) => format!("read by {pid} ({})", one_line(command)),
+            None => "nobody reads them".to_owned(),
+        };
+        let _ = writeln!(
+            text,
+            "events    {}; ring of {} bytes; {reader}",
+            kinds.join(","),
+            known.ring_size
+        );
+    }
+    let Seen {
+        fork, exec, exit, ..
+    } = status.seen;
+    let _ = writeln!(text, "seen      {fork} forks, {exec} execs, {exit} exited");
+    let _ = write!(text, "lost      {}", losses(&status.losses, 0));
+    if let Some(memory) = status.memory {
+        let _ = write!(text, "\nmemory    {} KiB", memory >> 10);
+    }
+    for program in &status.programs {
+        let _ = match program.time.as_nanos().checked_div(program.runs.into()) {
+            Some(each) => write!(
+                text,
+                "\ncost      {} {each} ns, {} times",
+                one_line(&program.name),
+                program.runs
+            ),
+            None => write!(
+                text,
+                "\ncost      {} not counted (kernel.bpf_stats_enabled is 0)",
+                one_line(&program.name)
+            ),
+        };
+    }
+    text
+}
+
+fn kinds(kinds: Kinds) -> Vec<&'static str> {
+    [
+        (Kinds::FORK, "fork"),
+        (Kinds::EXEC, "exec"),
+        (Kinds::EXEC_FAILED, "exec_failed"),
+        (Kinds::EXIT, "exit"),
+    ]
+    .into_iter()
+    .filter(|(kind, _)| kinds.contains(*kind))
+    .map(|(_, name)| name)
+    .collect()
+}
+
+#[derive(Serialize)]
+struct StatusLine<'a> {
+    v: u32,
+    r#type: &'static str,
+    dir: String,
+    version: &'a str,
+    boot_id: &'a str,
+    attached_time: String,
+    attached_boottime_ns: u64,
+    max_entries: u32,
+    live: usize,
+    events: Vec<&'static str>,
+    ring_size: u32,
+    max_args: u32,
+    ancestors: u32,
+    reader: Option<ReaderObject<'a>>,
+    programs: Vec<ProgramObject<'a>>,
+    memory: Option<u64>,
+    losses: Losses,
+    seen: Seen,
+}
+
+#[derive(Serialize)]
+struct ReaderObject<'a> {
+    pid: u32,
+    command: &'a str,
+}
+
+#[derive(Serialize)]
+struct ProgramObject<'a> {
+    name: &'a str,
+    runs: u64,
+    run_time_ns: u64,
+}
+
+impl<'a> StatusLine<'a> {
+    fn new(pinned: &Pinned, status: &'a Status, clock: Clock) -> Self {
+        let known = &status.description;
+        Self {
+            v: VERSION,
+            r#type: "status",
+            dir: pinned.dir().to_string_lossy().into_owned(),
+            version: &known.version,
+            boot_id: &known.boot_id,
+            attached_time: rfc3339(clock.system_time(known.attached_at)),
+            attached_boottime_ns: known.attached_at.as_nanos() as u64,
+            max_entries: known.max_entries,
+            live: status.live,
+            events: kinds(known.events),
+            ring_size: known.ring_size,
+            max_args: known.max_args,
+            ancestors: known.ancestors,
+            reader: status
+                .ring_reader
+                .as_ref()
+                .map(|(pid, command)| ReaderObject { pid: *pid, command }),
+            programs: status
+                .programs
+                .iter()
+                .map(|program| ProgramObject {
+                    name: &program.name,
+                    runs: program.runs,
+                    run_time_ns: program.time.as_nanos() as u64,
+                })
+                .collect(),
+            memory: status.memory,
+            losses: status.losses,
+            seen: status.seen,
+        }
+    }
+}
