@@ -10,6 +10,7 @@ fn main() {
         "kernel_and_user_map",
         "perf_events",
         "records",
+        "who",
     ] {
         skeleton(name, &out_dir);
     }

@@ -1,6 +1,7 @@
 //! The integration suite. It needs root; see `ci/as-root`.
 
 mod any_map;
+mod attach;
 mod cases;
 mod command;
 mod command_events;
