@@ -19,7 +19,7 @@ use crate::reader::Sources;
 use crate::seed::Seed;
 use crate::skel::types::{kamap_description, kamap_layout, kamap_process};
 use crate::table::Rows;
-use crate::{Builder, Clock, Error, Events, Kinds, Losses, Reader, Result, Seen};
+use crate::{Builder, Clock, Error, Events, Kinds, Losses, Reader, Result, Seen, bpffs};
 
 /// Where [`Builder::attach`] pins, and where it is looked for, if nothing else is said.
 pub const DEFAULT_DIR: &str = "/sys/fs/bpf/kamap";
@@ -147,11 +147,7 @@ impl Pinned {
             }
             names => names.map_err(not_readable)?,
         };
-        if !names.iter().any(|name| {
-            pin::NAMES
-                .iter()
-                .any(|known| known.to_bytes() == name.as_bytes())
-        }) {
+        if !names.iter().any(|name| is_ours(name)) {
             return Err(Error::NotAttached {
                 dir: dir.to_owned(),
             });
@@ -205,6 +201,14 @@ impl Pinned {
             description,
             privileged,
         })
+    }
+
+    /// The same under the name that its folder is about to get.
+    pub(crate) fn moved_to(self, dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            ..self
+        }
     }
 
     /// Where it is pinned.
@@ -439,14 +443,50 @@ fn memlock(fd: &OwnedFd) -> Option<u64> {
 ///
 /// # Errors
 ///
-/// [`Error::NotPinned`]. Pins of others in the folder, and then the folder, are left where they are.
+/// [`Error::NotPinned`], and [`Error::NotBpffs`] of a folder that cannot have pins. Pins of others in the
+/// folder, and then the folder, are left where they are.
 pub fn detach(dir: impl AsRef<Path>) -> Result<bool> {
-    let dir = dir.as_ref();
+    let dir = &bpffs::resolve(dir.as_ref());
+    // Files of other file systems may have the names of pins.
+    if !bpffs::is_below(dir) {
+        return match dir.exists() {
+            true => Err(Error::NotBpffs {
+                dir: dir.to_owned(),
+            }),
+            false => Ok(false),
+        };
+    }
+    let _lock = pin::lock(dir)?;
     pin::remove_leftovers(dir);
+    // An empty folder may be of somebody else.
+    if names(dir).is_ok_and(|names| !names.iter().any(|name| is_ours(name))) {
+        return Ok(false);
+    }
     pin::unpin(dir).map_err(|source| Error::NotPinned {
         path: dir.to_owned(),
         source,
     })
+}
+
+/// Fails if `dir` has pins of others, which would go with it when it is replaced.
+pub(crate) fn check_is_ours(dir: &Path) -> Result<()> {
+    let names = names(dir).unwrap_or_default();
+    match names.iter().find(|name| !is_ours(name)) {
+        None => Ok(()),
+        Some(other) => Err(Error::NotPinned {
+            path: dir.to_owned(),
+            source: io::Error::new(
+                io::ErrorKind::DirectoryNotEmpty,
+                format!("it contains `{other}`, which is not a pin of kamap"),
+            ),
+        }),
+    }
+}
+
+fn is_ours(name: &str) -> bool {
+    pin::NAMES
+        .iter()
+        .any(|known| known.to_bytes() == name.as_bytes())
 }
 
 /// Where a reader has found what it reads.
