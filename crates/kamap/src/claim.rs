@@ -116,7 +116,7 @@ impl Claim {
     }
 
     /// What is noted, as long as this process is the reader.
-    fn check(&self) -> Result<kamap_reader> {
+    pub(crate) fn check(&self) -> Result<kamap_reader> {
         let known = self.read()?;
         let is_mine = (known.pid, known.start_time) == (self.me.pid, self.me.start_time);
         if is_mine {
@@ -144,7 +144,12 @@ impl Claim {
             source,
         };
         // Not the folder, which a group may open.
-        let file = File::open(self.dir.join("reader")).map_err(failed)?;
+        let file = File::open(self.dir.join("reader")).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => Error::Detached {
+                dir: self.dir.clone(),
+            },
+            _ => failed(source),
+        })?;
         match pin::wait_for_lock(&file, PATIENCE).map_err(failed)? {
             true => Ok(file),
             false => Err(failed(io::ErrorKind::TimedOut.into())),

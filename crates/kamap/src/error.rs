@@ -227,7 +227,8 @@ pub enum Error {
     },
     /// No events are attached, or not all of the kinds that are wanted.
     #[error(
-        "what is attached in `{}` has no ring of events; attach it with `kamap attach --events`",
+        "what is attached in `{}` does not record these events, or not so many ancestors, or cannot tell by \
+         cgroup; attach it with `kamap attach --events`, or use `--own`",
         dir.display()
     )]
     NoEvents {

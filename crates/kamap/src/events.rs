@@ -129,6 +129,10 @@ impl Events {
             let nap = left.min(NAP);
             let began = Instant::now();
             let is_ready = self.ring.wait(nap)?;
+            if let Some(claim) = &self.claim {
+                // Who was stopped for long may have lost it, and would tell again what the other one tells.
+                claim.check()?;
+            }
             let any = self.read_all(&mut read)? | self.read_losses(&mut read)?;
             if any || is_ready || left.is_zero() {
                 return Ok(());

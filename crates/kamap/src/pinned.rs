@@ -330,6 +330,7 @@ impl Pinned {
             maps::Error::WrongSize { .. } | maps::Error::LayoutDiffers { .. } => {
                 other_layout(&self.dir)
             }
+            maps::Error::NotFound { .. } => self.detached(),
             err => err.into(),
         })
     }
@@ -346,10 +347,20 @@ impl Pinned {
     }
 
     fn pin(&self, name: &str) -> Result<OwnedFd> {
-        get(&self.dir.join(name)).map_err(|source| Error::NotReadable {
-            dir: self.dir.clone(),
-            source,
+        get(&self.dir.join(name)).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => self.detached(),
+            _ => Error::NotReadable {
+                dir: self.dir.clone(),
+                source,
+            },
         })
+    }
+
+    /// All of it was there when it was opened.
+    fn detached(&self) -> Error {
+        Error::Detached {
+            dir: self.dir.clone(),
+        }
     }
 
     /// The programs that are attached; none where this process may not open them.

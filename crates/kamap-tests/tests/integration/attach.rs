@@ -403,6 +403,55 @@ fn a_second_reader_is_told_who_reads_and_can_take_over() {
     assert!(second.wait().expect("it is a child").success());
 }
 
+#[test]
+fn a_reader_that_was_stopped_tells_nothing_that_another_one_tells() {
+    let place = Place::new();
+    place.says(&["attach", "--events", "--kind", "exit"]);
+    let reading = ["events", "--kind", "exit", "--json"];
+    let first = place
+        .command(&reading)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let pinned = Pinned::open(place.dir()).expect("it is attached");
+    eventually("it reads", || {
+        let status = pinned.status().expect("it can be read");
+        status.ring_reader.filter(|(pid, _)| *pid == first.id())
+    });
+    run_child();
+    let reader = AnyMap::open_pinned(place.dir().join("reader")).expect("it is there");
+    eventually("it waits for more", || {
+        let value = reader.get(&0_u32.to_ne_bytes(), false);
+        let value = value.expect("it can be read").expect("it is there");
+        let next_seq = u64::from_ne_bytes(value[16..24].try_into().expect("there are eight"));
+        (next_seq > 0).then_some(())
+    });
+    // SAFETY: takes numbers.
+    let signal = |number| assert_eq!(unsafe { libc::kill(first.id().cast_signed(), number) }, 0);
+    signal(libc::SIGSTOP);
+    let pids: Vec<_> = (0..200).map(|_| run_child()).collect();
+    // Of what was told before it was stopped it may not have noted all.
+    let ended = |output: &[u8]| {
+        let lines = text(output);
+        let lines = lines.lines().map(|line| serde_json::from_str(line));
+        let lines = lines.map(|line: Result<Value, _>| line.expect("it is JSON"));
+        let events = lines.filter(|line| line["type"] == "exit");
+        events
+            .filter_map(|line| u32::try_from(line["pid"].as_u64()?).ok())
+            .filter(|pid| pids.contains(pid))
+            .collect::<HashSet<_>>()
+    };
+    let stolen = place.run(&[&reading[..], &["--steal", "-n", "200"]].concat());
+    let stolen = ended(&stolen.stdout);
+    signal(libc::SIGCONT);
+    let first = first.wait_with_output().expect("it is a child");
+    let told = ended(&first.stdout);
+    assert!(stolen.contains(&pids[0]), "{stolen:?}");
+    let twice: Vec<_> = told.intersection(&stolen).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
 /// Removes a pin.
 fn remove(place: &Place, name: &str) {
     fs::remove_file(place.dir().join(name)).expect("it is there");
