@@ -1,6 +1,6 @@
 //! Pinning what is attached: all of it or nothing, whatever ends this process meanwhile.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -10,67 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::attached::Attached;
+use crate::bpffs::c_path;
+use crate::pin_names::{NAMES, READABLE};
 use crate::{Error, Result};
-
-/// The names of all pins that there can be.
-pub(crate) const NAMES: [&CStr; 18] = [
-    c"on_fork",
-    c"on_exec",
-    c"on_exit",
-    c"on_exec_failed",
-    c"on_prepare_exec",
-    c"seed",
-    c"tasks",
-    c"rows",
-    c"table",
-    c"status",
-    c"processes",
-    c"given_args",
-    c"counters",
-    c"globals",
-    c"description",
-    c"reader",
-    c"events",
-    c"failed_execs",
-];
-
-/// The links of the programs without which the table is not right.
-pub(crate) const TABLE_LINKS: [&str; 3] = ["on_fork", "on_exec", "on_exit"];
-
-/// The links of all programs on tracepoints.
-pub(crate) const LINKS: [&str; 5] = [
-    "on_fork",
-    "on_exec",
-    "on_exit",
-    "on_exec_failed",
-    "on_prepare_exec",
-];
-
-/// The pins that are maps.
-pub(crate) const MAPS: [&str; 8] = [
-    "processes",
-    "given_args",
-    "counters",
-    "globals",
-    "description",
-    "reader",
-    "events",
-    "failed_execs",
-];
-
-/// Maps of which those that replace a tracker go on with the same.
-pub(crate) const TAKEN_OVER: [&str; 7] = [
-    "processes",
-    "given_args",
-    "counters",
-    "globals",
-    "reader",
-    "events",
-    "failed_execs",
-];
-
-/// Of these names, those that a group may read: iterators, which are plain files.
-const READABLE: [&str; 4] = ["tasks", "rows", "table", "status"];
 
 /// Longer than SAME_CALL of pinned.bpf.h.
 const OVERLAP: Duration = Duration::from_millis(20);
@@ -238,10 +180,6 @@ fn open_folder(dir: &Path) -> io::Result<File> {
         .read(true)
         .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC)
         .open(dir)
-}
-
-pub(crate) fn c_path(path: &Path) -> io::Result<CString> {
-    Ok(CString::new(path.as_os_str().as_bytes())?)
 }
 
 /// A process that removes the new pins if this one ends before it has committed, and those that they
