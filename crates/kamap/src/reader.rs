@@ -130,3 +130,19 @@ impl Reader {
         self.counts.seen()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Reader;
+    use crate::{Events, Follow, Pinned, Tracker};
+
+    #[test]
+    fn threads_can_share_them() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Reader>();
+        shared::<Tracker>();
+        shared::<Events>();
+        shared::<Follow>();
+        shared::<Pinned>();
+    }
+}
