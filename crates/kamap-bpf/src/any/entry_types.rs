@@ -93,7 +93,7 @@ impl EntryTypes {
     ///
     /// # Errors
     ///
-    /// [`Error::BadLiteral`].
+    /// [`Error::BadLiteral`](crate::Error::BadLiteral).
     pub fn parse_key(&self, literal: &str) -> Result<Vec<u8>> {
         self.key.parse("key", literal)
     }
@@ -103,7 +103,7 @@ impl EntryTypes {
     ///
     /// # Errors
     ///
-    /// [`Error::BadLiteral`].
+    /// [`Error::BadLiteral`](crate::Error::BadLiteral).
     pub fn parse_value(&self, literal: &str) -> Result<Vec<u8>> {
         let Some(one) = self.one.as_ref().filter(|_| !names_cpus(literal)) else {
             return self.value.parse("value", literal);
@@ -118,7 +118,7 @@ impl EntryTypes {
     ///
     /// # Errors
     ///
-    /// [`Error::BadLiteral`]; the value is as it was.
+    /// [`Error::BadLiteral`](crate::Error::BadLiteral); the value is as it was.
     ///
     /// # Panics
     ///

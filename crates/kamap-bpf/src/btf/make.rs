@@ -75,8 +75,8 @@ impl Maker {
                     libbpf_sys::btf__add_int(btf, name.as_ptr(), layout.size as _, encoding as i32)
                 })?
             }
-            // SAFETY: as above.
             Shape::Float => {
+                // SAFETY: see above.
                 check(unsafe { libbpf_sys::btf__add_float(btf, name.as_ptr(), layout.size as _) })?
             }
             Shape::Array { element, len } => {
