@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::io;
 use std::ptr::NonNull;
 
-use super::Btf;
+use super::handle::Btf;
 use crate::data::{Layout, Shape};
 
 /// BTF that the kernel has been given, and the types of keys and values in it; 0 where
