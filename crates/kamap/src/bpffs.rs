@@ -5,12 +5,31 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
 /// Where one is mounted on every system that mounts one.
 const MOUNT_POINT: &str = "/sys/fs/bpf";
+
+/// The folder that a path means, whether it is there or is to be made: without symbolic links, which
+/// would be replaced instead of it, and with a name that others can be put beside.
+pub(crate) fn resolve(dir: &Path) -> PathBuf {
+    let there = dir.canonicalize();
+    let to_be_made = || {
+        let parent = match dir.parent()? {
+            here if here.as_os_str().is_empty() => Path::new("."),
+            parent => parent,
+        };
+        Some(parent.canonicalize().ok()?.join(dir.file_name()?))
+    };
+    there.ok().or_else(to_be_made).unwrap_or(dir.to_owned())
+}
+
+/// Whether a folder is on such a file system, and is not all of it.
+pub(crate) fn is_below(dir: &Path) -> bool {
+    dir.parent().is_some_and(is_bpffs)
+}
 
 /// Sees that `dir` can be made on such a file system: mounts it where it is always to be.
 pub(crate) fn prepare(dir: &Path) -> Result<()> {

@@ -7,7 +7,8 @@ use crate::limits::MAX_ANCESTORS;
 use crate::load::load;
 use crate::options::{Options, Shared};
 use crate::{
-    Error, Filter, Follow, Follower, Kinds, Pinned, Result, Tracker, bpffs, pin, requirements,
+    Error, Filter, Follow, Follower, Kinds, Pinned, Result, Tracker, bpffs, lock, pin, pinned,
+    requirements,
 };
 
 /// How to attach ([`Builder::attach`]).
@@ -132,10 +133,13 @@ impl Builder {
     /// As of [`start`](Self::start), and [`Error::AlreadyAttached`], [`Error::NotBpffs`] and
     /// [`Error::NotPinned`].
     pub fn attach(mut self, dir: impl AsRef<Path>, options: &AttachOptions) -> Result<Pinned> {
-        let dir = dir.as_ref();
+        let dir = &bpffs::resolve(dir.as_ref());
         requirements::check()?;
         bpffs::prepare(dir)?;
+        let lock = lock::lock(dir)?;
         pin::remove_leftovers(dir);
+        // Of a folder that is not kamap's, the rights say nothing.
+        let mut group = options.group.or_else(|| pin::group_of(dir));
         let known = match Pinned::open(dir) {
             Ok(known) if options.replace => Some(known),
             Ok(known) => {
@@ -146,19 +150,20 @@ impl Builder {
                     since: known.attached_at,
                 });
             }
-            Err(Error::NotAttached { .. }) => None,
+            Err(Error::NotAttached { .. }) => {
+                group = options.group;
+                None
+            }
             // What cannot be read cannot be taken over either.
             Err(Error::Damaged { .. } | Error::OtherLayout { .. }) if options.replace => None,
             Err(err) => return Err(err),
         };
+        pinned::check_is_ours(dir)?;
         self.options.shared = Some(match known {
             Some(known) => self.take_over(&known)?,
             None => Shared::default(),
         });
-        let group = options.group.or_else(|| pin::group_of(dir));
-        let tracker = self.start()?;
-        tracker.pin(dir, group, options.replace)?;
-        Pinned::open(dir)
+        self.start()?.pin(dir, group, options.replace, &lock)
     }
 
     /// Goes on with the maps of a tracker that is attached, so that nothing is lost or recorded twice

@@ -3,14 +3,13 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::maps::{Array, Map};
 use crate::skel::types::kamap_reader;
-use crate::{Error, Result};
+use crate::{Error, Result, lock};
 
 /// How long to wait for a reader to end that is asked to, and for one that notes how far it has come.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -141,21 +140,14 @@ impl Claim {
     /// than it takes to write, unless it is stopped meanwhile.
     fn lock(&self) -> Result<File> {
         let failed = |source| Error::System {
-            action: "lock the folder of the pins",
+            action: "lock the reader of the events",
             source,
         };
-        let folder = File::open(&self.dir).map_err(failed)?;
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            // SAFETY: takes numbers.
-            if unsafe { libc::flock(folder.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-                return Ok(folder);
-            }
-            let err = io::Error::last_os_error();
-            if err.kind() != io::ErrorKind::WouldBlock || Instant::now() >= deadline {
-                return Err(failed(err));
-            }
-            thread::sleep(NAP);
+        // Not the folder, which a group may open.
+        let file = File::open(self.dir.join("reader")).map_err(failed)?;
+        match lock::wait_for_lock(&file, PATIENCE).map_err(failed)? {
+            true => Ok(file),
+            false => Err(failed(io::ErrorKind::TimedOut.into())),
         }
     }
 }

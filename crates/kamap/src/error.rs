@@ -180,7 +180,8 @@ pub enum Error {
     },
     /// Another version of kamap has attached something that this one would misread.
     #[error(
-        "what is attached in `{}` is of another version of kamap, with another layout; use that          version, or run `kamap detach` and `kamap attach`",
+        "what is attached in `{}` is of another version of kamap, with another layout; use that \
+         version, or run `kamap detach` and `kamap attach`",
         dir.display()
     )]
     OtherLayout {
@@ -189,7 +190,8 @@ pub enum Error {
     },
     /// What is attached may not be read.
     #[error(
-        "failed to read what is attached in `{}`: {source}; run it as root, or as a member of the group          that was named to `kamap attach --group`",
+        "failed to read what is attached in `{}`: {source}; run it as root, or as a member of the group \
+         that was named to `kamap attach --group`",
         dir.display()
     )]
     NotReadable {
@@ -200,7 +202,8 @@ pub enum Error {
     },
     /// A folder cannot have pins.
     #[error(
-        "`{}` is not on a BPF file system; mount one there (`mount -t bpf bpf DIR`), or name a folder below          /sys/fs/bpf",
+        "`{}` is not on a BPF file system, or is the root of one; mount one there (`mount -t bpf bpf DIR`), or name a folder below \
+         /sys/fs/bpf",
         dir.display()
     )]
     NotBpffs {

@@ -86,10 +86,12 @@ impl Events {
         let Some(claim) = &self.claim else {
             return Ok(());
         };
-        // What waits for an event that comes later in the ring was not handed out.
-        if self.ring.kept() > 0 && self.order.is_empty() {
+        if self.ring.kept() > 0 {
             claim.note(self.order.next, self.order.lost)?;
-            self.ring.release()?;
+            // What waits for an event that comes later in the ring was not handed out.
+            if self.order.is_empty() {
+                self.ring.release()?;
+            }
         }
         claim.check_wanted()
     }

@@ -1,41 +1,41 @@
 //! Pinning what is attached: all of it or nothing, whatever ends this process meanwhile.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use crate::attached::Attached;
 use crate::bpffs::c_path;
 use crate::pin_names::{NAMES, READABLE};
-use crate::{Error, Result};
+use crate::{Error, Pinned, Result};
 
 /// Longer than SAME_CALL of pinned.bpf.h.
 const OVERLAP: Duration = Duration::from_millis(20);
 
 /// Pins what is attached in the new folder `dir`, or in the place of the one that is there. `group`
-/// may read it.
+/// may read it. `lock` is that of `dir`.
 pub(crate) fn pin(
     attached: &Attached,
     dir: &Path,
     group: Option<u32>,
     replace: bool,
-) -> Result<()> {
+    lock: &File,
+) -> Result<Pinned> {
     let pins = attached.pins();
     let folder = beside(dir, "new");
     let at = |path: &Path, source| Error::NotPinned {
         path: path.to_owned(),
         source,
     };
-    fs::DirBuilder::new()
-        .mode(0o700)
-        .create(&folder)
-        .map_err(|source| at(&folder, source))?;
-    let mut guard = Guard::start(&folder, dir, replace).map_err(|source| at(&folder, source))?;
+    let mut guard =
+        Guard::start(&folder, dir, replace, lock).map_err(|source| at(&folder, source))?;
     let pinned = (|| {
         for (name, fd) in pins {
             let path = folder.join(name);
@@ -49,12 +49,18 @@ pub(crate) fn pin(
         }
         if replace {
             // As long as two programs have to be attached both to tell a failed exec that both have seen.
-            std::thread::sleep(OVERLAP);
+            thread::sleep(OVERLAP);
         }
-        put_in_place(&folder, dir, replace).map_err(|source| at(dir, source))
+        let pinned = Pinned::open(&folder)?.moved_to(dir);
+        // Nothing fails from here on.
+        put_in_place(&folder, dir, replace).map_err(|source| at(dir, source))?;
+        Ok(pinned)
     })();
     match pinned {
-        Ok(()) => guard.commit().map_err(|source| at(dir, source)),
+        Ok(pinned) => {
+            guard.commit();
+            Ok(pinned)
+        }
         Err(err) => {
             guard.roll_back();
             Err(err)
@@ -105,7 +111,8 @@ fn put_in_place(folder: &Path, dir: &Path, replace: bool) -> io::Result<()> {
         }
     };
     if !replace {
-        return rename(libc::RENAME_NOREPLACE);
+        // An empty folder may be there: one that was killed while it detached has left it.
+        return rename(0);
     }
     match rename(libc::RENAME_EXCHANGE) {
         // Before Linux 5.16 a file system of BPF cannot exchange. There the folder is missing for a
@@ -168,7 +175,7 @@ pub(crate) fn remove_leftovers(dir: &Path) {
         });
         // Whoever has this PID now may be another process; then it is left for the next time.
         if let Some(pid) = pid
-            && !Path::new(&format!("/proc/{pid}")).exists()
+            && (pid == std::process::id() || !Path::new(&format!("/proc/{pid}")).exists())
         {
             let _ = unpin(&entry.path());
         }
@@ -182,71 +189,78 @@ fn open_folder(dir: &Path) -> io::Result<File> {
         .open(dir)
 }
 
-/// A process that removes the new pins if this one ends before it has committed, and those that they
-/// replace once it has. It makes system calls only, and is a child that nobody's wait() returns.
+/// A process that makes the folder of the new pins, removes them if this one ends before it has committed, and
+/// those that they replace once it has. It makes system calls only, and is a child that nobody's wait()
+/// returns.
 struct Guard {
     pid: libc::pid_t,
     /// One byte commits.
-    pipe: Option<File>,
+    socket: Option<File>,
     plan: Plan,
 }
 
 /// What a guard needs to know, without any more memory.
 struct Plan {
-    folder: OwnedFd,
     /// Where the new pins are put together. What they replace is there in the end.
     path: CString,
     /// Where they are once they are in place.
     dir: CString,
+    /// Where those are meanwhile that are replaced, if two folders cannot be exchanged.
+    old: CString,
     /// Whether others were there. Then there is no way back once they are in place.
     replaces: bool,
 }
 
 impl Guard {
-    fn start(folder: &Path, dir: &Path, replaces: bool) -> io::Result<Self> {
+    /// Makes `folder`. The guard holds `lock` until it has done its work.
+    fn start(folder: &Path, dir: &Path, replaces: bool, lock: &File) -> io::Result<Self> {
         let plan = Plan {
-            folder: open_folder(folder)?.into(),
             path: c_path(folder)?,
             dir: c_path(dir)?,
+            old: c_path(&beside(dir, "old"))?,
             replaces,
         };
-        let mut ends: [RawFd; 2] = [-1; 2];
-        // SAFETY: writes two numbers.
-        if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: both are new, so nobody else closes them.
-        let (read, write) = unsafe { ends.map(|fd| OwnedFd::from_raw_fd(fd)).into() };
+        let (mine, its) = UnixStream::pair()?;
+        let (mut mine, its) = (File::from(OwnedFd::from(mine)), OwnedFd::from(its));
         // SAFETY: as fork() does, but the end of the child sends no signal. The child has a copy of this
         // thread alone, and until it ends it only makes system calls: others may hold any lock.
         let pid = unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) };
         match pid {
-            -1 => Err(io::Error::last_os_error()),
-            0 => plan.watch(read.as_raw_fd()),
-            pid => Ok(Self {
-                pid: pid as libc::pid_t,
-                pipe: Some(write.into()),
-                plan,
-            }),
+            -1 => return Err(io::Error::last_os_error()),
+            0 => plan.watch(its.as_raw_fd(), lock.as_raw_fd()),
+            _ => drop(its),
         }
+        let mut made = [0; 4];
+        let answer = mine.read_exact(&mut made);
+        let mut guard = Self {
+            pid: pid as libc::pid_t,
+            socket: Some(mine),
+            plan,
+        };
+        let err = match (answer, i32::from_ne_bytes(made)) {
+            (Ok(()), 0) => return Ok(guard),
+            (Ok(()), err) => io::Error::from_raw_os_error(err),
+            (Err(err), _) => err,
+        };
+        guard.roll_back();
+        Err(err)
     }
 
     /// The new pins are to stay.
-    fn commit(&mut self) -> io::Result<()> {
-        if let Some(mut pipe) = self.pipe.take() {
+    fn commit(&mut self) {
+        if let Some(mut socket) = self.socket.take() {
             // Where nobody reads, the guard was killed; what it was to do comes next.
-            let _ = pipe.write_all(&[1]);
+            let _ = socket.write_all(&[1]);
         }
         if !self.wait() {
             self.plan.remove_replaced();
         }
-        Ok(())
     }
 
     fn roll_back(&mut self) {
-        self.pipe = None;
+        self.socket = None;
         if !self.wait() {
-            self.plan.remove_new();
+            self.plan.remove_new(None);
         }
     }
 
@@ -266,68 +280,90 @@ impl Guard {
 
 impl Plan {
     /// The life of the guard.
-    fn watch(&self, pipe: RawFd) -> ! {
-        let keep = [pipe, self.folder.as_raw_fd()];
+    fn watch(&self, socket: RawFd, lock: RawFd) -> ! {
         let mut byte = 0_u8;
         // SAFETY: system calls with numbers and valid memory. Signals are blocked, so that those to a whole
         // group of processes, as of Ctrl-C, do not end the guard before its parent.
-        let committed = unsafe {
+        let (folder, committed) = unsafe {
             libc::setsid();
             let mut all = std::mem::zeroed();
             libc::sigfillset(&raw mut all);
             libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
-            close_all_but(keep);
+            close_all_but([socket, lock]);
+            let mut failed = 0;
+            let mut folder = -1;
+            if libc::mkdir(self.path.as_ptr(), 0o700) != 0 {
+                failed = *libc::__errno_location();
+            } else {
+                folder = open_dir(&self.path);
+                if folder < 0 {
+                    failed = *libc::__errno_location();
+                    libc::rmdir(self.path.as_ptr());
+                }
+            }
+            libc::write(socket, (&raw const failed).cast(), size_of_val(&failed));
+            if failed != 0 {
+                libc::_exit(0);
+            }
             loop {
-                let read = libc::read(pipe, (&raw mut byte).cast(), 1);
-                if read >= 0 {
-                    break read == 1;
+                let read = libc::read(socket, (&raw mut byte).cast(), 1);
+                if read >= 0 || *libc::__errno_location() != libc::EINTR {
+                    break (folder, read == 1);
                 }
             }
         };
-        if committed || (self.replaces && self.is_in_place()) {
+        if committed || (self.replaces && self.is_in_place(folder)) {
             self.remove_replaced();
         } else {
-            self.remove_new();
+            self.remove_new(Some(folder));
         }
         // SAFETY: ends this process, without anything of its parent's.
         unsafe { libc::_exit(0) }
     }
 
-    fn is_in_place(&self) -> bool {
+    fn is_in_place(&self, folder: RawFd) -> bool {
         // SAFETY: all 0 is a valid value of this struct of numbers, which is written; takes a C string.
         unsafe {
             let (mut new, mut there): (libc::stat, libc::stat) = std::mem::zeroed();
-            libc::fstat(self.folder.as_raw_fd(), &raw mut new) == 0
+            libc::fstat(folder, &raw mut new) == 0
                 && libc::stat(self.dir.as_ptr(), &raw mut there) == 0
                 && (new.st_dev, new.st_ino) == (there.st_dev, there.st_ino)
         }
     }
 
-    fn remove_new(&self) {
-        remove_pins(self.folder.as_raw_fd());
+    /// Removes the new pins, which are in this folder, or else in that where they are put together.
+    fn remove_new(&self, folder: Option<RawFd>) {
+        remove_pins(folder.unwrap_or_else(|| open_dir(&self.path)));
         // Of the two names, one is its own; a folder that has pins stays in any case.
         // SAFETY: takes C strings.
         unsafe {
             libc::rmdir(self.path.as_ptr());
             libc::rmdir(self.dir.as_ptr());
+            libc::rename(self.old.as_ptr(), self.dir.as_ptr());
         }
     }
 
     fn remove_replaced(&self) {
-        // SAFETY: takes a C string and numbers; closes what it has opened.
-        unsafe {
-            let old = libc::open(
-                self.path.as_ptr(),
-                libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC,
-            );
+        for path in [&self.path, &self.old] {
+            let old = open_dir(path);
             if old < 0 {
-                return;
+                continue;
             }
             remove_pins(old);
-            libc::close(old);
-            libc::rmdir(self.path.as_ptr());
+            // SAFETY: takes a number and a C string; closes what was opened here.
+            unsafe {
+                libc::close(old);
+                libc::rmdir(path.as_ptr());
+            }
         }
     }
+}
+
+/// Opens a folder by a system call alone.
+fn open_dir(path: &CStr) -> RawFd {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: takes a C string and a number.
+    unsafe { libc::open(path.as_ptr(), flags) }
 }
 
 fn remove_pins(folder: RawFd) {
@@ -337,8 +373,8 @@ fn remove_pins(folder: RawFd) {
     }
 }
 
-/// Closes all file descriptors but two, so that only the parent holds what they refer to.
-unsafe fn close_all_but(mut keep: [RawFd; 2]) {
+/// Closes all file descriptors but these, so that only the parent holds what they refer to.
+unsafe fn close_all_but<const N: usize>(mut keep: [RawFd; N]) {
     keep.sort_unstable();
     let mut from = 0_u32;
     for fd in keep.map(RawFd::cast_unsigned) {

@@ -1,6 +1,9 @@
 //! The names of pins.
 
 use std::ffi::CStr;
+use std::fs;
+use std::io;
+use std::path::Path;
 
 use crate::Kinds;
 
@@ -90,4 +93,20 @@ pub(crate) fn expected(events: Kinds) -> Vec<&'static str> {
         names.extend(["on_exec_failed", "failed_execs"]);
     }
     names
+}
+
+/// Whether a pin of this name can be of a tracker.
+pub(crate) fn is_ours(name: &str) -> bool {
+    NAMES
+        .iter()
+        .any(|known| known.to_bytes() == name.as_bytes())
+}
+
+/// The names of all pins in a folder.
+pub(crate) fn there_are(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    Ok(names)
 }

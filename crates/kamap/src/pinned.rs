@@ -13,13 +13,13 @@ use crate::counts::{Counts, printed_status};
 use crate::iterator::BpfIterator;
 use crate::maps::{self, Array, Check, Hash, Kind, Map, RingBuf};
 use crate::options::Options;
+use crate::pin_names;
 use crate::place::{self, Place};
 use crate::rows::Rows;
 use crate::seed::Seed;
 use crate::skel::types::{kamap_description, kamap_layout, kamap_process};
 use crate::sources::Sources;
 use crate::{Clock, Error, Events, Kinds, Losses, Reader, Result, Seen};
-use crate::{pin, pin_names};
 
 /// Where [`Builder::attach`] pins, and where it is looked for, if nothing else is said.
 pub const DEFAULT_DIR: &str = "/sys/fs/bpf/kamap";
@@ -139,7 +139,7 @@ impl Pinned {
             dir: dir.to_owned(),
             source,
         };
-        let names = match names(dir) {
+        let names = match pin_names::there_are(dir) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::NotAttached {
                     dir: dir.to_owned(),
@@ -147,11 +147,7 @@ impl Pinned {
             }
             names => names.map_err(not_readable)?,
         };
-        if !names.iter().any(|name| {
-            pin_names::NAMES
-                .iter()
-                .any(|known| known.to_bytes() == name.as_bytes())
-        }) {
+        if !names.iter().any(|name| pin_names::is_ours(name)) {
             return Err(Error::NotAttached {
                 dir: dir.to_owned(),
             });
@@ -205,6 +201,14 @@ impl Pinned {
             description,
             privileged,
         })
+    }
+
+    /// The same under the name that its folder is about to get.
+    pub(crate) fn moved_to(self, dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            ..self
+        }
     }
 
     /// Where it is pinned.
@@ -431,27 +435,19 @@ fn memlock(fd: &OwnedFd) -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// Removes what [`Builder::attach`] has pinned in `dir`, and with it what records. Returns whether
-/// there was anything.
-///
-/// # Errors
-///
-/// [`Error::NotPinned`]. Pins of others in the folder, and then the folder, are left where they are.
-pub fn detach(dir: impl AsRef<Path>) -> Result<bool> {
-    let dir = dir.as_ref();
-    pin::remove_leftovers(dir);
-    pin::unpin(dir).map_err(|source| Error::NotPinned {
-        path: dir.to_owned(),
-        source,
-    })
-}
-
-fn names(dir: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
+/// Fails if `dir` has pins of others, which would go with it when it is replaced.
+pub(crate) fn check_is_ours(dir: &Path) -> Result<()> {
+    let names = pin_names::there_are(dir).unwrap_or_default();
+    match names.iter().find(|name| !pin_names::is_ours(name)) {
+        None => Ok(()),
+        Some(other) => Err(Error::NotPinned {
+            path: dir.to_owned(),
+            source: io::Error::new(
+                io::ErrorKind::DirectoryNotEmpty,
+                format!("it contains `{other}`, which is not a pin of kamap"),
+            ),
+        }),
     }
-    Ok(names)
 }
 
 fn other_layout(dir: &Path) -> Error {

@@ -1,11 +1,12 @@
 //! A tracker of one's own.
 
+use std::fs::File;
 use std::ops::Deref;
 use std::path::Path;
 
 use crate::attached::Attached;
 use crate::options::Options;
-use crate::{Description, Events, Reader, Result, pin};
+use crate::{Description, Events, Pinned, Reader, Result, pin};
 
 /// The running programs and what they write. Whatever a [`Reader`] reads can be read here.
 ///
@@ -46,8 +47,14 @@ impl Tracker {
     }
 
     /// Pins what is attached, see [`Builder::attach`].
-    pub(crate) fn pin(&self, dir: &Path, group: Option<u32>, replace: bool) -> Result<()> {
-        pin::pin(&self.attached, dir, group, replace)
+    pub(crate) fn pin(
+        &self,
+        dir: &Path,
+        group: Option<u32>,
+        replace: bool,
+        lock: &File,
+    ) -> Result<Pinned> {
+        pin::pin(&self.attached, dir, group, replace, lock)
     }
 
     /// The reader of the stream of events, once: `None` after that, and if

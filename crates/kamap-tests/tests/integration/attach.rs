@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -480,6 +481,105 @@ fn pins_of_others_stay() {
         .map(|entry| entry.expect("it is one").file_name())
         .collect();
     assert_eq!(left, ["mine"]);
+}
+
+#[test]
+fn a_replacement_leaves_pins_of_others_where_they_are() {
+    let place = Place::new();
+    place.says(&["attach"]);
+    let counts =
+        kamap_bpf::Map::<kamap_bpf::Hash<u32, u32>>::create("counts", 1).expect("root can");
+    counts.pin(place.dir().join("mine")).expect("root can");
+    let refusal = place.refuses(&["attach", "--replace"]);
+    assert!(refusal.contains("`mine`"), "{refusal}");
+    assert!(place.dir().join("mine").exists());
+    assert_eq!(place.names(), ["kamap"]);
+    place.says(&["status"]);
+}
+
+#[test]
+fn files_that_are_no_pins_stay() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("events");
+    fs::write(&file, "mine").expect("it can be written");
+    let error = kamap::detach(folder.path()).expect_err("it has no pins");
+    assert!(matches!(error, Error::NotBpffs { .. }), "{error}");
+    assert!(file.exists());
+}
+
+#[test]
+fn an_empty_folder_stays_until_something_is_attached_there() {
+    let place = Place::new();
+    fs::create_dir(place.dir()).expect("root can");
+    place.says(&["detach", "--if-attached"]);
+    assert!(place.dir().exists());
+    place.says(&["attach"]);
+    place.says(&["detach"]);
+    assert_eq!(place.names(), [""; 0]);
+}
+
+#[rstest]
+#[case::slash("kamap/")]
+#[case::relative("kamap")]
+#[case::dot("./kamap")]
+#[case::link("link")]
+fn a_folder_can_be_named_in_any_way(#[case] name: &str) {
+    let place = Place::new();
+    std::os::unix::fs::symlink(place.bpffs.at("kamap"), place.bpffs.at("link")).expect("root can");
+    place.says(&["attach"]);
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(KAMAP);
+        command.args(arguments).args(["--dir", name]);
+        let output = command.current_dir(place.bpffs.at("")).output();
+        let output = output.expect("it runs");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    };
+    run(&["status"]);
+    run(&["attach", "--replace"]);
+    let mut names = place.names();
+    names.sort();
+    assert_eq!(names, ["kamap", "link"]);
+    place.says(&["status"]);
+    run(&["detach"]);
+    assert!(!place.dir().exists());
+    if name != "link" {
+        run(&["attach"]);
+        place.says(&["detach"]);
+    }
+}
+
+#[test]
+fn one_of_two_attaches_finds_the_other() {
+    let place = Place::new();
+    let attach = || {
+        Tracker::builder()
+            .attach(place.dir(), &AttachOptions::default())
+            .err()
+    };
+    let errors = std::thread::scope(|scope| {
+        let threads = [(); 3].map(|()| scope.spawn(attach));
+        threads.map(|thread| thread.join().expect("it does not panic"))
+    });
+    let refused: Vec<_> = errors.iter().flatten().collect();
+    assert_eq!(refused.len(), 2, "{errors:?}");
+    for error in refused {
+        assert!(matches!(error, Error::AlreadyAttached { .. }), "{error}");
+    }
+    assert_eq!(place.names(), ["kamap"]);
+}
+
+#[test]
+fn whoever_may_open_the_folder_cannot_stop_the_reader_of_the_events() {
+    let place = Place::new();
+    let group = GROUP.to_string();
+    place.says(&["attach", "--events", "--kind", "exit", "--group", &group]);
+    // As a member of the group can do.
+    let folder = fs::File::open(place.dir()).expect("it is there");
+    // SAFETY: takes numbers.
+    let locked = unsafe { libc::flock(folder.as_raw_fd(), libc::LOCK_EX) };
+    assert_eq!(locked, 0);
+    run_child();
+    place.says(&["events", "-n", "1", "--kind", "exit"]);
 }
 
 #[test]
