@@ -123,7 +123,7 @@ impl AnyMap {
     ///
     /// [`Error::BadBtf`](crate::Error::BadBtf), [`Error::Kernel`](crate::Error::Kernel).
     pub fn types(&self) -> Result<EntryTypes> {
-        EntryTypes::of(self)
+        EntryTypes::of(self.info())
     }
 
     /// The types of its keys and values as if it had no BTF.
@@ -132,7 +132,7 @@ impl AnyMap {
     ///
     /// [`Error::PossibleCpus`](crate::Error::PossibleCpus).
     pub fn plain_types(&self) -> Result<EntryTypes> {
-        EntryTypes::without_btf(self)
+        EntryTypes::without_btf(self.info())
     }
 
     /// Bytes of a key.

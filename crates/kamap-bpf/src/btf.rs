@@ -5,6 +5,7 @@
 //! [`Value`] ([`Type::read`]), which can be shown, and literals bytes ([`Type::parse`]).
 
 mod bits;
+mod handle;
 #[cfg(feature = "serde")]
 mod json;
 mod literal;
@@ -15,11 +16,9 @@ mod types;
 mod value;
 
 use std::ffi::CStr;
-use std::fmt;
-use std::io;
 use std::os::fd::AsFd;
-use std::ptr::NonNull;
 
+pub(crate) use handle::Btf;
 pub(crate) use make::Made;
 pub use types::{Enumerator, Member, Shape, Type};
 pub use value::{Fields, List, Value};
@@ -118,32 +117,7 @@ const MAX_DEPTH: u32 = 32;
 /// unions of unions can have very many without being large.
 const MAX_PARTS: usize = 100_000;
 
-/// BTF, as libbpf holds it.
-pub(crate) struct Btf(NonNull<libbpf_sys::btf>);
-
 impl Btf {
-    /// Loads BTF by its ID, which a map's information has.
-    ///
-    /// # Errors
-    ///
-    /// `EPERM` without `CAP_SYS_ADMIN`, `ENOENT` where there is none of this ID.
-    pub(super) fn from_kernel(id: u32) -> io::Result<Self> {
-        // SAFETY: takes a number and returns a pointer to be freed, or null with errno.
-        let btf = unsafe { libbpf_sys::btf__load_from_kernel_by_id(id) };
-        NonNull::new(btf)
-            .map(Self)
-            .ok_or_else(io::Error::last_os_error)
-    }
-
-    /// The running kernel's own, if it has any.
-    fn of_kernel() -> Option<Self> {
-        // SAFETY: a C string; returns a pointer to be freed, or null.
-        let btf = unsafe {
-            libbpf_sys::btf__parse(c"/sys/kernel/btf/vmlinux".as_ptr(), std::ptr::null_mut())
-        };
-        NonNull::new(btf).map(Self)
-    }
-
     /// The type with this ID, which is to have so many bytes.
     fn of_size(&self, id: u32, expected: usize) -> Result<Type, Bad> {
         self.find(id)?.check_size(expected)
@@ -178,19 +152,6 @@ impl Btf {
         // SAFETY: libbpf has checked that the last of its strings ends.
         let name = unsafe { CStr::from_ptr(name) };
         name.to_string_lossy().into_owned()
-    }
-}
-
-impl Drop for Btf {
-    fn drop(&mut self) {
-        // SAFETY: nobody else has the pointer, and all references have ended.
-        unsafe { libbpf_sys::btf__free(self.0.as_ptr()) };
-    }
-}
-
-impl fmt::Debug for Btf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Btf").finish_non_exhaustive()
     }
 }
 

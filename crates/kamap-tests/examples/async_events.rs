@@ -62,17 +62,18 @@ fn main() -> anyhow::Result<()> {
 async fn see(events: PerfEventArray<Event>, mut expected: BTreeSet<u64>) -> anyhow::Result<()> {
     // SAFETY: the array has the same open file descriptor as long as it lives.
     let mut events = unsafe { AsyncFd::register(events) }.map_err(io::Error::from)?;
-    while !expected.is_empty() {
-        let mut ready = events.readable_mut().await?;
-        while let Some(sample) = ready.get_inner_mut().read()? {
+    loop {
+        // Before waiting: a wake-up from before the registration may be over.
+        while let Some(sample) = events.get_mut().read()? {
             if let Sample::Event { cpu, event } = sample {
                 let [pid, _cookie] = event;
                 println!("CPU {cpu}: pid {pid} has exec'd");
                 ensure!(expected.remove(&pid), "it is no child of this process");
             }
         }
-        // All is read: wait for the next wake-up.
-        ready.clear_ready();
+        if expected.is_empty() {
+            return Ok(());
+        }
+        events.readable_mut().await?.clear_ready();
     }
-    Ok(())
 }

@@ -5,11 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::counts::Counts;
 use crate::iterator::BpfIterator;
 use crate::maps::{Array, Hash, Map, RingBuf};
-use crate::reader::Sources;
+use crate::rows::Rows;
 use crate::seed::Seed;
 use crate::skel::types::{bss, kamap_counters, kamap_description, kamap_given_args, kamap_process};
-use crate::table::Rows;
-use crate::{Error, Kinds, Result};
+use crate::sources::Sources;
+use crate::{Error, Result};
 
 /// The links, programs, iterators and maps of a tracker, as long as this lives.
 #[derive(Debug)]
@@ -28,34 +28,6 @@ pub(crate) struct Attached {
     pub(crate) ring: Option<OwnedFd>,
     /// What only those need who attach nothing themselves, if it is to be pinned.
     pub(crate) shared: Option<Shared>,
-}
-
-/// Names of the pins of a tracker with events of these kinds, as far as they do not depend on the
-/// kernel.
-pub(crate) fn pin_names(events: Kinds) -> Vec<&'static str> {
-    let mut names = vec![
-        "processes",
-        "given_args",
-        "counters",
-        "globals",
-        "description",
-        "reader",
-        "seed",
-        "tasks",
-        "rows",
-        "table",
-        "status",
-        "on_exit",
-        "on_exec",
-        "on_fork",
-    ];
-    if events != Kinds::default() {
-        names.push("events");
-    }
-    if events.contains(Kinds::EXEC_FAILED) {
-        names.extend(["on_exec_failed", "failed_execs"]);
-    }
-    names
 }
 
 /// The link of a program, and the name of that.

@@ -1,10 +1,12 @@
 //! File systems of BPF.
 
+use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::pin::c_path;
 use crate::{Error, Result};
 
 /// Where one is mounted on every system that mounts one.
@@ -75,4 +77,25 @@ fn mount() -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Opens what is pinned.
+pub(crate) fn get(path: &Path) -> io::Result<OwnedFd> {
+    let path = c_path(path)?;
+    // SAFETY: takes a C string; returns a negative errno or a new file descriptor.
+    let fd = unsafe { libbpf_sys::bpf_obj_get(path.as_ptr()) };
+    new_fd(fd)
+}
+
+/// What the kernel has answered with: a file descriptor, or an error.
+pub(crate) fn new_fd(fd: i32) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(-fd));
+    }
+    // SAFETY: it is new, so nobody else closes it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+pub(crate) fn c_path(path: &Path) -> io::Result<CString> {
+    Ok(CString::new(path.as_os_str().as_bytes())?)
 }

@@ -1,37 +1,15 @@
-//! What a tracker is to record.
+//! Setting up a tracker.
 
-use std::io;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 
+use crate::limits::MAX_ANCESTORS;
 use crate::load::load;
-use crate::maps::page_size;
-use crate::skel::types::{kamap_default, kamap_limit};
+use crate::options::{Options, Shared};
 use crate::{
-    Error, Filter, Follow, Follower, Kinds, Pinned, Result, Tracker, bpffs, pin, pinned,
+    Error, Filter, Follow, Follower, Kinds, Pinned, Result, Tracker, bpffs, lock, pin, pinned,
     requirements,
 };
-
-/// Bytes of the ring of events, and of the arguments in an event, unless told.
-const RING_SIZE: u32 = kamap_default::KAMAP_DEFAULT_RING_SIZE.0;
-const MAX_ARGS: u32 = kamap_default::KAMAP_DEFAULT_MAX_ARGS.0;
-
-/// `KAMAP_MAX_ARGS` of kamap.h.
-const LONGEST_ARGS: u32 = kamap_limit::KAMAP_MAX_ARGS.0;
-
-/// `KAMAP_MAX_ANCESTORS` of kamap.h.
-const MAX_ANCESTORS: u32 = kamap_limit::KAMAP_MAX_ANCESTORS.0;
-
-/// What is to be pinned for others.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Shared {
-    /// One more than that of the tracker whose maps it takes over.
-    pub(crate) generation: u32,
-    /// The maps that it takes over: names of pins and file descriptors.
-    pub(crate) maps: Vec<(&'static str, Arc<OwnedFd>)>,
-}
 
 /// How to attach ([`Builder::attach`]).
 #[derive(Clone, Debug, Default)]
@@ -61,15 +39,7 @@ impl AttachOptions {
 /// Sets up a [`Tracker`].
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
-    max_entries: Option<u32>,
-    pub(crate) events: Filter,
-    max_args: Option<u32>,
-    ring_size: Option<u32>,
-    pub(crate) ancestors: u32,
-    /// How others are to read it, if they are.
-    pub(crate) shared: Option<Shared>,
-    /// The thread whose next child is followed.
-    pub(crate) follow_child_of: u32,
+    options: Options,
 }
 
 impl Builder {
@@ -80,7 +50,7 @@ impl Builder {
     /// (`/proc/sys/kernel/pid_max`), but no more than 16,384.
     #[must_use]
     pub fn max_entries(mut self, max_entries: u32) -> Self {
-        self.max_entries = Some(max_entries);
+        self.options.max_entries = Some(max_entries);
         self
     }
 
@@ -88,7 +58,7 @@ impl Builder {
     /// none, and it costs nothing.
     #[must_use]
     pub fn events(mut self, which: impl Into<Filter>) -> Self {
-        self.events = which.into();
+        self.options.events = which.into();
         self
     }
 
@@ -98,7 +68,7 @@ impl Builder {
     /// room than they need. Rows do not depend on it.
     #[must_use]
     pub fn max_args(mut self, bytes: u32) -> Self {
-        self.max_args = Some(bytes);
+        self.options.max_args = Some(bytes);
         self
     }
 
@@ -106,7 +76,7 @@ impl Builder {
     /// default; a power of two, and at least a page (4,096).
     #[must_use]
     pub fn ring_size(mut self, bytes: u32) -> Self {
-        self.ring_size = Some(bytes);
+        self.options.ring_size = Some(bytes);
         self
     }
 
@@ -114,7 +84,7 @@ impl Builder {
     /// none by default, 32 at most.
     #[must_use]
     pub fn ancestors(mut self, count: u32) -> Self {
-        self.ancestors = count.min(MAX_ANCESTORS);
+        self.options.ancestors = count.min(MAX_ANCESTORS);
         self
     }
 
@@ -140,12 +110,12 @@ impl Builder {
     ///
     /// As of [`start`](Self::start).
     pub fn follower(mut self) -> Result<Follower> {
-        if self.events.kinds == Kinds::default() {
-            self.events = Kinds::LIFE.into();
+        if self.options.events.kinds == Kinds::default() {
+            self.options.events = Kinds::LIFE.into();
         }
-        self.events.followed = true;
+        self.options.events.followed = true;
         // SAFETY: takes nothing, returns a number.
-        self.follow_child_of = unsafe { libc::gettid() }.cast_unsigned();
+        self.options.follow_child_of = unsafe { libc::gettid() }.cast_unsigned();
         Ok(Follower::new(self.start()?))
     }
 
@@ -166,7 +136,7 @@ impl Builder {
         let dir = &bpffs::resolve(dir.as_ref());
         requirements::check()?;
         bpffs::prepare(dir)?;
-        let lock = pin::lock(dir)?;
+        let lock = lock::lock(dir)?;
         pin::remove_leftovers(dir);
         // Of a folder that is not kamap's, the rights say nothing.
         let mut group = options.group.or_else(|| pin::group_of(dir));
@@ -189,7 +159,7 @@ impl Builder {
             Err(err) => return Err(err),
         };
         pinned::check_is_ours(dir)?;
-        self.shared = Some(match known {
+        self.options.shared = Some(match known {
             Some(known) => self.take_over(&known)?,
             None => Shared::default(),
         });
@@ -202,44 +172,30 @@ impl Builder {
     fn take_over(&mut self, known: &Pinned) -> Result<Shared> {
         let description = known.description();
         let same = |asked: Option<u32>, has: u32| asked.is_none_or(|asked| asked == has);
-        let ancestors = (self.ancestors != 0).then_some(self.ancestors);
+        let ancestors = (self.options.ancestors != 0).then_some(self.options.ancestors);
         let has_ring = description.events != Kinds::default();
-        if !same(self.max_entries, description.max_entries)
+        if !same(self.options.max_entries, description.max_entries)
             || (has_ring
-                && !(same(self.ring_size, description.ring_size)
+                && !(same(self.options.ring_size, description.ring_size)
                     && same(ancestors, description.ancestors)))
         {
             return Err(Error::OtherSizes {
                 dir: known.dir().to_owned(),
             });
         }
-        self.max_entries = Some(description.max_entries);
+        self.options.max_entries = Some(description.max_entries);
         if has_ring {
-            self.ring_size = Some(description.ring_size);
-            self.ancestors = description.ancestors;
-            self.max_args.get_or_insert(description.max_args);
-            if self.events.wanted() == Kinds::default() {
-                self.events = description.events.into();
+            self.options.ring_size = Some(description.ring_size);
+            self.options.ancestors = description.ancestors;
+            self.options.max_args.get_or_insert(description.max_args);
+            if self.options.events.wanted() == Kinds::default() {
+                self.options.events = description.events.into();
             }
         }
         Ok(Shared {
             generation: description.generation + 1,
             maps: known.shared_maps()?,
         })
-    }
-
-    pub(crate) fn checked_max_args(&self) -> u32 {
-        self.max_args.unwrap_or(MAX_ARGS).min(LONGEST_ARGS)
-    }
-
-    pub(crate) fn checked_ring_size(&self) -> Result<u32> {
-        let bytes = self.ring_size.unwrap_or(RING_SIZE);
-        let least = page_size() as u32;
-        if bytes.is_power_of_two() && bytes >= least {
-            Ok(bytes)
-        } else {
-            Err(Error::RingSize { bytes, least })
-        }
     }
 
     /// Opens, configures, loads and attaches the programs, then adds the
@@ -259,23 +215,13 @@ impl Builder {
     /// ([`Error::FilterTooLong`], [`Error::RingSize`]). Nothing is left attached then.
     pub fn start(self) -> Result<Tracker> {
         requirements::check()?;
-        let max_entries = match self.max_entries {
-            Some(max_entries) => max_entries,
-            None => default_max_entries()?,
-        };
-        Tracker::new(load(&self, max_entries)?, &self)
+        Tracker::new(load(&self.options)?, &self.options)
     }
 }
 
-/// As many entries as there can be PIDs, within reason.
-fn default_max_entries() -> Result<u32> {
-    const REASON: u32 = kamap_default::KAMAP_DEFAULT_CAPACITY.0;
-    let action = "read /proc/sys/kernel/pid_max";
-    let text = std::fs::read_to_string("/proc/sys/kernel/pid_max")
-        .map_err(|source| Error::System { action, source })?;
-    let pid_max = text.trim().parse::<u32>().map_err(|err| Error::System {
-        action,
-        source: io::Error::new(io::ErrorKind::InvalidData, err),
-    })?;
-    Ok(pid_max.min(REASON))
+impl Tracker {
+    /// Sets up a tracker.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
 }

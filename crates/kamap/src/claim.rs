@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::maps::{Array, Map};
 use crate::skel::types::kamap_reader;
-use crate::{Error, Result, pin};
+use crate::{Error, Result, lock};
 
 /// How long to wait for a reader to end that is asked to, and for one that notes how far it has come.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -150,7 +150,7 @@ impl Claim {
             },
             _ => failed(source),
         })?;
-        match pin::wait_for_lock(&file, PATIENCE).map_err(failed)? {
+        match lock::wait_for_lock(&file, PATIENCE).map_err(failed)? {
             true => Ok(file),
             false => Err(failed(io::ErrorKind::TimedOut.into())),
         }

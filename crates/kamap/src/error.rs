@@ -4,8 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::requirements::OLDEST_KERNEL;
-use crate::{maps, requirements};
+use crate::kernel_version::{self, OLDEST_KERNEL};
+use crate::limits::BYTES_PER_ENTRY;
+use crate::maps;
 
 /// The result of an operation of the tracker.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -298,12 +299,12 @@ impl Error {
         if let Some(reason) = refused_map(&log, "processes") {
             return Self::TableRefused {
                 max_entries,
-                mebibytes: (u64::from(max_entries) * crate::table::BYTES_PER_ENTRY) >> 20,
+                mebibytes: (u64::from(max_entries) * BYTES_PER_ENTRY) >> 20,
                 reason,
             };
         }
         let rejected = rejected(&log);
-        if let Some(release) = requirements::too_old() {
+        if let Some(release) = kernel_version::too_old() {
             let reason = match rejected {
                 Some((program, reason)) => format!("program `{program}`: {reason}"),
                 None => format!("{source:#}"),

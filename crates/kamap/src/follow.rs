@@ -2,8 +2,11 @@
 
 use std::io;
 use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use crate::{Error, Event, EventKind, Events, Item, Result, Tracker};
 
@@ -47,6 +50,10 @@ pub struct Follow {
     status: Option<ExitStatus>,
     /// The number of the first event after that.
     after_end: Option<u64>,
+    /// Readable when the ring has woken its reader, and when the command has ended.
+    wakeups: Epoll,
+    /// Of the command: it is removed from `wakeups` when it is closed.
+    _pidfd: OwnedFd,
 }
 
 /// A tracker that waits for the command that it is to follow, see
@@ -76,8 +83,16 @@ impl Follower {
             program: command.get_program().to_string_lossy().into_owned(),
             source,
         })?;
+        let events = self.tracker.take_events();
+        let (wakeups, pidfd) =
+            wakeups(events.as_ref(), &child).map_err(|source| Error::System {
+                action: "prepare to wait for the command",
+                source,
+            })?;
         Ok(Follow {
-            events: self.tracker.take_events(),
+            events,
+            wakeups,
+            _pidfd: pidfd,
             tracker: self.tracker,
             child,
             status: None,
@@ -163,6 +178,37 @@ impl Follow {
         }
         Ok(())
     }
+}
+
+/// For `epoll` and async runtimes: readable when the ring has woken its reader (see [`Events`]), and
+/// from when the command has ended. Then [`read`](Follow::read) without a timeout.
+impl AsFd for Follow {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wakeups.0.as_fd()
+    }
+}
+
+impl AsRawFd for Follow {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+fn wakeups(events: Option<&Events>, child: &Child) -> io::Result<(Epoll, OwnedFd)> {
+    let wakeups = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    let readable = || EpollEvent::new(EpollFlags::EPOLLIN, 0);
+    if let Some(events) = events {
+        wakeups.add(events, readable())?;
+    }
+    // SAFETY: takes numbers; returns -1 or a new file descriptor, which closes itself at an exec.
+    let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
+    if pidfd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is new, so nobody else closes it.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd as RawFd) };
+    wakeups.add(&pidfd, readable())?;
+    Ok((wakeups, pidfd))
 }
 
 fn not_waited_for(source: io::Error) -> Error {

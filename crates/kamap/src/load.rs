@@ -9,16 +9,18 @@ use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 
 use crate::attached::{Attached, Link, Shared, duplicate};
 use crate::maps::{Map, open_cpu_clocks};
+use crate::options::Options;
 use crate::signals::Blocked;
 use crate::skel::types::kamap_default;
 use crate::skel::{KamapSkelBuilder, OpenKamapSkel};
-use crate::{Builder, Error, Kinds, Result, libbpf_log};
+use crate::{Error, Kinds, Result, libbpf_log};
 
-/// Loads the programs and attaches them, as `builder` says, for a table of so many entries.
-pub(crate) fn load(builder: &Builder, max_entries: u32) -> Result<Attached> {
+/// Loads the programs and attaches them as `options` say.
+pub(crate) fn load(options: &Options) -> Result<Attached> {
+    let max_entries = options.checked_max_entries()?;
     let (loaded, log) = libbpf_log::capture(|| {
         let _blocked = Blocked::new();
-        load_logged(builder, max_entries)
+        load_logged(options, max_entries)
     });
     loaded.map_err(|failure| match failure {
         Failure::Libbpf(action, source) => Error::from_libbpf(action, source, log, max_entries),
@@ -43,18 +45,18 @@ fn failed_to(action: &'static str) -> impl FnOnce(libbpf_rs::Error) -> Failure {
     move |source| Failure::Libbpf(action, source)
 }
 
-fn load_logged(builder: &Builder, max_entries: u32) -> Result<Attached, Failure> {
+fn load_logged(options: &Options, max_entries: u32) -> Result<Attached, Failure> {
     // The skeleton borrows this, so it ends with this function. What is kept of it are
     // file descriptors of their own.
     let mut storage = MaybeUninit::uninit();
     let mut open = KamapSkelBuilder::default()
         .open(&mut storage)
         .map_err(failed_to("open the BPF object"))?;
-    configure(&mut open, builder, max_entries)?;
+    configure(&mut open, options, max_entries)?;
     let skel = open.load().map_err(failed_to("load the BPF programs"))?;
 
     let (maps, progs) = (&skel.maps, &skel.progs);
-    let wanted = builder.events.wanted();
+    let wanted = options.events.wanted();
     if wanted.contains(Kinds::EXIT) {
         open_cpu_clocks(maps.cpu_clocks.as_fd()).map_err(|source| Error::System {
             action: "open the clock of a CPU",
@@ -90,7 +92,7 @@ fn load_logged(builder: &Builder, max_entries: u32) -> Result<Attached, Failure>
     let seed = progs.seed.attach().map_err(iterator)?;
     let iterator = failed_to("attach a task iterator");
     let tasks = progs.tasks.attach().map_err(iterator)?;
-    let shared = match &builder.shared {
+    let shared = match &options.shared {
         Some(_) => {
             let iterator = |program: &ProgramMut<'_>| -> Result<_, Failure> {
                 let link = program.attach().map_err(failed_to("attach an iterator"))?;
@@ -127,25 +129,25 @@ fn load_logged(builder: &Builder, max_entries: u32) -> Result<Attached, Failure>
 /// Fits the programs to this kernel and the table to its size.
 fn configure(
     open: &mut OpenKamapSkel<'_>,
-    builder: &Builder,
+    options: &Options,
     max_entries: u32,
 ) -> Result<(), Failure> {
-    let ring_size = builder.checked_ring_size()?;
-    let wanted = builder.events.wanted();
+    let ring_size = options.checked_ring_size()?;
+    let wanted = options.events.wanted();
     let rodata = open
         .maps
         .rodata_data
         .as_deref_mut()
         .expect("the object has read-only data");
     rodata.wanted_events = wanted.0;
-    rodata.filter = builder.events.encode()?;
-    rodata.max_args = builder.checked_max_args();
-    rodata.max_ancestors = builder.ancestors;
-    rodata.follow_child_of = builder.follow_child_of;
+    rodata.filter = options.events.encode()?;
+    rodata.max_args = options.checked_max_args();
+    rodata.max_ancestors = options.ancestors;
+    rodata.follow_child_of = options.follow_child_of;
     rodata.wake_at = ring_size / kamap_default::KAMAP_DEFAULT_WAKE_PARTS.0;
     let cpus = possible_cpus()?;
     rodata.possible_cpus = cpus;
-    if let Some(shared) = &builder.shared {
+    if let Some(shared) = &options.shared {
         rodata.is_shared = 1;
         rodata.generation = shared.generation;
         rodata.replaces = u32::from(shared.generation > 0);
@@ -169,14 +171,14 @@ fn configure(
         &mut open.progs.rows,
         &mut open.progs.status,
     ] {
-        program.set_autoload(builder.shared.is_some());
+        program.set_autoload(options.shared.is_some());
     }
     for (map, is_wanted) in [
-        (&mut open.maps.description, builder.shared.is_some()),
-        (&mut open.maps.reader, builder.shared.is_some()),
+        (&mut open.maps.description, options.shared.is_some()),
+        (&mut open.maps.reader, options.shared.is_some()),
         (
             &mut open.maps.failed_execs,
-            exec_failed && builder.shared.is_some(),
+            exec_failed && options.shared.is_some(),
         ),
         (&mut open.maps.cpu_clocks, wanted.contains(Kinds::EXIT)),
         (&mut open.maps.clock_leads, wanted.contains(Kinds::EXIT)),
@@ -194,12 +196,12 @@ fn configure(
         map.set_max_entries(max_entries)
             .map_err(failed_to("set the size of the table"))?;
     }
-    take_over(open, builder)
+    take_over(open, options)
 }
 
 /// Takes the maps of the tracker that this one replaces.
-fn take_over(open: &mut OpenKamapSkel<'_>, builder: &Builder) -> Result<(), Failure> {
-    let maps = builder.shared.iter().flat_map(|shared| &shared.maps);
+fn take_over(open: &mut OpenKamapSkel<'_>, options: &Options) -> Result<(), Failure> {
+    let maps = options.shared.iter().flat_map(|shared| &shared.maps);
     for (name, fd) in maps {
         let map = match *name {
             "processes" => &mut open.maps.processes,

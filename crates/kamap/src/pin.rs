@@ -9,109 +9,15 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::attached::Attached;
+use crate::bpffs::c_path;
+use crate::pin_names::{NAMES, READABLE};
 use crate::{Error, Pinned, Result};
-
-/// The names of all pins that there can be.
-pub(crate) const NAMES: [&CStr; 18] = [
-    c"on_fork",
-    c"on_exec",
-    c"on_exit",
-    c"on_exec_failed",
-    c"on_prepare_exec",
-    c"seed",
-    c"tasks",
-    c"rows",
-    c"table",
-    c"status",
-    c"processes",
-    c"given_args",
-    c"counters",
-    c"globals",
-    c"description",
-    c"reader",
-    c"events",
-    c"failed_execs",
-];
-
-/// The links of the programs without which the table is not right.
-pub(crate) const TABLE_LINKS: [&str; 3] = ["on_fork", "on_exec", "on_exit"];
-
-/// The links of all programs on tracepoints.
-pub(crate) const LINKS: [&str; 5] = [
-    "on_fork",
-    "on_exec",
-    "on_exit",
-    "on_exec_failed",
-    "on_prepare_exec",
-];
-
-/// The pins that are maps.
-pub(crate) const MAPS: [&str; 8] = [
-    "processes",
-    "given_args",
-    "counters",
-    "globals",
-    "description",
-    "reader",
-    "events",
-    "failed_execs",
-];
-
-/// Maps of which those that replace a tracker go on with the same.
-pub(crate) const TAKEN_OVER: [&str; 7] = [
-    "processes",
-    "given_args",
-    "counters",
-    "globals",
-    "reader",
-    "events",
-    "failed_execs",
-];
-
-/// Of these names, those that a group may read: iterators, which are plain files.
-const READABLE: [&str; 4] = ["tasks", "rows", "table", "status"];
 
 /// Longer than SAME_CALL of pinned.bpf.h.
 const OVERLAP: Duration = Duration::from_millis(20);
-
-/// How long to wait for another one that attaches or detaches, and naps meanwhile.
-const PATIENCE: Duration = Duration::from_secs(20);
-const NAP: Duration = Duration::from_millis(5);
-
-/// Keeps others from attaching and detaching beside `dir`, until it is dropped. After `PATIENCE` it goes
-/// without: whoever may open the folder could lock it for ever.
-pub(crate) fn lock(dir: &Path) -> Result<File> {
-    let parent = dir.parent().unwrap_or(dir);
-    let failed = |source| Error::NotPinned {
-        path: parent.to_owned(),
-        source,
-    };
-    let folder = File::open(parent).map_err(failed)?;
-    wait_for_lock(&folder, PATIENCE).map_err(failed)?;
-    Ok(folder)
-}
-
-/// Locks a file until it is closed, if nobody else has locked it for so long. Returns whether it is locked.
-pub(crate) fn wait_for_lock(file: &File, patience: Duration) -> io::Result<bool> {
-    let deadline = Instant::now() + patience;
-    loop {
-        // SAFETY: takes numbers.
-        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-            return Ok(true);
-        }
-        let err = io::Error::last_os_error();
-        if err.kind() != io::ErrorKind::WouldBlock {
-            return Err(err);
-        }
-        if Instant::now() >= deadline {
-            return Ok(false);
-        }
-        thread::sleep(NAP);
-    }
-}
 
 /// Pins what is attached in the new folder `dir`, or in the place of the one that is there. `group`
 /// may read it. `lock` is that of `dir`.
@@ -281,10 +187,6 @@ fn open_folder(dir: &Path) -> io::Result<File> {
         .read(true)
         .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC)
         .open(dir)
-}
-
-pub(crate) fn c_path(path: &Path) -> io::Result<CString> {
-    Ok(CString::new(path.as_os_str().as_bytes())?)
 }
 
 /// A process that makes the folder of the new pins, removes them if this one ends before it has committed, and

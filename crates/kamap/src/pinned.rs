@@ -2,24 +2,24 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::attached::pin_names;
+use crate::bpffs;
 use crate::claim::{self, Claim};
 use crate::counts::{Counts, printed_status};
 use crate::iterator::BpfIterator;
 use crate::maps::{self, Array, Check, Hash, Kind, Map, RingBuf};
-use crate::pin::{self, c_path};
-use crate::reader::Sources;
+use crate::options::Options;
+use crate::pin_names;
+use crate::place::{self, Place};
+use crate::rows::Rows;
 use crate::seed::Seed;
 use crate::skel::types::{kamap_description, kamap_layout, kamap_process};
-use crate::table::Rows;
-use crate::{Builder, Clock, Error, Events, Kinds, Losses, Reader, Result, Seen, bpffs};
+use crate::sources::Sources;
+use crate::{Clock, Error, Events, Kinds, Losses, Reader, Result, Seen};
 
 /// Where [`Builder::attach`] pins, and where it is looked for, if nothing else is said.
 pub const DEFAULT_DIR: &str = "/sys/fs/bpf/kamap";
@@ -59,25 +59,25 @@ pub struct Description {
 }
 
 impl Description {
-    /// As it is written into the map; `builder` has been started just now.
-    pub(crate) fn encode(builder: &Builder, max_entries: u32) -> Result<kamap_description> {
+    /// As it is written into the map; the tracker has been started just now.
+    pub(crate) fn encode(options: &Options, max_entries: u32) -> Result<kamap_description> {
         let mut description = kamap_description {
             layout: kamap_layout::KAMAP_LAYOUT,
             attached_at: Clock::since_boot().as_nanos() as u64,
             max_entries,
-            max_args: builder.checked_max_args(),
-            max_ancestors: builder.ancestors,
-            generation: builder
+            max_args: options.checked_max_args(),
+            max_ancestors: options.ancestors,
+            generation: options
                 .shared
                 .as_ref()
                 .map_or(0, |shared| shared.generation),
-            filter: builder.events.encode()?,
+            filter: options.events.encode()?,
             ..kamap_description::default()
         };
-        let wanted = builder.events.wanted();
+        let wanted = options.events.wanted();
         description.events.0 = wanted.0;
         if wanted != Kinds::default() {
-            description.ring_size = builder.checked_ring_size()?;
+            description.ring_size = options.checked_ring_size()?;
         }
         put_text(&mut description.version, env!("CARGO_PKG_VERSION"));
         put_text(&mut description.boot_id, &Clock::boot_id()?);
@@ -124,10 +124,10 @@ impl Pinned {
         const TRIES: usize = 3;
         let mut tries = 0;
         loop {
-            let inode = inode(dir);
+            let inode = place::inode(dir);
             let opened = Self::open_once(dir);
             tries += 1;
-            if opened.is_ok() || tries == TRIES || inode == self::inode(dir) {
+            if opened.is_ok() || tries == TRIES || inode == place::inode(dir) {
                 return opened;
             }
         }
@@ -139,7 +139,7 @@ impl Pinned {
             dir: dir.to_owned(),
             source,
         };
-        let names = match names(dir) {
+        let names = match pin_names::there_are(dir) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::NotAttached {
                     dir: dir.to_owned(),
@@ -147,7 +147,7 @@ impl Pinned {
             }
             names => names.map_err(not_readable)?,
         };
-        if !names.iter().any(|name| is_ours(name)) {
+        if !names.iter().any(|name| pin_names::is_ours(name)) {
             return Err(Error::NotAttached {
                 dir: dir.to_owned(),
             });
@@ -184,7 +184,7 @@ impl Pinned {
             return Err(other_layout(dir));
         }
         let description = Description::decode(&description);
-        let expected = pin_names(description.events);
+        let expected = pin_names::expected(description.events);
         let missing: Vec<_> = expected
             .into_iter()
             .filter(|name| !has(name))
@@ -228,11 +228,6 @@ impl Pinned {
     ///
     /// As of [`open`](Self::open), and [`Error::Map`].
     pub fn reader(&self) -> Result<Reader> {
-        let place = Place {
-            dir: self.dir.clone(),
-            inode: AtomicU64::new(inode(&self.dir).unwrap_or_default()),
-            table: None,
-        };
         let path = |name: &str| self.dir.join(name);
         if !self.privileged {
             return Ok(Reader::new(Sources {
@@ -240,7 +235,7 @@ impl Pinned {
                 tasks: BpfIterator::Pin(path("tasks")),
                 seed: None,
                 counts: Counts::Printed(BpfIterator::Pin(path("status"))),
-                place: Some(place),
+                place: Some(Place::new(&self.dir, None)),
             }));
         }
         let rows: Map<Hash<u32, kamap_process>> = self.map("processes")?;
@@ -255,7 +250,7 @@ impl Pinned {
                 counters: self.map("counters")?,
                 globals: self.map("globals")?,
             },
-            place: Some(Place { table, ..place }),
+            place: Some(Place::new(&self.dir, table)),
         }))
     }
 
@@ -318,7 +313,9 @@ impl Pinned {
 
     /// Bytes of kernel memory of its maps and programs, as far as `/proc` tells.
     fn memory(&self, programs: &[OwnedFd]) -> u64 {
-        let maps = pin::MAPS.iter().filter_map(|name| self.pin(name).ok());
+        let maps = pin_names::MAPS
+            .iter()
+            .filter_map(|name| self.pin(name).ok());
         let programs = programs.iter().filter_map(|fd| fd.try_clone().ok());
         maps.chain(programs).filter_map(|fd| memlock(&fd)).sum()
     }
@@ -338,7 +335,7 @@ impl Pinned {
     /// The maps that another tracker can take over.
     pub(crate) fn shared_maps(&self) -> Result<Vec<(&'static str, Arc<OwnedFd>)>> {
         let mut maps = Vec::new();
-        for name in pin::TAKEN_OVER {
+        for name in pin_names::TAKEN_OVER {
             if self.dir.join(name).exists() {
                 maps.push((name, Arc::new(self.pin(name)?)));
             }
@@ -347,7 +344,7 @@ impl Pinned {
     }
 
     fn pin(&self, name: &str) -> Result<OwnedFd> {
-        get(&self.dir.join(name)).map_err(|source| match source.kind() {
+        bpffs::get(&self.dir.join(name)).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => self.detached(),
             _ => Error::NotReadable {
                 dir: self.dir.clone(),
@@ -366,7 +363,7 @@ impl Pinned {
     /// The programs that are attached; none where this process may not open them.
     fn programs(&self) -> Result<Vec<OwnedFd>> {
         let mut programs = Vec::new();
-        for name in pin::LINKS {
+        for name in pin_names::LINKS {
             if !self.dir.join(name).exists() {
                 continue;
             }
@@ -449,40 +446,10 @@ fn memlock(fd: &OwnedFd) -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// Removes what [`Builder::attach`] has pinned in `dir`, and with it what records. Returns whether
-/// there was anything.
-///
-/// # Errors
-///
-/// [`Error::NotPinned`], and [`Error::NotBpffs`] of a folder that cannot have pins. Pins of others in the
-/// folder, and then the folder, are left where they are.
-pub fn detach(dir: impl AsRef<Path>) -> Result<bool> {
-    let dir = &bpffs::resolve(dir.as_ref());
-    // Files of other file systems may have the names of pins.
-    if !bpffs::is_below(dir) {
-        return match dir.exists() {
-            true => Err(Error::NotBpffs {
-                dir: dir.to_owned(),
-            }),
-            false => Ok(false),
-        };
-    }
-    let _lock = pin::lock(dir)?;
-    pin::remove_leftovers(dir);
-    // An empty folder may be of somebody else.
-    if names(dir).is_ok_and(|names| !names.iter().any(|name| is_ours(name))) {
-        return Ok(false);
-    }
-    pin::unpin(dir).map_err(|source| Error::NotPinned {
-        path: dir.to_owned(),
-        source,
-    })
-}
-
 /// Fails if `dir` has pins of others, which would go with it when it is replaced.
 pub(crate) fn check_is_ours(dir: &Path) -> Result<()> {
-    let names = names(dir).unwrap_or_default();
-    match names.iter().find(|name| !is_ours(name)) {
+    let names = pin_names::there_are(dir).unwrap_or_default();
+    match names.iter().find(|name| !pin_names::is_ours(name)) {
         None => Ok(()),
         Some(other) => Err(Error::NotPinned {
             path: dir.to_owned(),
@@ -492,62 +459,6 @@ pub(crate) fn check_is_ours(dir: &Path) -> Result<()> {
             ),
         }),
     }
-}
-
-fn is_ours(name: &str) -> bool {
-    pin::NAMES
-        .iter()
-        .any(|known| known.to_bytes() == name.as_bytes())
-}
-
-/// Where a reader has found what it reads.
-#[derive(Debug)]
-pub(crate) struct Place {
-    dir: PathBuf,
-    /// Of the folder.
-    inode: AtomicU64,
-    /// Id of the map, where maps are read.
-    table: Option<u32>,
-}
-
-impl Place {
-    /// Fails where it is no longer what records.
-    pub(crate) fn check(&self) -> Result<()> {
-        let detached = || Error::Detached {
-            dir: self.dir.clone(),
-        };
-        let inode = inode(&self.dir).ok_or_else(detached)?;
-        // The links come first when it is detached, and the folder last.
-        if pin::TABLE_LINKS
-            .iter()
-            .any(|link| !self.dir.join(link).exists())
-        {
-            return Err(detached());
-        }
-        if self.inode.load(Ordering::Relaxed) != inode {
-            let now = Pinned::open(&self.dir)?;
-            if let Some(table) = self.table {
-                let rows: Map<Hash<u32, kamap_process>> = now.map("processes")?;
-                if rows.info()?.id != table {
-                    return Err(detached());
-                }
-            }
-            self.inode.store(inode, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-}
-
-fn names(dir: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
-    }
-    Ok(names)
-}
-
-fn inode(dir: &Path) -> Option<u64> {
-    fs::metadata(dir).ok().map(|folder| folder.ino())
 }
 
 fn other_layout(dir: &Path) -> Error {
@@ -568,14 +479,6 @@ fn is_not_permitted(err: &maps::Error) -> bool {
     false
 }
 
-/// Opens what is pinned.
-fn get(path: &Path) -> io::Result<OwnedFd> {
-    let path = c_path(path)?;
-    // SAFETY: takes a C string; returns a negative errno or a new file descriptor.
-    let fd = unsafe { libbpf_sys::bpf_obj_get(path.as_ptr()) };
-    new_fd(fd)
-}
-
 /// Opens the program of a link, which needs `CAP_SYS_ADMIN`.
 fn program_of(link: &OwnedFd) -> io::Result<OwnedFd> {
     let mut info = libbpf_sys::bpf_link_info::default();
@@ -590,13 +493,16 @@ fn program_of(link: &OwnedFd) -> io::Result<OwnedFd> {
     }
     // SAFETY: takes a number; returns a negative errno or a new file descriptor.
     let fd = unsafe { libbpf_sys::bpf_prog_get_fd_by_id(info.prog_id) };
-    new_fd(fd)
+    bpffs::new_fd(fd)
 }
 
-fn new_fd(fd: i32) -> io::Result<OwnedFd> {
-    if fd < 0 {
-        return Err(io::Error::from_raw_os_error(-fd));
+impl Reader {
+    /// Reads what somebody has attached in `dir` ([`Builder::attach`](crate::Builder::attach)).
+    ///
+    /// # Errors
+    ///
+    /// As of [`Pinned::open`] and [`Pinned::reader`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Pinned::open(dir)?.reader()
     }
-    // SAFETY: it is new, so nobody else closes it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

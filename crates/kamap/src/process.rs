@@ -6,14 +6,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::seed::TEXT_LEN;
-use crate::skel::types::{kamap_facts, kamap_flag, kamap_limit, kamap_origin, kamap_process};
+use crate::limits::{PATH_LEN, TEXT_LEN};
+use crate::skel::types::{kamap_facts, kamap_flag, kamap_origin, kamap_process};
 use crate::tasks::Task;
 
 mod construct;
-
-/// `KAMAP_PATH_LEN` of kamap.h.
-const PATH_LEN: usize = kamap_limit::KAMAP_PATH_LEN.0 as usize;
 
 /// How a process came to be in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

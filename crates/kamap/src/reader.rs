@@ -1,14 +1,10 @@
 //! Reading what the programs record, whoever has attached them.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::counts::Counts;
-use crate::iterator::BpfIterator;
-use crate::pinned::{Pinned, Place};
-use crate::seed::Seed;
-use crate::table::Rows;
+use crate::sources::Sources;
 use crate::tasks::Tasks;
 use crate::verify::{Look, Verification, verify};
 use crate::{Clock, Losses, Result, Seen, Table};
@@ -21,16 +17,6 @@ const WAITS: [Duration; 3] = [
     Duration::from_millis(100),
 ];
 
-/// What to read, of one's own or pinned by somebody.
-pub(crate) struct Sources {
-    pub(crate) rows: Rows,
-    pub(crate) tasks: BpfIterator,
-    pub(crate) seed: Option<Seed>,
-    pub(crate) counts: Counts,
-    /// Where somebody has pinned it.
-    pub(crate) place: Option<Place>,
-}
-
 /// Reads the table and the counters of a tracker. It can be shared by threads.
 #[derive(Debug)]
 pub struct Reader {
@@ -40,15 +26,6 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads what somebody has attached in `dir` ([`Builder::attach`](crate::Builder::attach)).
-    ///
-    /// # Errors
-    ///
-    /// As of [`Pinned::open`] and [`Pinned::reader`].
-    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
-        Pinned::open(dir)?.reader()
-    }
-
     pub(crate) fn new(sources: Sources) -> Self {
         let counts = Arc::new(sources.counts);
         let tasks = Tasks::new(sources.tasks);
@@ -151,5 +128,21 @@ impl Reader {
     /// [`Error::Map`](crate::Error::Map), where the kernel does not tell.
     pub fn seen(&self) -> Result<Seen> {
         self.counts.seen()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reader;
+    use crate::{Events, Follow, Pinned, Tracker};
+
+    #[test]
+    fn threads_can_share_them() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Reader>();
+        shared::<Tracker>();
+        shared::<Events>();
+        shared::<Follow>();
+        shared::<Pinned>();
     }
 }

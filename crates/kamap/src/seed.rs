@@ -1,17 +1,14 @@
 //! Adding the processes that the table lacks.
 
 use std::collections::HashMap;
-use std::mem::offset_of;
 
 use crate::Result;
 use crate::cmdline::{self, Of};
 use crate::iterator::BpfIterator;
+use crate::limits::TEXT_LEN;
 use crate::maps::{Hash, Map, UpdateMode};
-use crate::skel::types::{kamap_flag, kamap_given_args, kamap_process};
+use crate::skel::types::{kamap_flag, kamap_given_args};
 use crate::tasks::Task;
-
-/// Bytes of text in a row.
-pub(crate) const TEXT_LEN: usize = size_of::<kamap_process>() - offset_of!(kamap_process, text);
 
 /// Adds the live processes that the table lacks, each time it is run.
 #[derive(Debug)]

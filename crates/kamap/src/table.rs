@@ -6,18 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::counts::Counts;
-use crate::iterator::BpfIterator;
-use crate::maps::{self, Hash, Map};
-use crate::pinned::Place;
+use crate::maps;
+use crate::place::Place;
+use crate::rows::Rows;
 use crate::seed::Seed;
-use crate::skel::take;
-use crate::skel::types::kamap_process;
 use crate::tasks::{Task, Tasks};
 use crate::{Clock, Process, Result, Snapshot};
-
-/// Kernel memory for each entry: key, row, and what the kernel adds (its `struct
-/// htab_elem` before them and the bucket).
-pub(crate) const BYTES_PER_ENTRY: u64 = size_of::<kamap_process>() as u64 + 8 + 48 + 16;
 
 /// The live processes of the machine, read from the kernel's table.
 #[derive(Debug)]
@@ -31,51 +25,6 @@ pub struct Table {
     refused_before: AtomicU64,
     /// Where somebody has pinned it, if it is not one's own.
     place: Option<Place>,
-}
-
-/// Where the rows are.
-#[derive(Debug)]
-pub(crate) enum Rows {
-    Map(Map<Hash<u32, kamap_process>>),
-    /// An iterator prints them; so many there can be.
-    Printed(BpfIterator, u32),
-}
-
-impl Rows {
-    /// All of them that could be read whole.
-    fn read(&self) -> Result<Vec<Process>> {
-        let mut processes = Vec::new();
-        match self {
-            Self::Map(map) => {
-                for entry in map.iter() {
-                    processes.extend(Process::from_row(&entry?.1));
-                }
-            }
-            Self::Printed(iterator, _) => {
-                let printed = iterator.run()?;
-                let mut rest = &printed[..];
-                while let Some((row, others)) = take::<kamap_process>(rest) {
-                    processes.extend(Process::from_row(&row));
-                    rest = others;
-                }
-            }
-        }
-        Ok(processes)
-    }
-
-    fn get(&self, pid: u32) -> Result<Option<Process>> {
-        match self {
-            Self::Map(map) => Ok(map.get(&pid)?.and_then(|row| Process::from_row(&row))),
-            Self::Printed(..) => Ok(self.read()?.into_iter().find(|process| process.pid == pid)),
-        }
-    }
-
-    fn max_entries(&self) -> u32 {
-        match self {
-            Self::Map(map) => map.max_entries(),
-            Self::Printed(_, max_entries) => *max_entries,
-        }
-    }
 }
 
 impl Table {

@@ -5,7 +5,8 @@ use std::ops::Deref;
 use std::path::Path;
 
 use crate::attached::Attached;
-use crate::{Builder, Description, Events, Pinned, Reader, Result, pin};
+use crate::options::Options;
+use crate::{Description, Events, Pinned, Reader, Result, pin};
 
 /// The running programs and what they write. Whatever a [`Reader`] reads can be read here.
 ///
@@ -19,28 +20,23 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// Sets up a tracker.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    /// What is attached as `builder` said, with all processes that are alive.
-    pub(crate) fn new(attached: Attached, builder: &Builder) -> Result<Self> {
+    /// What is attached as `options` say, with all processes that are alive.
+    pub(crate) fn new(attached: Attached, options: &Options) -> Result<Self> {
         let reader = Reader::new(attached.sources()?);
         let events = match attached.ring()? {
             Some(ring) if attached.shared.is_none() => Some(Events::new(
                 ring,
                 attached.globals.try_clone()?,
                 reader.counts(),
-                builder.ancestors,
-                builder.checked_max_args(),
-                builder.events.wanted(),
+                options.ancestors,
+                options.checked_max_args(),
+                options.events.wanted(),
             )),
             _ => None,
         };
         reader.table().seed()?;
         if let Some(shared) = &attached.shared {
-            let description = Description::encode(builder, reader.table().max_entries())?;
+            let description = Description::encode(options, reader.table().max_entries())?;
             shared.description.set(0, &description)?;
         }
         Ok(Self {

@@ -1,8 +1,8 @@
 //! What the bytes of any map mean.
 
-use super::AnyMap;
 use crate::btf::{Member, Shape, Type, Types};
 use crate::map_type::Refers;
+use crate::raw::Info;
 use crate::{Result, cpus};
 
 /// The types of a map's keys and values: those of its BTF, or what is known without.
@@ -40,32 +40,31 @@ pub enum TypeSource {
 }
 
 impl EntryTypes {
-    pub(super) fn of(map: &AnyMap) -> Result<Self> {
-        match Types::find(map.info())? {
+    pub(super) fn of(info: &Info) -> Result<Self> {
+        match Types::find(info)? {
             Types::Known { key, value } => {
                 let source = match &value {
-                    _ if !map.info().kind.is_struct_ops() => TypeSource::Btf,
+                    _ if !info.kind.is_struct_ops() => TypeSource::Btf,
                     Some(_) => TypeSource::KernelBtf,
                     None => TypeSource::NoKernelBtf,
                 };
-                Self::new(map, key, value, source)
+                Self::new(info, key, value, source)
             }
-            Types::None => Self::without_btf(map),
-            Types::NotPermitted => Self::new(map, None, None, TypeSource::NotPermitted),
+            Types::None => Self::without_btf(info),
+            Types::NotPermitted => Self::new(info, None, None, TypeSource::NotPermitted),
         }
     }
 
-    pub(super) fn without_btf(map: &AnyMap) -> Result<Self> {
-        Self::new(map, None, None, TypeSource::NoBtf)
+    pub(super) fn without_btf(info: &Info) -> Result<Self> {
+        Self::new(info, None, None, TypeSource::NoBtf)
     }
 
     fn new(
-        map: &AnyMap,
+        info: &Info,
         key: Option<Type>,
         value: Option<Type>,
         source: TypeSource,
     ) -> Result<Self> {
-        let info = map.info();
         let key = match key {
             Some(key) => key,
             None if info.kind.is_array() => Type::u32(),
@@ -93,7 +92,7 @@ impl EntryTypes {
     ///
     /// # Errors
     ///
-    /// [`Error::BadLiteral`].
+    /// [`Error::BadLiteral`](crate::Error::BadLiteral).
     pub fn parse_key(&self, literal: &str) -> Result<Vec<u8>> {
         self.key.parse("key", literal)
     }
@@ -103,7 +102,7 @@ impl EntryTypes {
     ///
     /// # Errors
     ///
-    /// [`Error::BadLiteral`].
+    /// [`Error::BadLiteral`](crate::Error::BadLiteral).
     pub fn parse_value(&self, literal: &str) -> Result<Vec<u8>> {
         let Some(one) = self.one.as_ref().filter(|_| !names_cpus(literal)) else {
             return self.value.parse("value", literal);
@@ -118,7 +117,7 @@ impl EntryTypes {
     ///
     /// # Errors
     ///
-    /// [`Error::BadLiteral`]; the value is as it was.
+    /// [`Error::BadLiteral`](crate::Error::BadLiteral); the value is as it was.
     ///
     /// # Panics
     ///

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::io;
 use std::ptr::NonNull;
 
-use super::Btf;
+use super::handle::Btf;
 use crate::data::{Layout, Shape};
 
 /// BTF that the kernel has been given, and the types of keys and values in it; 0 where
@@ -75,8 +75,8 @@ impl Maker {
                     libbpf_sys::btf__add_int(btf, name.as_ptr(), layout.size as _, encoding as i32)
                 })?
             }
-            // SAFETY: as above.
             Shape::Float => {
+                // SAFETY: see above.
                 check(unsafe { libbpf_sys::btf__add_float(btf, name.as_ptr(), layout.size as _) })?
             }
             Shape::Array { element, len } => {

@@ -37,6 +37,9 @@ pub(in crate::rings) struct Mmap {
 // SAFETY: the memory belongs to no thread.
 unsafe impl Send for Mmap {}
 
+// SAFETY: a shared reference leads to atomic integers, and else only reads.
+unsafe impl Sync for Mmap {}
+
 impl Mmap {
     /// Maps `len` bytes of `fd`, from `offset` on.
     pub(in crate::rings) fn map(

@@ -350,7 +350,8 @@ fn failed(map: &RawMap, to: &'static str, source: io::Error) -> Error {
 }
 
 /// For `epoll` and similar: readable once a buffer has woken its reader, and until that has
-/// been noticed. Then [`read`](PerfEventArray::read) all there is.
+/// been noticed, by whoever looks first. So [`read`](PerfEventArray::read) all there is before
+/// each wait, the first one as well: adding it to an `epoll` can use up a wake-up.
 impl<E: Record + ?Sized> AsFd for PerfEventArray<E> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wakeups.as_fd()

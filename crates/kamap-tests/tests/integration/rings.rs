@@ -579,27 +579,22 @@ fn an_asynchronous_reader_is_woken_by_each_record() {
         let mut ring = ring.expect("it is in a runtime");
         let mut samples = samples.expect("it is in a runtime");
         for _ in 0..ROUNDS {
-            let mut number = None;
-            while number.is_none() {
-                let mut ready = ring.readable_mut().await.expect("it can be waited for");
-                number = ready.get_inner_mut().read().expect("it is in order");
-                // There was nothing (any more): wait for the next wake-up.
-                if number.is_none() {
-                    ready.clear_ready();
+            let number = loop {
+                if let Some([number, _]) = ring.get_mut().read().expect("it is in order") {
+                    break number;
                 }
-            }
-            seen.send(number.map(|[number, _]| number))
-                .expect("it is waited for");
-            let mut sample = None;
-            while sample.is_none() {
-                let mut ready = samples.readable_mut().await.expect("it can be waited for");
-                sample = ready.get_inner_mut().read().expect("it is in order");
-                if sample.is_none() {
-                    ready.clear_ready();
+                let ready = ring.readable_mut().await;
+                ready.expect("it can be waited for").clear_ready();
+            };
+            seen.send(number).expect("it is waited for");
+            let number = loop {
+                if let Some(sample) = samples.get_mut().read().expect("it is in order") {
+                    break event(sample).1[0];
                 }
-            }
-            seen.send(sample.map(|sample| event(sample).1[0]))
-                .expect("it is waited for");
+                let ready = samples.readable_mut().await;
+                ready.expect("it can be waited for").clear_ready();
+            };
+            seen.send(number).expect("it is waited for");
         }
     };
     thread::scope(|scope| {
@@ -609,9 +604,9 @@ fn an_asynchronous_reader_is_woken_by_each_record() {
         });
         for round in 0..ROUNDS {
             send(&skel.progs.to_ring, round, 1, 16);
-            assert_eq!(sees.recv_timeout(BOUND), Ok(Some(round)), "no wake-up");
+            assert_eq!(sees.recv_timeout(BOUND), Ok(round), "no wake-up");
             send(&skel.progs.to_samples, round, 1, 16);
-            assert_eq!(sees.recv_timeout(BOUND), Ok(Some(round)), "no wake-up");
+            assert_eq!(sees.recv_timeout(BOUND), Ok(round), "no wake-up");
         }
         reader.join().expect("it does not panic");
     });

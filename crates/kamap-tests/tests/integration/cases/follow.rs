@@ -1,6 +1,7 @@
 //! Following a command and all that descends from it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -215,4 +216,20 @@ fn a_command_that_does_not_exist_leaves_nothing_attached() {
         "failed to run `/missing`: No such file or directory (os error 2)"
     );
     assert!(Loaded::by(std::process::id()).links.is_empty());
+}
+
+#[test]
+fn whoever_waits_by_epoll_is_woken_when_the_command_ends() {
+    let mut follow = follow(Command::new(kamap_tests::TINY).stdin(Stdio::null()));
+    let mut ready = libc::pollfd {
+        fd: follow.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one struct, valid for reading and writing.
+    let count = unsafe { libc::poll(&raw mut ready, 1, 60_000) };
+    assert_eq!((count, ready.revents), (1, libc::POLLIN));
+    let (status, events) = to_the_end(&mut follow);
+    assert!(status.success());
+    assert!(!events.is_empty());
 }
