@@ -39,18 +39,27 @@ static __noinline void write_status(struct seq_file *seq, const struct kamap_pri
 
 static __always_inline void print_status(struct seq_file *seq)
 {
-	struct kamap_printed_status out = {};
 	const struct kamap_description *known;
+	struct kamap_printed_status *out;
+	struct draft *draft;
 	u32 slot = 0;
 
 	known = bpf_map_lookup_elem(&description, &slot);
-	if (known)
-		out.description = *known;
-	out.events_put = events_put;
-	out.events_lost = events_lost;
-	out.first_refused = first_refused;
-	out.cpus = possible_cpus;
-	write_status(seq, &out);
+	if (!known)
+		return;
+	draft = try_draft();
+	if (!draft)
+		return;
+	/* The stack has no room for it: older kernels round up what each function takes. */
+	out = (void *)&draft->row;
+	_Static_assert(sizeof(*out) <= sizeof(draft->row), "it is put together in a row");
+	out->description = *known;
+	out->events_put = events_put;
+	out->events_lost = events_lost;
+	out->first_refused = first_refused;
+	out->cpus = possible_cpus;
+	write_status(seq, out);
+	give_back_draft(draft);
 	for (u32 cpu = 0; cpu < MAX_CPUS && cpu < possible_cpus; cpu++) {
 		u32 key = cpu;
 		const struct kamap_counters *set = bpf_map_lookup_elem(&counters, &key);
