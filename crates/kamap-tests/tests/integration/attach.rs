@@ -434,7 +434,7 @@ fn a_reader_that_was_stopped_tells_nothing_that_another_one_tells() {
     // Of what was told before it was stopped it may not have noted all.
     let ended = |output: &[u8]| {
         let lines = text(output);
-        let lines = lines.lines().map(|line| serde_json::from_str(line));
+        let lines = lines.lines().map(serde_json::from_str);
         let lines = lines.map(|line: Result<Value, _>| line.expect("it is JSON"));
         let events = lines.filter(|line| line["type"] == "exit");
         events
