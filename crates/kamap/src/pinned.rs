@@ -21,10 +21,10 @@ use crate::skel::types::{kamap_description, kamap_layout, kamap_process};
 use crate::sources::Sources;
 use crate::{Clock, Error, Events, Kinds, Losses, Reader, Result, Seen};
 
-/// Where [`Builder::attach`] pins, and where it is looked for, if nothing else is said.
+/// Where [`Builder::attach`](crate::Builder::attach) pins, and where it is looked for, if nothing else is said.
 pub const DEFAULT_DIR: &str = "/sys/fs/bpf/kamap";
 
-/// A tracker that somebody has attached ([`Builder::attach`]): it records until it is detached, whoever
+/// A tracker that somebody has attached ([`Builder::attach`](crate::Builder::attach)): it records until it is detached, whoever
 /// runs.
 #[derive(Clone, Debug)]
 pub struct Pinned {

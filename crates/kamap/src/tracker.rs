@@ -46,7 +46,7 @@ impl Tracker {
         })
     }
 
-    /// Pins what is attached, see [`Builder::attach`].
+    /// Pins what is attached, see [`Builder::attach`](crate::Builder::attach).
     pub(crate) fn pin(
         &self,
         dir: &Path,
@@ -58,7 +58,7 @@ impl Tracker {
     }
 
     /// The reader of the stream of events, once: `None` after that, and if
-    /// [`Builder::events`] asked for none.
+    /// [`Builder::events`](crate::Builder::events) asked for none.
     ///
     /// The stream begins when the programs are attached. What nobody reads waits in
     /// the ring as long as there is room; the table does not depend on it.
