@@ -57,10 +57,10 @@ pub(crate) fn pin(
         Ok(pinned)
     })();
     match pinned {
-        Ok(pinned) => {
-            guard.commit();
-            Ok(pinned)
-        }
+        Ok(pinned) => guard
+            .commit()
+            .map(|()| pinned)
+            .map_err(|source| at(dir, source)),
         Err(err) => {
             guard.roll_back();
             Err(err)
@@ -246,15 +246,20 @@ impl Guard {
         Err(err)
     }
 
-    /// The new pins are to stay.
-    fn commit(&mut self) {
+    /// The new pins are to stay. Where the guard cannot be told so, it has removed them, unless they have
+    /// replaced others.
+    fn commit(&mut self) -> io::Result<()> {
+        let mut told = Ok(());
         if let Some(mut socket) = self.socket.take() {
-            // Where nobody reads, the guard was killed; what it was to do comes next.
-            let _ = socket.write_all(&[1]);
+            told = socket.write_all(&[1]);
         }
         if !self.wait() {
+            // It was killed; what it was to do comes next.
             self.plan.remove_replaced();
+        } else if !self.plan.replaces {
+            return told;
         }
+        Ok(())
     }
 
     fn roll_back(&mut self) {
