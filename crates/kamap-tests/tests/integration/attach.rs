@@ -670,6 +670,18 @@ fn nothing_is_attached_where_there_is_no_bpf_file_system() {
 }
 
 #[test]
+fn nothing_is_left_where_the_output_cannot_be_written() {
+    let place = Place::new();
+    let full = fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("it is there");
+    let status = place.command(&["attach"]).stdout(full).status();
+    assert_eq!(status.expect("it runs").code(), Some(1));
+    assert_eq!(place.names(), [""; 0]);
+}
+
+#[test]
 fn nothing_is_left_on_a_file_system_that_is_read_only() {
     let place = Place::new();
     let root = place.bpffs.at("");

@@ -82,6 +82,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Err(err @ Error::AlreadyAttached { .. }) => return Err(since(err)),
         pinned => pinned?,
     };
-    stdout::line(&format!("attached in {}", pinned.dir().display()))?;
+    let told = stdout::line(&format!("attached in {}", pinned.dir().display()));
+    if told.is_err() && !args.replace {
+        // What fails leaves nothing behind.
+        kamap::detach(pinned.dir())?;
+    }
+    told?;
     Ok(ExitCode::SUCCESS)
 }
