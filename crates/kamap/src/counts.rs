@@ -1,15 +1,12 @@
 //! What the programs count.
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-
-use libbpf_rs::libbpf_sys;
+use std::os::fd::{AsFd, OwnedFd};
 
 use crate::iterator::BpfIterator;
 use crate::maps::{Array, Map};
 use crate::skel::take;
 use crate::skel::types::{bss, kamap_counters, kamap_printed_status};
-use crate::{Error, Losses, Result, Seen};
+use crate::{Error, Losses, Result, Seen, program};
 
 /// Where the counts are.
 #[derive(Debug)]
@@ -96,7 +93,8 @@ impl Counts {
         let cpus = counters.values().collect::<Result<Vec<_>, _>>()?;
         let mut recursion_misses = 0;
         for program in programs {
-            recursion_misses += count_misses(program.as_fd())?;
+            // Since Linux 5.12.
+            recursion_misses += program::info(program.as_fd())?.recursion_misses;
         }
         Ok(Read {
             counters: sum(cpus),
@@ -137,21 +135,4 @@ fn sum(cpus: impl IntoIterator<Item = kamap_counters>) -> kamap_counters {
         sum.refused += cpu.refused;
     }
     sum
-}
-
-/// How often the kernel skipped a program to avoid recursion (since 5.12).
-fn count_misses(program: BorrowedFd<'_>) -> Result<u64> {
-    let mut info = libbpf_sys::bpf_prog_info::default();
-    let mut len = size_of_val(&info) as u32;
-    // SAFETY: `info` is valid for writes of `len` bytes, and all 0 it asks for
-    // nothing that would need a buffer.
-    let ret =
-        unsafe { libbpf_sys::bpf_prog_get_info_by_fd(program.as_raw_fd(), &mut info, &mut len) };
-    if ret < 0 {
-        return Err(Error::System {
-            action: "ask for a program's statistics",
-            source: io::Error::from_raw_os_error(-ret),
-        });
-    }
-    Ok(info.recursion_misses)
 }

@@ -76,6 +76,7 @@ mod pinned;
 mod place;
 mod process;
 mod process_tree;
+mod program;
 mod reader;
 mod requirements;
 mod rows;

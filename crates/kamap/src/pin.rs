@@ -16,7 +16,7 @@ use crate::bpffs::c_path;
 use crate::pin_names::{NAMES, READABLE};
 use crate::{Error, Pinned, Result};
 
-/// Longer than SAME_CALL of pinned.bpf.h.
+/// Longer than SAME_CALL of replace.bpf.h.
 const OVERLAP: Duration = Duration::from_millis(20);
 
 /// Pins what is attached in the new folder `dir`, or in the place of the one that is there. `group`

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::rows::Rows;
 use crate::seed::Seed;
 use crate::skel::types::{kamap_description, kamap_layout, kamap_process};
 use crate::sources::Sources;
-use crate::{Clock, Error, Events, Kinds, Losses, Reader, Result, Seen};
+use crate::{Clock, Error, Events, Kinds, Losses, Reader, Result, Seen, program};
 
 /// Where [`Builder::attach`](crate::Builder::attach) pins, and where it is looked for, if nothing else is said.
 pub const DEFAULT_DIR: &str = "/sys/fs/bpf/kamap";
@@ -416,19 +416,7 @@ pub struct ProgramCost {
 
 impl ProgramCost {
     fn of(program: &OwnedFd) -> Result<Self> {
-        let mut info = libbpf_sys::bpf_prog_info::default();
-        let mut len = size_of_val(&info) as u32;
-        // SAFETY: `info` is valid for writes of `len` bytes, and all 0 it asks for nothing that would
-        // need a buffer.
-        let ret = unsafe {
-            libbpf_sys::bpf_prog_get_info_by_fd(program.as_raw_fd(), &raw mut info, &raw mut len)
-        };
-        if ret < 0 {
-            return Err(Error::System {
-                action: "ask for a program's statistics",
-                source: io::Error::from_raw_os_error(-ret),
-            });
-        }
+        let info = program::info(program.as_fd())?;
         Ok(Self {
             name: text(&info.name),
             runs: info.run_cnt,

@@ -1,0 +1,26 @@
+//! What the kernel says of a loaded program.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use libbpf_sys::bpf_prog_info;
+
+use crate::{Error, Result};
+
+/// Asks for name, runs, run time and recursion misses of a program.
+pub(crate) fn info(program: BorrowedFd<'_>) -> Result<bpf_prog_info> {
+    let mut info = bpf_prog_info::default();
+    let mut len = size_of_val(&info) as u32;
+    // SAFETY: `info` is valid for writes of `len` bytes, and all 0 it asks for nothing that would need
+    // a buffer.
+    let ret = unsafe {
+        libbpf_sys::bpf_prog_get_info_by_fd(program.as_raw_fd(), &raw mut info, &raw mut len)
+    };
+    if ret < 0 {
+        return Err(Error::System {
+            action: "ask for a program's statistics",
+            source: io::Error::from_raw_os_error(-ret),
+        });
+    }
+    Ok(info)
+}
