@@ -125,7 +125,7 @@ static __always_inline u64 time_at_hand(u64 now, u64 since)
 	return now > since ? now - since : 0;
 }
 
-/* Whether it can be told what the clock of a run queue leaves out. */
+/* Whether the kernel says what the clock of a run queue leaves out. */
 static __always_inline int knows_taken_time(void)
 {
 	return clocks_are_same() || bpf_core_field_exists(struct sched_entity, cfs_rq);

@@ -22,7 +22,7 @@ static __always_inline u32 get_status(const struct task_struct *task)
 }
 
 /*
- * Whether the arguments of an exit are cut, and no exec has said so: it was not to be told,
+ * Whether the arguments of an exit are truncated, and no exec event has reported it: exec events were not wanted,
  * or there was none since the programs were attached.
  */
 static __always_inline int is_cut_untold(const struct kamap_facts *facts)

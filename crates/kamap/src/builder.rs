@@ -130,8 +130,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// As of [`start`](Self::start), and [`Error::AlreadyAttached`], [`Error::NotBpffs`] and
-    /// [`Error::NotPinned`].
+    /// As of [`start`](Self::start), and [`Error::AlreadyAttached`], [`Error::NotBpffs`],
+    /// [`Error::GroupShutOut`] and [`Error::NotPinned`].
     pub fn attach(mut self, dir: impl AsRef<Path>, options: &AttachOptions) -> Result<Pinned> {
         let dir = &bpffs::resolve(dir.as_ref());
         requirements::check()?;
@@ -159,6 +159,9 @@ impl Builder {
             Err(err) => return Err(err),
         };
         pinned::check_is_ours(dir)?;
+        if let Some(gid) = group {
+            pin::check_can_enter(dir, gid)?;
+        }
         self.options.shared = Some(match known {
             Some(known) => self.take_over(&known)?,
             None => Shared::default(),

@@ -200,6 +200,18 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The group that is to read what is attached cannot get there.
+    #[error(
+        "members of group {gid} cannot enter `{}`, which is on the way to the pins; let them (`chmod o+x`), or name \
+         a folder elsewhere (docs/pinned.md)",
+        path.display()
+    )]
+    GroupShutOut {
+        /// The group.
+        gid: u32,
+        /// The folder that it cannot enter.
+        path: PathBuf,
+    },
     /// A folder cannot have pins.
     #[error(
         "`{}` is not on a BPF file system, or is the root of one; mount one there (`mount -t bpf bpf DIR`), or name a folder below \

@@ -137,6 +137,22 @@ pub(crate) fn group_of(dir: &Path) -> Option<u32> {
     (folder.mode() & 0o050 == 0o050).then(|| folder.gid())
 }
 
+/// Fails if the members of a group cannot get to `dir`. systemd mounts /sys/fs/bpf so that only root can.
+pub(crate) fn check_can_enter(dir: &Path, gid: u32) -> Result<()> {
+    for path in dir.ancestors().skip(1) {
+        let Ok(folder) = fs::metadata(path) else {
+            continue;
+        };
+        // The bit of the group alone counts for its members.
+        let bit = if folder.gid() == gid { 0o010 } else { 0o001 };
+        if folder.mode() & bit == 0 {
+            let path = path.to_owned();
+            return Err(Error::GroupShutOut { gid, path });
+        }
+    }
+    Ok(())
+}
+
 /// Removes the pins in a folder, and the folder. Whether it was there.
 pub(crate) fn unpin(dir: &Path) -> io::Result<bool> {
     let folder = match open_folder(dir) {

@@ -1,9 +1,10 @@
 //! `kamap attach`, `detach`, `status`, and what reads what they leave.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
+use std::fs::{self, Permissions};
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -778,6 +779,24 @@ fn a_group_reads_the_table_without_any_capability() {
     }
     let lines = fs::read_to_string(place.dir().join("table")).expect("root can");
     assert!(lines.lines().count() > 2);
+}
+
+#[test]
+fn a_group_that_cannot_get_there_is_told_so() {
+    let place = Place::new();
+    let root = place.bpffs.at("");
+    let group = GROUP.to_string();
+    fs::set_permissions(&root, Permissions::from_mode(0o700)).expect("root can");
+    let refusal = place.refuses(&["attach", "--group", &group]);
+    assert!(refusal.contains("cannot enter"), "{refusal}");
+    assert_eq!(place.names(), [""; 0]);
+    // Its own bit counts, not that of others.
+    std::os::unix::fs::chown(&root, None, Some(GROUP)).expect("root can");
+    fs::set_permissions(&root, Permissions::from_mode(0o701)).expect("root can");
+    place.refuses(&["attach", "--group", &group]);
+    fs::set_permissions(&root, Permissions::from_mode(0o710)).expect("root can");
+    place.says(&["attach", "--group", &group]);
+    assert!(as_user(&place, GROUP, &["status"]).status.success());
 }
 
 #[rstest]
