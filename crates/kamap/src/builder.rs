@@ -186,7 +186,6 @@ impl Builder {
                 dir: known.dir().to_owned(),
             });
         }
-        self.options.max_entries = Some(description.max_entries);
         if has_ring {
             self.options.ring_size = Some(description.ring_size);
             self.options.ancestors = description.ancestors;
