@@ -22,7 +22,7 @@ struct Running {
 }
 
 impl Running {
-    /// Starts it; its programs are attached when this returns.
+    /// Starts it; it records when this returns.
     #[track_caller]
     fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(KAMAP)
@@ -31,15 +31,12 @@ impl Running {
             .stdout(Stdio::piped())
             .spawn()
             .expect("it starts");
-        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let pid = child.id();
-        let mut running = Self { child, stdout };
-        eventually("its programs are attached", || {
-            let ended = running.child.try_wait().expect("it can be waited for");
-            assert!(ended.is_none(), "it has ended: {ended:?}");
-            (Loaded::by(pid).links.len() == Loaded::LINKS).then_some(())
-        });
-        running
+        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        // Its first line comes when all is attached and each process that is alive has its row: one
+        // without a row could end unseen.
+        let said = stdout.fill_buf().expect("it can be read");
+        assert!(!said.is_empty(), "it has ended: {:?}", child.wait());
+        Self { child, stdout }
     }
 
     #[track_caller]
