@@ -132,7 +132,7 @@ int on_exit(u64 *ctx)
 		 * A thread that still has its memory is the last one, and has yet to say how
 		 * much of it there was (signal->maxrss): its own exit tells. Here it has none.
 		 */
-		if (dead && read->signal->nr_threads > 1 && can_walk_threads())
+		if (dead && read->signal->nr_threads > 1 && can_loop())
 			dead = !others_have_memory(read);
 	}
 	if (!dead)

@@ -61,6 +61,7 @@ mod follow;
 mod iterator;
 #[cfg(feature = "serde")]
 pub mod json;
+mod kernel_types;
 mod kernel_version;
 mod kinds;
 mod libbpf_log;
