@@ -91,6 +91,7 @@ mod tasks;
 mod tracker;
 mod tree_summary;
 mod verify;
+mod wakeups;
 
 pub use builder::{AttachOptions, Builder};
 pub use clock::Clock;
