@@ -31,12 +31,38 @@ pub(crate) fn is_below(dir: &Path) -> bool {
     dir.parent().is_some_and(is_bpffs)
 }
 
+/// Names longer than this leave no room for what is put behind that of a folder which is not in its place yet
+/// (`-new-4194304`): a name has 255 bytes at most.
+const LONGEST_NAME: usize = 255 - "-new-4194304".len();
+
+/// Fails if a folder on the way to the pins in `dir` has a name that it cannot have. The kernel refuses these
+/// with an errno that says something else.
+pub(crate) fn check_name(dir: &Path) -> Result<()> {
+    let bad = |path: &Path, reason| {
+        Err(Error::BadName {
+            dir: path.to_owned(),
+            reason,
+        })
+    };
+    for path in dir.ancestors().filter(|path| is_below(path)) {
+        let name = path.file_name().unwrap_or_default();
+        if name.as_bytes().contains(&b'.') {
+            return bad(path, "has a dot, which the kernel refuses there".to_owned());
+        }
+        if path == dir && name.len() > LONGEST_NAME {
+            return bad(path, format!("is longer than {LONGEST_NAME} bytes"));
+        }
+    }
+    Ok(())
+}
+
 /// Sees that `dir` can be made on such a file system: mounts it where it is always to be.
 pub(crate) fn prepare(dir: &Path) -> Result<()> {
     let not_bpffs = || Error::NotBpffs {
         dir: dir.to_owned(),
     };
     let parent = dir.parent().ok_or_else(not_bpffs)?;
+    check_name(dir)?;
     if is_bpffs(parent) {
         return Ok(());
     }
@@ -46,7 +72,8 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
     mount().map_err(|source| Error::NotPinned {
         path: parent.to_owned(),
         source,
-    })
+    })?;
+    check_name(dir)
 }
 
 fn is_bpffs(dir: &Path) -> bool {

@@ -7,8 +7,8 @@ use crate::limits::MAX_ANCESTORS;
 use crate::load::load;
 use crate::options::{Options, Shared};
 use crate::{
-    Error, Filter, Follow, Follower, Kinds, Pinned, Result, Tracker, bpffs, lock, pin, pinned,
-    requirements,
+    Error, Filter, Follow, Follower, Kinds, Pinned, Result, Tracker, bpffs, lock, pin,
+    pinned, requirements,
 };
 
 /// How to attach ([`Builder::attach`]).
@@ -131,7 +131,7 @@ impl Builder {
     /// # Errors
     ///
     /// As of [`start`](Self::start), and [`Error::AlreadyAttached`], [`Error::NotBpffs`],
-    /// [`Error::GroupShutOut`] and [`Error::NotPinned`].
+    /// [`Error::BadName`], [`Error::GroupShutOut`] and [`Error::NotPinned`].
     pub fn attach(mut self, dir: impl AsRef<Path>, options: &AttachOptions) -> Result<Pinned> {
         let dir = &bpffs::resolve(dir.as_ref());
         requirements::check()?;

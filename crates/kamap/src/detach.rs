@@ -9,10 +9,11 @@ use crate::{Error, Result, bpffs, lock, pin, pin_names};
 ///
 /// # Errors
 ///
-/// [`Error::NotPinned`], and [`Error::NotBpffs`] of a folder that cannot have pins. Pins of others in the
-/// folder, and then the folder, are left where they are.
+/// [`Error::NotPinned`], and [`Error::NotBpffs`] or [`Error::BadName`] of a folder that cannot have pins. Pins of
+/// others in the folder, and then the folder, are left where they are.
 pub fn detach(dir: impl AsRef<Path>) -> Result<bool> {
     let dir = &bpffs::resolve(dir.as_ref());
+    bpffs::check_name(dir)?;
     // Files of other file systems may have the names of pins.
     if !bpffs::is_below(dir) {
         return match dir.exists() {

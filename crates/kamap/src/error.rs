@@ -222,6 +222,14 @@ pub enum Error {
         /// The folder.
         dir: PathBuf,
     },
+    /// A folder of pins cannot have this name.
+    #[error("`{}` cannot be a folder of pins: its name {reason}; choose another one", dir.display())]
+    BadName {
+        /// The folder.
+        dir: PathBuf,
+        /// What is wrong with its name.
+        reason: String,
+    },
     /// Somebody else reads the events that are attached.
     #[error(
         "process {pid} (`{command}`) reads the events that are attached; end it, or take over with `--steal`"

@@ -117,7 +117,7 @@ impl Pinned {
     ///
     /// [`Error::NotAttached`], [`Error::Damaged`] where something of it is missing,
     /// [`Error::OtherLayout`] where another version of kamap has attached it which would be misread,
-    /// and [`Error::NotReadable`].
+    /// [`Error::BadName`] and [`Error::NotReadable`].
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         // What is replaced meanwhile loses its pins one by one.
@@ -145,7 +145,11 @@ impl Pinned {
                     dir: dir.to_owned(),
                 });
             }
-            names => names.map_err(not_readable)?,
+            Err(err) => {
+                bpffs::check_name(&bpffs::resolve(dir))?;
+                return Err(not_readable(err));
+            }
+            Ok(names) => names,
         };
         if !names.iter().any(|name| pin_names::is_ours(name)) {
             return Err(Error::NotAttached {

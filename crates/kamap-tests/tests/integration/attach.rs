@@ -598,6 +598,55 @@ fn a_folder_can_be_named_in_any_way(#[case] name: &str) {
     }
 }
 
+#[rstest]
+#[case::dot("kamap.1", "has a dot")]
+#[case::dot_on_the_way("a.b/kamap", "has a dot")]
+#[case::no_room_for_another_name_beside_it(&"k".repeat(244), "is longer than 243 bytes")]
+#[case::longer_than_any_name(&"k".repeat(256), "is longer than 243 bytes")]
+fn a_name_that_no_folder_of_pins_can_have_is_refused(#[case] name: &str, #[case] reason: &str) {
+    let place = Place::new();
+    let refuses = |arguments: &[&str]| {
+        let mut command = Command::new(KAMAP);
+        command
+            .args(arguments)
+            .arg("--dir")
+            .arg(place.bpffs.at(name));
+        let output = command.output().expect("it runs");
+        let refusal = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{refusal}");
+        assert_eq!(refusal.lines().count(), 1, "{refusal}");
+        assert!(refusal.contains(reason), "{refusal}");
+        assert!(refusal.contains("choose another one"), "{refusal}");
+    };
+    refuses(&["attach"]);
+    refuses(&["attach", "--replace"]);
+    // Of a name that another folder can have there is nothing, which is no error of the name.
+    if reason.contains("dot") || name.len() > 255 {
+        refuses(&["status"]);
+        refuses(&["--once"]);
+    }
+    refuses(&["detach"]);
+    assert_eq!(place.names(), [""; 0]);
+}
+
+#[test]
+fn the_longest_name_serves() {
+    let place = Place::new();
+    let dir = place.bpffs.at(&"k".repeat(243));
+    for arguments in [
+        &["attach"][..],
+        &["attach", "--replace"],
+        &["status"],
+        &["detach"],
+    ] {
+        let mut command = Command::new(KAMAP);
+        let output = command.args(arguments).arg("--dir").arg(&dir).output();
+        let output = output.expect("it runs");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    assert_eq!(place.names(), [""; 0]);
+}
+
 #[test]
 fn one_of_two_attaches_finds_the_other() {
     let place = Place::new();
