@@ -7,7 +7,7 @@ use crate::limits::MAX_ANCESTORS;
 use crate::load::load;
 use crate::options::{Options, Shared};
 use crate::{
-    Error, Filter, Follow, Follower, Kinds, Pinned, Result, Tracker, bpffs, lock, pin,
+    Error, Filter, Follow, Follower, Kinds, Pinned, Result, Tracker, bpffs, leftovers, lock, pin,
     pinned, requirements,
 };
 
@@ -137,7 +137,7 @@ impl Builder {
         requirements::check()?;
         bpffs::prepare(dir)?;
         let lock = lock::lock(dir)?;
-        pin::remove_leftovers(dir);
+        leftovers::remove(dir);
         // Of a folder that is not kamap's, the rights say nothing.
         let mut group = options.group.or_else(|| pin::group_of(dir));
         let known = match Pinned::open(dir) {

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::{Error, Result, bpffs, lock, pin, pin_names};
+use crate::{Error, Result, bpffs, leftovers, lock, pin, pin_names};
 
-/// Removes what [`Builder::attach`](crate::Builder::attach) has pinned in `dir`, and with it what records. Returns whether
-/// there was anything.
+/// Removes what [`Builder::attach`](crate::Builder::attach) has pinned in `dir`, and with it what records; so it does with
+/// [`leftovers`](crate::leftovers). Returns whether anything was attached.
 ///
 /// # Errors
 ///
@@ -24,7 +24,7 @@ pub fn detach(dir: impl AsRef<Path>) -> Result<bool> {
         };
     }
     let _lock = lock::lock(dir)?;
-    pin::remove_leftovers(dir);
+    leftovers::remove(dir);
     // An empty folder may be of somebody else.
     if pin_names::there_are(dir)
         .is_ok_and(|names| !names.iter().any(|name| pin_names::is_ours(name)))

@@ -4,7 +4,6 @@ use std::ffi::{CStr, CString};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -171,31 +170,6 @@ pub(crate) fn unpin(dir: &Path) -> io::Result<bool> {
         }
     }
     fs::remove_dir(dir).map(|()| true)
-}
-
-/// Removes what processes have left behind that were killed with their guards.
-pub(crate) fn remove_leftovers(dir: &Path) {
-    let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
-        return;
-    };
-    let Ok(entries) = fs::read_dir(parent) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let file_name = entry.file_name();
-        let rest = file_name.as_bytes().strip_prefix(name.as_bytes());
-        let pid = rest.and_then(|rest| {
-            let rest = std::str::from_utf8(rest).ok()?;
-            let pid = rest.strip_prefix("-new-").or(rest.strip_prefix("-old-"))?;
-            pid.parse::<u32>().ok()
-        });
-        // Whoever has this PID now may be another process; then it is left for the next time.
-        if let Some(pid) = pid
-            && (pid == std::process::id() || !Path::new(&format!("/proc/{pid}")).exists())
-        {
-            let _ = unpin(&entry.path());
-        }
-    }
 }
 
 fn open_folder(dir: &Path) -> io::Result<File> {

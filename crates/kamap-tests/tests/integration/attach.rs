@@ -19,6 +19,8 @@ use serde_json::Value;
 
 use crate::programs::{HELD, KAMAP, held};
 
+mod killed;
+
 /// A folder to attach in, on a file system of its own. Dropped, nothing is left of it.
 struct Place {
     bpffs: BpfFs,
