@@ -207,6 +207,7 @@ struct kamap_description {
 	u32 max_ancestors;
 	u32 generation;	/* one more for each that has replaced another with its maps */
 	u32 reserved;
+	u64 missed_before;	/* runs of the programs that these have replaced which the kernel skipped */
 	struct kamap_filter filter;	/* of the events */
 	char version[32];	/* of the kamap that attached it */
 	char boot_id[40];

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::counts::Counts;
 use crate::iterator::BpfIterator;
 use crate::maps::{Array, Hash, Map, RingBuf};
+use crate::programs::Programs;
 use crate::rows::Rows;
 use crate::seed::Seed;
 use crate::skel::types::{bss, kamap_counters, kamap_description, kamap_given_args, kamap_process};
@@ -58,11 +59,12 @@ impl Attached {
             tasks: BpfIterator::Link(duplicate(self.tasks.as_fd())?),
             seed: Some(Seed::new(seed, self.given_args.try_clone()?)),
             counts: Counts::Maps {
-                programs: self
-                    .programs
-                    .iter()
-                    .map(|program| duplicate(program.as_fd()))
-                    .collect::<Result<_>>()?,
+                programs: Programs::own(
+                    self.programs
+                        .iter()
+                        .map(|program| duplicate(program.as_fd()))
+                        .collect::<Result<_>>()?,
+                ),
                 counters: self.counters.try_clone()?,
                 globals: self.globals.try_clone()?,
             },

@@ -114,6 +114,19 @@ pub(crate) fn get(path: &Path) -> io::Result<OwnedFd> {
     new_fd(fd)
 }
 
+/// Opens a pin in the folder of something that is attached, which was there a moment ago.
+pub(crate) fn open_pin(dir: &Path, name: &str) -> Result<OwnedFd> {
+    get(&dir.join(name)).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => Error::Detached {
+            dir: dir.to_owned(),
+        },
+        _ => Error::NotReadable {
+            dir: dir.to_owned(),
+            source,
+        },
+    })
+}
+
 /// What the kernel has answered with: a file descriptor, or an error.
 pub(crate) fn new_fd(fd: i32) -> io::Result<OwnedFd> {
     if fd < 0 {

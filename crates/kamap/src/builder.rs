@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use crate::limits::MAX_ANCESTORS;
 use crate::load::load;
@@ -197,6 +198,7 @@ impl Builder {
         Ok(Shared {
             generation: description.generation + 1,
             maps: known.shared_maps()?,
+            replaced: Some(Arc::new(known.programs()?)),
         })
     }
 

@@ -78,6 +78,7 @@ mod place;
 mod process;
 mod process_tree;
 mod program;
+mod programs;
 mod reader;
 mod requirements;
 mod rows;

@@ -15,6 +15,7 @@ use crate::maps::{self, Array, Check, Hash, Kind, Map, RingBuf};
 use crate::options::Options;
 use crate::pin_names;
 use crate::place::{self, Place};
+use crate::programs::{self, Programs};
 use crate::rows::Rows;
 use crate::seed::Seed;
 use crate::skel::types::{kamap_description, kamap_layout, kamap_process};
@@ -60,7 +61,10 @@ pub struct Description {
 
 impl Description {
     /// As it is written into the map; the tracker has been started just now.
+    /// The programs that it replaces may still run, but what they miss from now on it records.
     pub(crate) fn encode(options: &Options, max_entries: u32) -> Result<kamap_description> {
+        let replaced = options.shared.as_ref();
+        let replaced = replaced.and_then(|shared| shared.replaced.as_ref());
         let mut description = kamap_description {
             layout: kamap_layout::KAMAP_LAYOUT,
             attached_at: Clock::since_boot().as_nanos() as u64,
@@ -71,6 +75,7 @@ impl Description {
                 .shared
                 .as_ref()
                 .map_or(0, |shared| shared.generation),
+            missed_before: replaced.map_or(Ok(0), |programs| programs.missed_runs())?,
             filter: options.events.encode()?,
             ..kamap_description::default()
         };
@@ -243,18 +248,18 @@ impl Pinned {
             }));
         }
         let rows: Map<Hash<u32, kamap_process>> = self.map("processes")?;
-        let table = Some(rows.info()?.id);
+        let table = rows.info()?.id;
         let seed = BpfIterator::Link(self.pin("seed")?);
         Ok(Reader::new(Sources {
             rows: Rows::Map(rows),
             tasks: BpfIterator::Link(self.pin("tasks")?),
             seed: Some(Seed::new(seed, self.map("given_args")?)),
             counts: Counts::Maps {
-                programs: self.programs()?,
+                programs: Programs::pinned(&self.dir, table)?,
                 counters: self.map("counters")?,
                 globals: self.map("globals")?,
             },
-            place: Some(Place::new(&self.dir, table)),
+            place: Some(Place::new(&self.dir, Some(table))),
         }))
     }
 
@@ -295,7 +300,7 @@ impl Pinned {
         let reader = self.reader()?;
         let (mut programs, mut memory, mut ring_reader) = (Vec::new(), None, None);
         if self.privileged {
-            let attached = self.programs()?;
+            let attached = programs::open(&self.dir)?;
             for program in &attached {
                 programs.push(ProgramCost::of(program)?);
             }
@@ -336,6 +341,12 @@ impl Pinned {
         })
     }
 
+    /// The programs, which another tracker can replace.
+    pub(crate) fn programs(&self) -> Result<Programs> {
+        let rows: Map<Hash<u32, kamap_process>> = self.map("processes")?;
+        Programs::pinned(&self.dir, rows.info()?.id)
+    }
+
     /// The maps that another tracker can take over.
     pub(crate) fn shared_maps(&self) -> Result<Vec<(&'static str, Arc<OwnedFd>)>> {
         let mut maps = Vec::new();
@@ -348,13 +359,7 @@ impl Pinned {
     }
 
     fn pin(&self, name: &str) -> Result<OwnedFd> {
-        bpffs::get(&self.dir.join(name)).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => self.detached(),
-            _ => Error::NotReadable {
-                dir: self.dir.clone(),
-                source,
-            },
-        })
+        bpffs::open_pin(&self.dir, name)
     }
 
     /// All of it was there when it was opened.
@@ -362,27 +367,6 @@ impl Pinned {
         Error::Detached {
             dir: self.dir.clone(),
         }
-    }
-
-    /// The programs that are attached; none where this process may not open them.
-    fn programs(&self) -> Result<Vec<OwnedFd>> {
-        let mut programs = Vec::new();
-        for name in pin_names::LINKS {
-            if !self.dir.join(name).exists() {
-                continue;
-            }
-            match program_of(&self.pin(name)?) {
-                Ok(program) => programs.push(program),
-                Err(err) if err.kind() == io::ErrorKind::PermissionDenied => {}
-                Err(source) => {
-                    return Err(Error::System {
-                        action: "open an attached program",
-                        source,
-                    });
-                }
-            }
-        }
-        Ok(programs)
     }
 }
 
@@ -469,23 +453,6 @@ fn is_not_permitted(err: &maps::Error) -> bool {
         cause = err.source();
     }
     false
-}
-
-/// Opens the program of a link, which needs `CAP_SYS_ADMIN`.
-fn program_of(link: &OwnedFd) -> io::Result<OwnedFd> {
-    let mut info = libbpf_sys::bpf_link_info::default();
-    let mut len = size_of_val(&info) as u32;
-    // SAFETY: `info` is valid for writes of `len` bytes, and all 0 it asks for nothing that would need
-    // a buffer.
-    let ret = unsafe {
-        libbpf_sys::bpf_link_get_info_by_fd(link.as_raw_fd(), &raw mut info, &raw mut len)
-    };
-    if ret < 0 {
-        return Err(io::Error::from_raw_os_error(-ret));
-    }
-    // SAFETY: takes a number; returns a negative errno or a new file descriptor.
-    let fd = unsafe { libbpf_sys::bpf_prog_get_fd_by_id(info.prog_id) };
-    bpffs::new_fd(fd)
 }
 
 impl Reader {

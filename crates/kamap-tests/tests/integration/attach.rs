@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::programs::{HELD, KAMAP, held};
 
 mod killed;
+mod replaced;
 
 /// A folder to attach in, on a file system of its own. Dropped, nothing is left of it.
 struct Place {
