@@ -32,6 +32,8 @@ enum kamap_limit {
 	KAMAP_MAX_ANCESTORS = 32,
 	/* How many values a list of the filter can have. */
 	KAMAP_FILTER_LEN = 16,
+	/* Of a version of kamap, as text. */
+	KAMAP_VERSION_LEN = 32,
 };
 
 /* What holds unless user space sets something else before it loads the programs. */
@@ -133,6 +135,11 @@ enum kamap_event_kind {
 	KAMAP_EVENT_EXEC = 1 << 1,
 	KAMAP_EVENT_EXIT = 1 << 2,
 	KAMAP_EVENT_EXEC_FAILED = 1 << 3,
+	/*
+	 * Other programs record from here on, or from close to it. Of no process: the version of the kamap that
+	 * has attached them comes in the place of the text, KAMAP_VERSION_LEN bytes.
+	 */
+	KAMAP_EVENT_REPLACED = 1 << 4,
 };
 
 /*
@@ -209,7 +216,7 @@ struct kamap_description {
 	u32 reserved;
 	u64 missed_before;	/* runs of the programs that these have replaced which the kernel skipped */
 	struct kamap_filter filter;	/* of the events */
-	char version[32];	/* of the kamap that attached it */
+	char version[KAMAP_VERSION_LEN];	/* of the kamap that attached it */
 	char boot_id[40];
 };
 

@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) status: OwnedFd,
     /// Where failed execs are recorded.
     pub(crate) failed_execs: Option<OwnedFd>,
+    /// What puts a mark into the ring, if there is one.
+    pub(crate) mark: Option<OwnedFd>,
 }
 
 impl Attached {
@@ -96,6 +98,7 @@ impl Attached {
                 .iter()
                 .map(|map| ("failed_execs", map.as_fd())),
         );
+        pins.extend(shared.mark.iter().map(|mark| ("mark", mark.as_fd())));
         pins.extend(self.ring.iter().map(|ring| ("events", ring.as_fd())));
         pins.extend(
             self.links

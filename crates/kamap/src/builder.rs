@@ -195,6 +195,8 @@ impl Builder {
                 self.options.events = description.events.into();
             }
         }
+        // Before there is another one to come.
+        known.mark()?;
         Ok(Shared {
             generation: description.generation + 1,
             maps: known.shared_maps()?,

@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 
 use crate::claim::Claim;
 use crate::counts::Counts;
+use crate::limits::VERSION_LEN;
 use crate::maps::{Array, Map, RingBuf, page_size};
 use crate::process::terminated;
 use crate::skel::take;
 use crate::skel::types::{bss, kamap_ancestor, kamap_event, kamap_event_kind, kamap_reader};
-use crate::{Ancestor, Cause, Error, Event, EventKind, Exit, Item, Kinds, Losses, Process, Result};
+use crate::{
+    Ancestor, Cause, Error, Event, EventKind, Exit, Item, Kinds, Losses, Process, Replaced, Result,
+};
 
 use self::long_texts::LongTexts;
-use self::order::Order;
+use self::order::{Order, Record};
 
 mod long_texts;
 mod order;
@@ -193,9 +196,11 @@ impl Events {
             && let Some(record) = self.ring.read()?
         {
             let len = record.len();
-            let (mut event, lost) = decode(record, self.ancestors).ok_or(Error::Record { len })?;
-            event.process.cut_args(self.max_args);
-            self.order.put(event, lost, &mut read);
+            let mut record = decode(record, self.ancestors).ok_or(Error::Record { len })?;
+            if let Item::Event(event) = &mut record.item {
+                event.process.cut_args(self.max_args);
+            }
+            self.order.put(record, &mut read);
             all_read = self.ring.has_read(reserved);
         }
         // After the last event there may be none to tell of what was lost since.
@@ -220,8 +225,8 @@ impl AsRawFd for Events {
     }
 }
 
-/// The event in a record with room for so many ancestors, and how many were lost before.
-fn decode(record: &[u8], ancestors: usize) -> Option<(Event, u64)> {
+/// What is in a record with room for so many ancestors.
+fn decode(record: &[u8], ancestors: usize) -> Option<Record> {
     let (header, rest) = take::<kamap_event>(record)?;
     let mut text = rest;
     let mut known = Vec::new();
@@ -237,7 +242,19 @@ fn decode(record: &[u8], ancestors: usize) -> Option<(Event, u64)> {
             });
         }
     }
+    let time = Duration::from_nanos(header.time);
+    let of_record = |item| Record {
+        seq: header.seq,
+        lost: header.lost,
+        item,
+    };
     let kind = match header.kind {
+        kamap_event_kind::KAMAP_EVENT_REPLACED => {
+            let (version, _) = take::<[i8; VERSION_LEN]>(text)?;
+            let version = String::from_utf8_lossy(&terminated(&version)).into_owned();
+            let replaced = Replaced::new(header.seq, time, version);
+            return Some(of_record(Item::Replaced(replaced)));
+        }
         kamap_event_kind::KAMAP_EVENT_FORK => EventKind::Fork,
         kamap_event_kind::KAMAP_EVENT_EXEC => EventKind::Exec,
         kamap_event_kind::KAMAP_EVENT_EXIT => EventKind::Exit(Exit {
@@ -252,12 +269,12 @@ fn decode(record: &[u8], ancestors: usize) -> Option<(Event, u64)> {
     };
     let event = Event {
         seq: header.seq,
-        time: Duration::from_nanos(header.time),
+        time,
         process: Process::decode(&header.facts, text),
         ancestors: known,
         kind,
     };
-    Some((event, header.lost))
+    Some(of_record(Item::Event(event)))
 }
 
 #[cfg(test)]
@@ -290,9 +307,17 @@ mod tests {
         [header, args].concat()
     }
 
-    fn event(seq: u64, lost: u64) -> (Event, u64) {
+    fn fork(seq: u64, lost: u64) -> Record {
         let record = record(seq, lost, kamap_event_kind::KAMAP_EVENT_FORK, b"");
         decode(&record, 0).expect("it is a record")
+    }
+
+    fn event(kind: kamap_event_kind, args: &[u8]) -> Event {
+        let record = decode(&record(0, 0, kind, args), 0).expect("it is a record");
+        let Item::Event(event) = record.item else {
+            panic!("it is an event");
+        };
+        event
     }
 
     #[test]
@@ -303,11 +328,11 @@ mod tests {
             items.push(match item {
                 Item::Event(event) => event.seq.to_string(),
                 Item::Lost(lost) => format!("lost {}", lost.count),
+                Item::Replaced(replaced) => panic!("{replaced:?}"),
             });
         };
         for (seq, lost) in [(0, 0), (2, 3), (1, 0), (4, 5), (5, 5), (3, 3)] {
-            let (event, lost) = event(seq, lost);
-            order.put(event, lost, &mut read);
+            order.put(fork(seq, lost), &mut read);
         }
         // As many as the last event has told of, then one more.
         order.lose(5, &mut read);
@@ -327,6 +352,20 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_has_the_version_behind_the_ancestors() {
+        let kind = kamap_event_kind::KAMAP_EVENT_REPLACED;
+        let ancestors = [0; size_of::<kamap_ancestor>()];
+        let mut version = [0; VERSION_LEN];
+        version[..5].copy_from_slice(b"0.1.0");
+        let whole = record(5, 2, kind, &[&ancestors[..], &version].concat());
+        let decoded = decode(&whole, 1).expect("it is a record");
+        assert_eq!((decoded.seq, decoded.lost), (5, 2));
+        let replaced = Replaced::new(5, Duration::ZERO, "0.1.0");
+        assert_eq!(decoded.item, Item::Replaced(replaced));
+        assert!(decode(&whole[..whole.len() - 1], 1).is_none(), "too short");
+    }
+
+    #[test]
     fn long_texts_are_kept_only_where_exits_end_them() {
         assert!(LongTexts::of(Kinds::LIFE).is_some());
         assert!(LongTexts::of(Kinds::EXEC | Kinds::FORK).is_none());
@@ -336,11 +375,7 @@ mod tests {
     #[test]
     fn whoever_ends_unseen_is_forgotten_once_the_stream_is_past_that() {
         let mut long_texts = LongTexts::default();
-        let (mut event, _) = decode(
-            &record(0, 0, kamap_event_kind::KAMAP_EVENT_EXEC, &[b'x'; 1000]),
-            0,
-        )
-        .expect("it is a record");
+        let mut event = event(kamap_event_kind::KAMAP_EVENT_EXEC, &[b'x'; 1000]);
         let mut exec = |pid, time| {
             event.process.pid = pid;
             event.time = time;
@@ -361,10 +396,7 @@ mod tests {
     #[test]
     fn an_exit_has_the_arguments_of_its_exec_unless_something_was_lost() {
         let long = [b'x'; 1000];
-        let event = |kind, args: &[u8]| {
-            let (event, _) = decode(&record(0, 0, kind, args), 0).expect("it is a record");
-            Item::Event(event)
-        };
+        let event = |kind, args: &[u8]| Item::Event(event(kind, args));
         let told = |between: Option<Item>| {
             let mut items = vec![event(kamap_event_kind::KAMAP_EVENT_EXEC, &long)];
             items.extend(between);

@@ -97,7 +97,7 @@ pub use builder::{AttachOptions, Builder};
 pub use clock::Clock;
 pub use detach::detach;
 pub use error::{Error, Result};
-pub use event::{Ancestor, Event, EventKind, Exit, Item};
+pub use event::{Ancestor, Event, EventKind, Exit, Item, Replaced};
 pub use events::Events;
 pub use fields::{FieldGroup, FieldType, FieldValue, ProcessAt, ProcessField};
 pub use filter::Filter;

@@ -7,6 +7,9 @@ use crate::skel::types::{kamap_default, kamap_limit, kamap_process};
 /// Bytes of text in a row.
 pub(crate) const TEXT_LEN: usize = size_of::<kamap_process>() - offset_of!(kamap_process, text);
 
+/// Bytes of the version of kamap in what it attaches.
+pub(crate) const VERSION_LEN: usize = kamap_limit::KAMAP_VERSION_LEN.0 as usize;
+
 /// The most bytes of a path in a row.
 pub(crate) const PATH_LEN: usize = kamap_limit::KAMAP_PATH_LEN.0 as usize;
 

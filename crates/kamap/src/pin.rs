@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::attached::Attached;
 use crate::bpffs::c_path;
 use crate::pin_names::{NAMES, READABLE};
-use crate::{Error, Pinned, Result};
+use crate::{Error, Pinned, Result, program};
 
 /// Longer than SAME_CALL of replace.bpf.h.
 const OVERLAP: Duration = Duration::from_millis(20);
@@ -33,8 +33,10 @@ pub(crate) fn pin(
         path: path.to_owned(),
         source,
     };
+    let mark = attached.shared.as_ref();
+    let mark = mark.and_then(|shared| Some(shared.mark.as_ref()?.as_raw_fd()));
     let mut guard =
-        Guard::start(&folder, dir, replace, lock).map_err(|source| at(&folder, source))?;
+        Guard::start(&folder, dir, replace, mark, lock).map_err(|source| at(&folder, source))?;
     let pinned = (|| {
         for (name, fd) in pins {
             let path = folder.join(name);
@@ -199,16 +201,25 @@ struct Plan {
     old: CString,
     /// Whether others were there. Then there is no way back once they are in place.
     replaces: bool,
+    /// The program that then puts a mark into the ring of events, if there is one.
+    mark: Option<RawFd>,
 }
 
 impl Guard {
     /// Makes `folder`. The guard holds `lock` until it has done its work.
-    fn start(folder: &Path, dir: &Path, replaces: bool, lock: &File) -> io::Result<Self> {
+    fn start(
+        folder: &Path,
+        dir: &Path,
+        replaces: bool,
+        mark: Option<RawFd>,
+        lock: &File,
+    ) -> io::Result<Self> {
         let plan = Plan {
             path: c_path(folder)?,
             dir: c_path(dir)?,
             old: c_path(&beside(dir, "old"))?,
             replaces,
+            mark,
         };
         let (mine, its) = UnixStream::pair()?;
         let (mut mine, its) = (File::from(OwnedFd::from(mine)), OwnedFd::from(its));
@@ -284,7 +295,7 @@ impl Plan {
             let mut all = std::mem::zeroed();
             libc::sigfillset(&raw mut all);
             libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
-            close_all_but([socket, lock]);
+            close_all_but([socket, lock, self.mark.unwrap_or(lock)]);
             let mut failed = 0;
             let mut folder = -1;
             if libc::mkdir(self.path.as_ptr(), 0o700) != 0 {
@@ -338,7 +349,11 @@ impl Plan {
         }
     }
 
+    /// The new pins are in place of the old ones, which go.
     fn remove_replaced(&self) {
+        if let Some(mark) = self.mark {
+            program::run(mark);
+        }
         for path in [&self.path, &self.old] {
             let old = open_dir(path);
             if old < 0 {

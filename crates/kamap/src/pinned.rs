@@ -277,6 +277,7 @@ impl Pinned {
             });
         }
         let (claim, read) = Claim::new(self.map("reader")?, &self.dir, steal)?;
+        self.mark()?;
         // Only now, since opening it notes how far has been read.
         let ring = RingBuf::from_fd(self.pin("events")?)?;
         let globals = self.map("globals")?;
@@ -289,6 +290,15 @@ impl Pinned {
             known.events,
         );
         events.claimed(claim, &read)
+    }
+
+    /// Puts the mark into the ring that is missing if it has replaced something and was killed then, together
+    /// with its guard.
+    pub(crate) fn mark(&self) -> Result<()> {
+        if self.description.events != Kinds::default() {
+            program::run(self.pin("mark")?.as_raw_fd());
+        }
+        Ok(())
     }
 
     /// How it is doing.

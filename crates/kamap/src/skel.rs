@@ -48,7 +48,7 @@ crate::maps::map_data! {
 
 crate::maps::map_data! {
     // SAFETY: the fields that are not public are padding.
-    unsafe types::bss { followed, events_put, events_lost, first_refused, seeded, .. }
+    unsafe types::bss { followed, events_put, events_lost, first_refused, marked, seeded, .. }
 }
 
 #[cfg(test)]

@@ -211,17 +211,19 @@ fn a_replacement_under_load_loses_nothing_and_tells_nothing_twice() {
     let pinned = Pinned::open(place.dir()).expect("it is attached");
     assert_eq!(pinned.description().generation, replaced);
     let mut events = pinned.events(false).expect("nobody reads them");
-    let (mut next, mut seen) = (0, HashMap::new());
+    let (mut next, mut seen, mut marks) = (0, HashMap::new(), 0);
     events
-        .drain(|item| match item {
-            Item::Event(event) => {
-                assert_eq!(event.seq, next);
-                next += 1;
-                *seen.entry(identity(&event)).or_insert(0) += 1;
+        .drain(|item| {
+            assert_eq!(item.seq(), Some(next), "{item:?}");
+            next += 1;
+            match item {
+                Item::Event(event) => *seen.entry(identity(&event)).or_insert(0) += 1,
+                Item::Replaced(_) => marks += 1,
+                lost => panic!("{lost:?}"),
             }
-            lost => panic!("{lost:?}"),
         })
         .expect("they can be read");
+    assert_eq!(marks, replaced);
     let twice: Vec<_> = seen.iter().filter(|(_, times)| **times > 1).collect();
     assert!(twice.is_empty(), "{twice:?}");
     let told: HashSet<_> = seen.keys().map(|(kind, pid, _)| (*kind, *pid)).collect();

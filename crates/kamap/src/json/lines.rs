@@ -13,7 +13,7 @@ use super::text::Comm;
 use super::time::rfc3339;
 use crate::{
     Ancestor, Branch, Cause, Clock, Event, EventKind, Field, FieldGroup, Kinds, Losses, Lost,
-    Mismatch, Process, ProcessAt, Seen, Suspect, TreeSummary, Verification, errno_name,
+    Mismatch, Process, ProcessAt, Replaced, Seen, Suspect, TreeSummary, Verification, errno_name,
     signal_name,
 };
 
@@ -82,6 +82,17 @@ impl Lines {
             r#type: "stream",
             time: self.time(time),
             boot_id: &self.boot_id,
+        }
+    }
+
+    /// A `replaced`.
+    pub fn replaced<'a>(&self, replaced: &'a Replaced) -> ReplacedLine<'a> {
+        ReplacedLine {
+            v: VERSION,
+            r#type: "replaced",
+            seq: replaced.seq,
+            time: self.time(replaced.time),
+            version: &replaced.version,
         }
     }
 
@@ -320,6 +331,16 @@ impl<'a> From<&'a Ancestor> for AncestorObject<'a> {
             comm: Comm(ancestor.comm_bytes()),
         }
     }
+}
+
+/// See [`Lines::replaced`].
+#[derive(Debug, Serialize)]
+pub struct ReplacedLine<'a> {
+    v: u32,
+    r#type: &'static str,
+    seq: u64,
+    time: String,
+    version: &'a str,
 }
 
 /// See [`Lines::lost`].

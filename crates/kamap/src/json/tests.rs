@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     Ancestor, Cause, Clock, Event, EventKind, Exit, Field, Kinds, Losses, Lost, Mismatch, Origin,
-    Process, ProcessTree, Seen, Snapshot, Suspect, TreeSummary, Verification,
+    Process, ProcessTree, Replaced, Seen, Snapshot, Suspect, TreeSummary, Verification,
 };
 
 /// One line for each case of the functions below. The contract is additive: a line here changes
@@ -205,6 +205,8 @@ fn lines() -> Vec<String> {
     }
     lines.push(line(&json.lost(Lost::new(Cause::MissedRuns, 3))));
     lines.push(line(&json.summary(losses(), seen())));
+    let replaced = Replaced::new(18, Duration::from_secs(64), "0.1.0");
+    lines.push(line(&json.replaced(&replaced)));
     let with_ancestors = json.clone().with_ancestors(true);
     lines.extend(
         events()

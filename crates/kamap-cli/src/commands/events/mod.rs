@@ -64,14 +64,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         printer.set_clock(source.reader().clock());
         let mut result = Ok(());
         let mut print = |item: Item| {
-            if let Item::Event(event) = &item {
-                let comm = args.comm.as_ref();
+            if let Some(seq) = item.seq() {
                 if left == Some(0) {
                     return;
                 }
-                last = Some(event.seq);
-                if event.seq < from
-                    || filter.as_ref().is_some_and(|filter| !filter.passes(event))
+                last = Some(seq);
+                if seq < from {
+                    return;
+                }
+            }
+            if let Item::Event(event) = &item {
+                let comm = args.comm.as_ref();
+                if filter.as_ref().is_some_and(|filter| !filter.passes(event))
                     || comm.is_some_and(|comm| !comm.is_match(&event.process.comm()))
                 {
                     return;

@@ -11,6 +11,7 @@ use kamap::{
     Ancestor, Cause, Clock, Event, EventKind, Item, Losses, Lost, ProcessAt, Seen, errno_name,
 };
 
+use crate::policy::errors::one_line;
 use crate::render::{
     Cells, Charset, Column, attempted_command, columns, counted, cut, json_line, terminal_size,
 };
@@ -101,6 +102,13 @@ impl EventPrinter {
             Item::Event(event) => self.event(out, event),
             Item::Lost(lost) if self.json => json_line(out, &self.lines.lost(*lost)),
             Item::Lost(lost) => self.lost(out, *lost),
+            Item::Replaced(replaced) if self.json => json_line(out, &self.lines.replaced(replaced)),
+            Item::Replaced(replaced) => writeln!(
+                out,
+                "({} kamap {} has replaced what was attached)",
+                self.time(replaced.time),
+                one_line(&replaced.version)
+            ),
             _ => Ok(()),
         }
     }

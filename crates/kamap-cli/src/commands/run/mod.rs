@@ -104,8 +104,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         printer.set_clock(follow.tracker().clock());
         let mut unknown = Vec::new();
         let read = follow.read(WAIT, |item| {
-            if let Item::Lost(_) = &item {
-                tree.lose();
+            match &item {
+                Item::Lost(_) => tree.lose(),
+                Item::Replaced(_) => return,
+                _ => {}
             }
             if let Item::Event(event) = &item {
                 if tree.put(event).is_err() {

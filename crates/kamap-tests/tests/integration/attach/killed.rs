@@ -10,7 +10,7 @@ use super::{Place, text};
 use crate::programs::KAMAP;
 
 /// A `kamap attach` that has stopped, and its guard.
-struct StoppedAttach {
+pub(super) struct StoppedAttach {
     strace: Child,
     pid: u32,
     guard: u32,
@@ -20,7 +20,7 @@ impl StoppedAttach {
     /// Runs `kamap` with these arguments and stops it after its first call of `syscall`, a name or
     /// `/` and a pattern.
     #[track_caller]
-    fn after(place: &Place, syscall: &str, arguments: &[&str]) -> Self {
+    pub(super) fn after(place: &Place, syscall: &str, arguments: &[&str]) -> Self {
         let trace = tempfile::NamedTempFile::new().expect("a file can be made");
         let mut strace = Command::new("strace");
         // Only kamap itself, not its guard: without -f.
@@ -42,13 +42,18 @@ impl StoppedAttach {
     }
 
     /// Kills both, at once as far as they can tell.
-    fn kill(mut self) {
-        for pid in [self.guard, self.pid] {
-            // SAFETY: takes numbers. Nobody has waited for the guard, since its parent is stopped, nor for its
-            // parent, which has not ended.
-            let killed = unsafe { libc::kill(pid.cast_signed(), libc::SIGKILL) };
-            assert_eq!(killed, 0);
-        }
+    pub(super) fn kill(self) {
+        // SAFETY: takes numbers. Nobody has waited for the guard, since its parent is stopped.
+        let killed = unsafe { libc::kill(self.guard.cast_signed(), libc::SIGKILL) };
+        assert_eq!(killed, 0);
+        self.kill_without_guard();
+    }
+
+    /// Lets its guard do its work.
+    pub(super) fn kill_without_guard(mut self) {
+        // SAFETY: takes numbers. Nobody has waited for it, since it has not ended.
+        let killed = unsafe { libc::kill(self.pid.cast_signed(), libc::SIGKILL) };
+        assert_eq!(killed, 0);
         self.strace.wait().expect("it is a child");
         let proc = format!("/proc/{}", self.pid);
         eventually("it has gone", || (!fs::exists(&proc).ok()?).then_some(()));
