@@ -34,6 +34,8 @@ enum kamap_limit {
 	KAMAP_FILTER_LEN = 16,
 	/* Of a version of kamap, as text. */
 	KAMAP_VERSION_LEN = 32,
+	/* Where KAMAP_FOLLOW_ID begins: its lowest bit. */
+	KAMAP_FOLLOW_SHIFT = 8,
 };
 
 /* What holds unless user space sets something else before it loads the programs. */
@@ -59,6 +61,8 @@ enum kamap_flag {
 	KAMAP_FOLLOWED = 1 << 4,	/* the process that is followed, or it descends from that */
 	KAMAP_PROGRAM_SEEN = 1 << 5,	/* the exec of the program that it runs was recorded */
 	KAMAP_FILE_KNOWN = 1 << 6,	/* `file` is what was asked for, even if it is empty */
+	/* With KAMAP_FOLLOWED, of attached programs: which command is followed, from KAMAP_FOLLOW_SHIFT on. */
+	KAMAP_FOLLOW_ID = 0x7fffff00,
 };
 
 /*

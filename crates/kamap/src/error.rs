@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::kernel_version::{self, OLDEST_KERNEL};
 use crate::limits::BYTES_PER_ENTRY;
-use crate::maps;
+use crate::{Kinds, maps};
 
 /// The result of an operation of the tracker.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -255,6 +255,20 @@ pub enum Error {
     NoEvents {
         /// The folder.
         dir: PathBuf,
+    },
+    /// What is attached does not serve to follow a command.
+    #[error(
+        "what is attached in `{}` does not record {} of every process; attach it with `kamap attach --events --kind \
+         {}`, or run the command without `--dir`",
+        dir.display(),
+        kinds.names().collect::<Vec<_>>().join(", "),
+        kinds.names().collect::<Vec<_>>().join(",")
+    )]
+    NotEveryProcess {
+        /// The folder.
+        dir: PathBuf,
+        /// The kinds of events that are needed.
+        kinds: Kinds,
     },
     /// A tracker can take over another one's maps only as they are.
     #[error(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::claim::Claim;
 use crate::counts::Counts;
-use crate::limits::VERSION_LEN;
+use crate::limits::{FOLLOW_SHIFT, LAST_FOLLOW_ID, VERSION_LEN};
 use crate::maps::{Array, Map, RingBuf, page_size};
 use crate::process::terminated;
 use crate::skel::take;
@@ -44,6 +44,8 @@ pub struct Events {
     long_texts: Option<LongTexts>,
     /// Of a ring that others can read as well.
     claim: Option<Claim>,
+    /// Of the processes of all, hands out only what happens to those that this command has started.
+    followed: Option<u32>,
 }
 
 impl Events {
@@ -65,6 +67,7 @@ impl Events {
             order: Order::default(),
             long_texts: LongTexts::of(wanted),
             claim: None,
+            followed: None,
         }
     }
 
@@ -76,6 +79,11 @@ impl Events {
         self.order = Order::from(read.next_seq, read.lost);
         self.claim = Some(claim);
         Ok(self)
+    }
+
+    /// Hands out only what happens to the processes of a command that is followed.
+    pub(crate) fn follow(&mut self, id: u32) {
+        self.followed = Some(id);
     }
 
     /// Says that all was dealt with that was handed out: of events that are attached, the next reader
@@ -196,8 +204,9 @@ impl Events {
             && let Some(record) = self.ring.read()?
         {
             let len = record.len();
-            let mut record = decode(record, self.ancestors).ok_or(Error::Record { len })?;
-            if let Item::Event(event) = &mut record.item {
+            let mut record =
+                decode(record, self.ancestors, self.followed).ok_or(Error::Record { len })?;
+            if let Some(Item::Event(event)) = &mut record.item {
                 event.process.cut_args(self.max_args);
             }
             self.order.put(record, &mut read);
@@ -225,9 +234,18 @@ impl AsRawFd for Events {
     }
 }
 
-/// What is in a record with room for so many ancestors.
-fn decode(record: &[u8], ancestors: usize) -> Option<Record> {
+/// What is in a record with room for so many ancestors. Of a command that is `followed`, others are left out.
+fn decode(record: &[u8], ancestors: usize, followed: Option<u32>) -> Option<Record> {
     let (header, rest) = take::<kamap_event>(record)?;
+    if header.kind != kamap_event_kind::KAMAP_EVENT_REPLACED
+        && followed.is_some_and(|id| (header.facts.flags.0 >> FOLLOW_SHIFT) & LAST_FOLLOW_ID != id)
+    {
+        return Some(Record {
+            seq: header.seq,
+            lost: header.lost,
+            item: None,
+        });
+    }
     let mut text = rest;
     let mut known = Vec::new();
     for _ in 0..ancestors {
@@ -246,7 +264,7 @@ fn decode(record: &[u8], ancestors: usize) -> Option<Record> {
     let of_record = |item| Record {
         seq: header.seq,
         lost: header.lost,
-        item,
+        item: Some(item),
     };
     let kind = match header.kind {
         kamap_event_kind::KAMAP_EVENT_REPLACED => {
@@ -309,12 +327,12 @@ mod tests {
 
     fn fork(seq: u64, lost: u64) -> Record {
         let record = record(seq, lost, kamap_event_kind::KAMAP_EVENT_FORK, b"");
-        decode(&record, 0).expect("it is a record")
+        decode(&record, 0, None).expect("it is a record")
     }
 
     fn event(kind: kamap_event_kind, args: &[u8]) -> Event {
-        let record = decode(&record(0, 0, kind, args), 0).expect("it is a record");
-        let Item::Event(event) = record.item else {
+        let record = decode(&record(0, 0, kind, args), 0, None).expect("it is a record");
+        let Some(Item::Event(event)) = record.item else {
             panic!("it is an event");
         };
         event
@@ -346,9 +364,12 @@ mod tests {
     #[test]
     fn what_is_no_event_is_none() {
         let fork = record(0, 0, kamap_event_kind::KAMAP_EVENT_FORK, b"");
-        assert!(decode(&fork[..fork.len() - 1], 0).is_none(), "too short");
-        assert!(decode(&fork, 1).is_none(), "no room for an ancestor");
-        assert!(decode(&record(0, 0, kamap_event_kind(1 << 9), b""), 0).is_none());
+        assert!(
+            decode(&fork[..fork.len() - 1], 0, None).is_none(),
+            "too short"
+        );
+        assert!(decode(&fork, 1, None).is_none(), "no room for an ancestor");
+        assert!(decode(&record(0, 0, kamap_event_kind(1 << 9), b""), 0, None).is_none());
     }
 
     #[test]
@@ -358,11 +379,14 @@ mod tests {
         let mut version = [0; VERSION_LEN];
         version[..5].copy_from_slice(b"0.1.0");
         let whole = record(5, 2, kind, &[&ancestors[..], &version].concat());
-        let decoded = decode(&whole, 1).expect("it is a record");
+        let decoded = decode(&whole, 1, None).expect("it is a record");
         assert_eq!((decoded.seq, decoded.lost), (5, 2));
         let replaced = Replaced::new(5, Duration::ZERO, "0.1.0");
-        assert_eq!(decoded.item, Item::Replaced(replaced));
-        assert!(decode(&whole[..whole.len() - 1], 1).is_none(), "too short");
+        assert_eq!(decoded.item, Some(Item::Replaced(replaced)));
+        assert!(
+            decode(&whole[..whole.len() - 1], 1, None).is_none(),
+            "too short"
+        );
     }
 
     #[test]

@@ -58,6 +58,7 @@ mod events;
 mod fields;
 mod filter;
 mod follow;
+mod follow_switch;
 mod iterator;
 #[cfg(feature = "serde")]
 pub mod json;

@@ -18,7 +18,7 @@ use crate::place::{self, Place};
 use crate::programs::{self, Programs};
 use crate::rows::Rows;
 use crate::seed::Seed;
-use crate::skel::types::{kamap_description, kamap_layout, kamap_process};
+use crate::skel::types::{bss, kamap_description, kamap_filter, kamap_layout, kamap_process};
 use crate::sources::Sources;
 use crate::{Clock, Error, Events, Kinds, Losses, Reader, Result, Seen, program};
 
@@ -51,6 +51,8 @@ pub struct Description {
     pub max_entries: u32,
     /// Bytes of the ring.
     pub ring_size: u32,
+    /// Whether the ring gets only those of these events that pass a filter ([`Filter`](crate::Filter)).
+    pub is_filtered: bool,
     /// The most bytes of arguments in an event.
     pub max_args: u32,
     /// How often it has been replaced since the table was made.
@@ -97,11 +99,23 @@ impl Description {
             events: Kinds(description.events.0),
             max_entries: description.max_entries,
             ring_size: description.ring_size,
+            is_filtered: is_filtering(&description.filter),
             max_args: description.max_args,
             generation: description.generation,
             ancestors: description.max_ancestors,
         }
     }
+}
+
+/// Whether a filter holds any event back.
+fn is_filtering(filter: &kamap_filter) -> bool {
+    let lists = [
+        filter.cgroup_ids_len,
+        filter.uids_len,
+        filter.pids_len,
+        filter.ppids_len,
+    ];
+    filter.min_duration != 0 || filter.failed != 0 || filter.followed != 0 || lists != [0; 4]
 }
 
 fn put_text(to: &mut [i8], text: &str) {
@@ -280,7 +294,7 @@ impl Pinned {
         self.mark()?;
         // Only now, since opening it notes how far has been read.
         let ring = RingBuf::from_fd(self.pin("events")?)?;
-        let globals = self.map("globals")?;
+        let globals = self.globals()?;
         let events = Events::new(
             ring,
             globals,
@@ -349,6 +363,11 @@ impl Pinned {
             maps::Error::NotFound { .. } => self.detached(),
             err => err.into(),
         })
+    }
+
+    /// The variables of the programs.
+    pub(crate) fn globals(&self) -> Result<Map<Array<bss>>> {
+        self.map("globals")
     }
 
     /// The programs, which another tracker can replace.

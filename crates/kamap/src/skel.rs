@@ -48,7 +48,7 @@ crate::maps::map_data! {
 
 crate::maps::map_data! {
     // SAFETY: the fields that are not public are padding.
-    unsafe types::bss { followed, events_put, events_lost, first_refused, marked, seeded, .. }
+    unsafe types::bss { followed, follow_thread, follow_id, events_put, events_lost, first_refused, marked, seeded, .. }
 }
 
 #[cfg(test)]

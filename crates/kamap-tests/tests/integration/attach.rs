@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::programs::{HELD, KAMAP, held};
 
+mod followed;
 mod killed;
 mod replaced;
 

@@ -46,7 +46,7 @@ impl Order {
             };
             self.lose(first.lost, read);
             self.next = first.seq + 1;
-            read(first.item);
+            first.item.into_iter().for_each(&mut *read);
         }
     }
 
@@ -65,7 +65,8 @@ pub(super) struct Record {
     pub(super) seq: u64,
     /// How many were lost before it.
     pub(super) lost: u64,
-    pub(super) item: Item,
+    /// `None`: it is of a process that is not followed.
+    pub(super) item: Option<Item>,
 }
 
 impl Ord for Record {

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         anyhow::bail!("no command was given");
     };
     let boot_id = Clock::boot_id()?;
-    let follower = args.tracker().follower()?;
+    let follower = args.follower()?;
     // There is no command yet that could obey.
     if let Some(signal) = signals.pending().find(|&signal| signal != SIGCHLD) {
         return Ok(exit::of_signal(signal));
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // From here on nothing ends kamap before the command.
     memory::command_started(follow.pid());
     let mut printer = EventPrinter::new(
-        follow.tracker().clock(),
+        follow.reader().clock(),
         &boot_id,
         args.common.json,
         false,
@@ -101,7 +101,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
         }
         let ended = follow.try_wait()?;
-        printer.set_clock(follow.tracker().clock());
+        printer.set_clock(follow.reader().clock());
         let mut unknown = Vec::new();
         let read = follow.read(WAIT, |item| {
             match &item {
@@ -119,7 +119,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
             report.write(|out| printer.item(out, &item));
         });
-        let read = read.and_then(|status| Ok((status, follow.tracker().losses()?)));
+        let read = read.and_then(|status| Ok((status, follow.losses()?)));
         let status = match read {
             Ok((status, losses)) => {
                 // Without a row there is no exit event.
@@ -148,9 +148,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     memory::command_ended(exit::number_of_status(status));
 
     let now = Clock::since_boot();
-    let losses = fault.unless(follow.tracker().losses());
-    let table = fault.unless(follow.tracker().table().snapshot());
-    let clock = follow.tracker().clock();
+    let losses = fault.unless(follow.losses());
+    let table = fault.unless(follow.reader().table().snapshot());
+    let clock = follow.reader().clock();
     let summary = Summary {
         command: &args.command,
         status,

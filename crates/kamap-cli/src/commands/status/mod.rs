@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use kamap::json::rfc3339;
-use kamap::{Clock, Kinds, Losses, Pinned, Seen, Status, leftovers};
+use kamap::{Clock, Losses, Pinned, Seen, Status, leftovers};
 use serde::Serialize;
 
 use crate::args::DirArgs;
@@ -75,7 +75,7 @@ fn text(pinned: &Pinned, status: &Status, left: &[PathBuf], clock: Clock) -> Str
         status.live,
         known.max_entries,
     );
-    let kinds = kinds(known.events);
+    let kinds: Vec<_> = known.events.names().collect();
     if kinds.is_empty() {
         text += "events    none\n";
     } else {
@@ -117,19 +117,6 @@ fn text(pinned: &Pinned, status: &Status, left: &[PathBuf], clock: Clock) -> Str
         };
     }
     text
-}
-
-fn kinds(kinds: Kinds) -> Vec<&'static str> {
-    [
-        (Kinds::FORK, "fork"),
-        (Kinds::EXEC, "exec"),
-        (Kinds::EXEC_FAILED, "exec_failed"),
-        (Kinds::EXIT, "exit"),
-    ]
-    .into_iter()
-    .filter(|(kind, _)| kinds.contains(*kind))
-    .map(|(_, name)| name)
-    .collect()
 }
 
 #[derive(Serialize)]
@@ -181,7 +168,7 @@ impl<'a> StatusLine<'a> {
             attached_boottime_ns: known.attached_at.as_nanos() as u64,
             max_entries: known.max_entries,
             live: status.live,
-            events: kinds(known.events),
+            events: known.events.names().collect(),
             ring_size: known.ring_size,
             max_args: known.max_args,
             ancestors: known.ancestors,
