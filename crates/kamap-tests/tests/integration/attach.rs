@@ -459,6 +459,52 @@ fn a_reader_that_was_stopped_tells_nothing_that_another_one_tells() {
     assert!(twice.is_empty(), "{twice:?}");
 }
 
+#[rstest]
+#[case::table(&["--once"])]
+#[case::verification(&["verify"])]
+#[case::events(&["events", "--kind", "fork,exec,exit", "-n", "1"])]
+#[case::events_after_a_table(&["events", "--kind", "fork,exec,exit", "-n", "1", "--snapshot"])]
+#[case::run(&["run", "-q", "-o", "-"])]
+fn whoever_reads_what_is_attached_says_so(#[case] arguments: &[&str]) {
+    let place = Place::new();
+    place.says(&["attach", "--events", "--kind", "fork,exec,exit"]);
+    let kamap = |more: &[&str]| {
+        let mut command = place.command(arguments);
+        command.args(more);
+        if arguments[0] == "run" {
+            command.arg("true");
+        }
+        // Something has to happen for it to print an event.
+        run_child();
+        let output = command.output().expect("it runs");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let json = kamap(&["--json"]);
+    let lines = json.lines().map(serde_json::from_str);
+    let lines: Vec<Value> = lines.map(|line| line.expect("it is JSON")).collect();
+    let of_boot = lines.iter().filter(|line| !line["boot_id"].is_null());
+    let attached: Vec<_> = of_boot.map(|line| &line["attached"]).collect();
+    assert!(!attached.is_empty());
+    let dir = serde_json::json!(place.dir());
+    assert!(attached.iter().all(|attached| **attached == dir), "{json}");
+    // A stream that ends because it has what was asked for has no line to say it in.
+    if !arguments.contains(&"-n") || arguments.contains(&"--snapshot") {
+        assert!(kamap(&[]).contains("  attached"));
+    }
+    place.says(&["detach"]);
+    let mut own = Command::new(KAMAP);
+    own.args(arguments).args(["--own", "--json"]);
+    if arguments[0] != "events" {
+        if arguments[0] == "run" {
+            own.arg("true");
+        }
+        let own = own.output().expect("it runs");
+        let own = text(&own.stdout);
+        assert!(own.contains("\"attached\":null"), "{own}");
+    }
+}
+
 /// Removes a pin.
 fn remove(place: &Place, name: &str) {
     fs::remove_file(place.dir().join(name)).expect("it is there");

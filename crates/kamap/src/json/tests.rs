@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -254,12 +255,19 @@ fn every_line_is_that_of_the_contract() {
 }
 
 #[test]
-fn a_stream_begins_with_its_time_and_boot() {
-    let json = Lines::new(clock(), "b-o-o-t");
-    assert_eq!(
-        line(&json.stream(Duration::from_secs(64))),
-        r#"{"v":1,"type":"stream","time":"2020-09-13T12:27:44.999999958Z","boot_id":"b-o-o-t"}"#
-    );
+fn a_stream_begins_with_its_time_and_boot_and_where_it_is_attached() {
+    let mut json = Lines::new(clock(), "b-o-o-t");
+    for (dir, attached) in [(None, "null"), (Some(Path::new("/a\"b")), r#""/a\"b""#)] {
+        json = json.with_attached(dir);
+        let expected = [
+            r#"{"v":1,"type":"stream","time":"2020-09-13T12:27:44.999999958Z","boot_id":"b-o-o-t","#,
+            &format!("\"attached\":{attached}}}"),
+        ];
+        assert_eq!(
+            line(&json.stream(Duration::from_secs(64))),
+            expected.concat()
+        );
+    }
 }
 
 prop_compose! {

@@ -1,7 +1,7 @@
 //! The arguments of `kamap run`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kamap::{Follower, Kinds, Pinned};
 
@@ -81,13 +81,18 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// Where what follows the command is attached, if it is.
+    pub(crate) fn attached(&self) -> Option<&Path> {
+        let dir = &self.common.dir;
+        dir.is_given().then(|| dir.path())
+    }
+
     /// What follows the command: what is attached in the folder that was named, or a tracker of its own. The tree
     /// needs all forks, execs and exits.
     pub(crate) fn follower(&self) -> kamap::Result<Follower> {
         let kinds = self.stream.kinds() | Kinds::LIFE;
-        let dir = &self.common.dir;
-        if dir.is_given() {
-            return Pinned::open(dir.path())?.follower(kinds, self.steal);
+        if let Some(dir) = self.attached() {
+            return Pinned::open(dir)?.follower(kinds, self.steal);
         }
         let builder = self.common.tracker().events(kinds);
         self.stream.apply(builder).follower()

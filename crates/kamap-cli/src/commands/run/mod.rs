@@ -75,9 +75,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     // From here on nothing ends kamap before the command.
     memory::command_started(follow.pid());
+    let mut lines = Lines::new(follow.reader().clock(), boot_id).with_attached(args.attached());
     let mut printer = EventPrinter::new(
+        lines.clone(),
         follow.reader().clock(),
-        &boot_id,
         args.common.json,
         false,
         report.on_terminal,
@@ -158,9 +159,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         losses,
         fault: fault.first.as_deref(),
         events_cut: printer.args_cut(),
+        is_attached: args.attached().is_some(),
     };
     if args.common.json {
-        let lines = Lines::new(clock, boot_id);
+        lines.set_clock(clock);
         report.write(|out| summary.json(out, &lines, args.stream.kinds()));
     } else {
         // As it is now: the terminal may have another size than before the command.
