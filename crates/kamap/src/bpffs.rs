@@ -56,6 +56,22 @@ pub(crate) fn check_name(dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Fails if the file system of `dir` is read-only. Even maps that are pinned there cannot be opened for writing.
+pub(crate) fn check_writable(dir: &Path) -> Result<()> {
+    let parent = dir.parent().map(c_path);
+    let is_read_only = parent.is_some_and(|parent| {
+        // SAFETY: takes a C string and a number.
+        parent.is_ok_and(|parent| unsafe { libc::access(parent.as_ptr(), libc::W_OK) } != 0)
+            && io::Error::last_os_error().kind() == io::ErrorKind::ReadOnlyFilesystem
+    });
+    match is_read_only {
+        true => Err(Error::ReadOnly {
+            dir: dir.to_owned(),
+        }),
+        false => Ok(()),
+    }
+}
+
 /// Sees that `dir` can be made on such a file system: mounts it where it is always to be.
 pub(crate) fn prepare(dir: &Path) -> Result<()> {
     let not_bpffs = || Error::NotBpffs {
@@ -64,7 +80,7 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
     let parent = dir.parent().ok_or_else(not_bpffs)?;
     check_name(dir)?;
     if is_bpffs(parent) {
-        return Ok(());
+        return check_writable(dir);
     }
     if parent != Path::new(MOUNT_POINT) {
         return Err(not_bpffs());
@@ -118,6 +134,9 @@ pub(crate) fn get(path: &Path) -> io::Result<OwnedFd> {
 pub(crate) fn open_pin(dir: &Path, name: &str) -> Result<OwnedFd> {
     get(&dir.join(name)).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => Error::Detached {
+            dir: dir.to_owned(),
+        },
+        io::ErrorKind::ReadOnlyFilesystem => Error::ReadOnly {
             dir: dir.to_owned(),
         },
         _ => Error::NotReadable {

@@ -132,7 +132,7 @@ impl Builder {
     /// # Errors
     ///
     /// As of [`start`](Self::start), and [`Error::AlreadyAttached`], [`Error::NotBpffs`],
-    /// [`Error::BadName`], [`Error::GroupShutOut`] and [`Error::NotPinned`].
+    /// [`Error::BadName`], [`Error::ReadOnly`], [`Error::GroupShutOut`] and [`Error::NotPinned`].
     pub fn attach(mut self, dir: impl AsRef<Path>, options: &AttachOptions) -> Result<Pinned> {
         let dir = &bpffs::resolve(dir.as_ref());
         requirements::check()?;

@@ -9,7 +9,7 @@ use crate::{Error, Result, bpffs, leftovers, lock, pin, pin_names};
 ///
 /// # Errors
 ///
-/// [`Error::NotPinned`], and [`Error::NotBpffs`] or [`Error::BadName`] of a folder that cannot have pins. Pins of
+/// [`Error::NotPinned`], [`Error::ReadOnly`], and [`Error::NotBpffs`] or [`Error::BadName`] of a folder that cannot have pins. Pins of
 /// others in the folder, and then the folder, are left where they are.
 pub fn detach(dir: impl AsRef<Path>) -> Result<bool> {
     let dir = &bpffs::resolve(dir.as_ref());
@@ -23,6 +23,7 @@ pub fn detach(dir: impl AsRef<Path>) -> Result<bool> {
             false => Ok(false),
         };
     }
+    bpffs::check_writable(dir)?;
     let _lock = lock::lock(dir)?;
     leftovers::remove(dir);
     // An empty folder may be of somebody else.

@@ -222,6 +222,16 @@ pub enum Error {
         /// The folder.
         dir: PathBuf,
     },
+    /// The file system of the pins is read-only: nothing can be attached, replaced or detached there, and of what is
+    /// attached only the table and the counters can be read.
+    #[error(
+        "the BPF file system of `{}` is mounted read-only; make it writable (`mount -o remount,rw`)",
+        dir.display()
+    )]
+    ReadOnly {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// A folder of pins cannot have this name.
     #[error("`{}` cannot be a folder of pins: its name {reason}; choose another one", dir.display())]
     BadName {

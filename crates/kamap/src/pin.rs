@@ -33,7 +33,7 @@ pub(crate) fn pin(
         path: path.to_owned(),
         source,
     };
-    let mark = attached.shared.as_ref();
+    let mark = attached.shared.as_ref().filter(|_| replace);
     let mark = mark.and_then(|shared| Some(shared.mark.as_ref()?.as_raw_fd()));
     let mut guard =
         Guard::start(&folder, dir, replace, mark, lock).map_err(|source| at(&folder, source))?;

@@ -187,7 +187,14 @@ impl Pinned {
         };
         let (description, privileged) = match known {
             Ok(map) => (map.get(&0)?.unwrap_or_default(), true),
-            Err(err) if is_not_permitted(&err) => {
+            // On a file system that is read-only no map can be opened for writing.
+            Err(err)
+                if [
+                    Some(io::ErrorKind::PermissionDenied),
+                    Some(io::ErrorKind::ReadOnlyFilesystem),
+                ]
+                .contains(&kind_of(&err)) =>
+            {
                 if !has("status") {
                     return Err(missing("status"));
                 }
@@ -244,7 +251,7 @@ impl Pinned {
         &self.description
     }
 
-    /// A reader of its table and its counters. Whoever may not open maps reads what its iterators print,
+    /// A reader of its table and its counters. Whoever may not open maps, or only for reading, reads what its iterators print,
     /// where `dir` and these are readable.
     ///
     /// # Errors
@@ -282,7 +289,7 @@ impl Pinned {
     ///
     /// # Errors
     ///
-    /// [`Error::NoEvents`], [`Error::RingHeld`], and as of [`reader`](Self::reader).
+    /// [`Error::NoEvents`], [`Error::RingHeld`], [`Error::ReadOnly`], and as of [`reader`](Self::reader).
     pub fn events(&self, steal: bool) -> Result<Events> {
         let known = &self.description;
         if known.events == Kinds::default() {
@@ -361,6 +368,9 @@ impl Pinned {
                 other_layout(&self.dir)
             }
             maps::Error::NotFound { .. } => self.detached(),
+            err if kind_of(&err) == Some(io::ErrorKind::ReadOnlyFilesystem) => Error::ReadOnly {
+                dir: self.dir.clone(),
+            },
             err => err.into(),
         })
     }
@@ -472,16 +482,17 @@ fn other_layout(dir: &Path) -> Error {
     }
 }
 
-fn is_not_permitted(err: &maps::Error) -> bool {
+/// What the kernel said, if it did.
+fn kind_of(err: &maps::Error) -> Option<io::ErrorKind> {
     use std::error::Error as _;
     let mut cause = err.source();
     while let Some(err) = cause {
         if let Some(err) = err.downcast_ref::<io::Error>() {
-            return err.kind() == io::ErrorKind::PermissionDenied;
+            return Some(err.kind());
         }
         cause = err.source();
     }
-    false
+    None
 }
 
 impl Reader {

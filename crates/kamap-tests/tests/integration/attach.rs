@@ -63,7 +63,14 @@ impl Place {
     /// The line on standard error; it has to fail with 1.
     #[track_caller]
     fn refuses(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
+        self.refuses_with(arguments, &[])
+    }
+
+    /// The same with a command that kamap is to run.
+    #[track_caller]
+    fn refuses_with(&self, arguments: &[&str], command: &[&str]) -> String {
+        let output = self.command(arguments).args(command).output();
+        let output = output.expect("it runs");
         let err = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {err}");
         assert_eq!(err.lines().count(), 1, "{err}");
@@ -783,20 +790,127 @@ fn nothing_is_left_where_the_output_cannot_be_written() {
     assert_eq!(place.names(), [""; 0]);
 }
 
+/// Mounts the file system of a place anew, read-only (`ro`) or not (`rw`).
+fn remount(place: &Place, how: &str) {
+    duct::cmd!("mount", "-o", format!("remount,{how}"), place.bpffs.at(""))
+        .run()
+        .expect("root can");
+}
+
 #[test]
 fn nothing_is_left_on_a_file_system_that_is_read_only() {
     let place = Place::new();
-    let root = place.bpffs.at("");
-    let remount = |how: &str| {
-        duct::cmd!("mount", "-o", format!("remount,{how}"), &root)
-            .run()
-            .expect("root can");
-    };
-    remount("ro");
+    remount(&place, "ro");
     let refusal = place.refuses(&["attach"]);
-    assert!(refusal.contains("Read-only file system"), "{refusal}");
-    remount("rw");
+    assert!(refusal.contains("is mounted read-only"), "{refusal}");
+    remount(&place, "rw");
     assert_eq!(place.names(), [""; 0]);
+}
+
+#[test]
+fn what_is_attached_is_read_but_not_changed_where_the_file_system_became_read_only() {
+    let place = Place::new();
+    place.says(&["attach", "--events", "--kind", "fork,exec,exit"]);
+    let child = Held::start(&mut held());
+    remount(&place, "ro");
+    for change in [
+        &["attach", "--replace"][..],
+        &["detach"],
+        &["events", "-n", "1"],
+        &["run", "true"],
+    ] {
+        let refusal = match change {
+            // What it is to run comes last.
+            ["run", command] => place.refuses_with(&["run"], &[command]),
+            change => place.refuses(change),
+        };
+        assert!(refusal.contains("is mounted read-only"), "{refusal}");
+    }
+    let table = place.json(&["--all", "--once", "--json"]);
+    let rows = table["processes"].as_array().expect("it is a list");
+    assert!(rows.iter().any(|row| row["pid"] == child.pid()));
+    let checked = place.json(&["verify", "--json"]);
+    assert_eq!(checked["missing"], Value::Array(Vec::new()));
+    place.says(&["status"]);
+    remount(&place, "rw");
+    place.says(&["attach", "--replace"]);
+    place.says(&["detach"]);
+    assert_eq!(place.names(), [""; 0]);
+}
+
+/// A file system of BPF has no size, but the kernel's memory has. Which call of bpf(2) pins something, strace tells.
+#[rstest]
+#[case::the_first_pin("BPF_OBJ_PIN", 0, "ENOSPC")]
+#[case::a_pin_between("BPF_OBJ_PIN", 6, "ENOMEM")]
+#[case::the_last_pin("BPF_OBJ_PIN", 13, "ENOSPC")]
+#[case::its_place("rename", 0, "ENOMEM")]
+fn nothing_is_left_where_there_is_no_room(
+    #[case] what: &str,
+    #[case] which: usize,
+    #[case] error: &str,
+    #[values(false, true)] replace: bool,
+) {
+    let place = Place::new();
+    let arguments = match replace {
+        true => &["attach", "--replace"][..],
+        false => &["attach"],
+    };
+    let syscall = match what {
+        "BPF_OBJ_PIN" => "bpf",
+        // In any of its forms.
+        _ => "/^rename",
+    };
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let trace = folder.path().join("trace");
+    // Its calls, in order.
+    let traced = |more: &[&str]| {
+        let mut strace = Command::new("strace");
+        strace.args(["-qq", "-s", "4096", "-o"]).arg(&trace);
+        strace.args(["-e", &format!("trace={syscall}")]).args(more);
+        strace.arg(KAMAP).args(arguments).arg("--dir");
+        let output = strace.arg(place.dir()).output().expect("it runs");
+        let calls = fs::read_to_string(&trace).expect("it is there");
+        let calls: Vec<_> = calls.lines().map(str::to_owned).collect();
+        (output, calls)
+    };
+    let (output, before) = eventually("the call meant fails", || {
+        place.says(&["detach", "--if-attached"]);
+        if replace {
+            place.says(&["attach"]);
+        }
+        let (output, calls) = traced(&[]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let mut pins = (1..).zip(&calls).filter(|(_, call)| call.contains(what));
+        let (at, _) = pins.nth(which).expect("there are so many");
+        let mut before = None;
+        if replace {
+            before = Some(place.json(&["status", "--json"])["attached_boottime_ns"].clone());
+        } else {
+            place.says(&["detach"]);
+        }
+        let inject = format!("inject={syscall}:error={error}:when={at}");
+        let (output, calls) = traced(&["-e", &inject]);
+        let injected = calls.iter().find(|call| call.ends_with("(INJECTED)"));
+        // It makes some more or less calls where others start processes meanwhile.
+        injected?.contains(what).then_some((output, before))
+    });
+    let refusal = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{refusal}");
+    assert_eq!(refusal.lines().count(), 1, "{refusal}");
+    assert!(refusal.contains("failed to pin or unpin `"), "{refusal}");
+    let said = match error {
+        "ENOSPC" => "No space left on device",
+        _ => "Cannot allocate memory",
+    };
+    assert!(refusal.contains(said), "{refusal}");
+    match before {
+        Some(before) => {
+            assert_eq!(place.names(), ["kamap"]);
+            let status = place.json(&["status", "--json"]);
+            assert_eq!(status["attached_boottime_ns"], before);
+        }
+        None => assert_eq!(place.names(), [""; 0]),
+    }
 }
 
 #[test]
