@@ -8,7 +8,7 @@ use crate::claim::Claim;
 use crate::counts::Counts;
 use crate::limits::{FOLLOW_SHIFT, LAST_FOLLOW_ID, VERSION_LEN};
 use crate::maps::{Array, Map, RingBuf, page_size};
-use crate::process::terminated;
+use crate::process::until_nul;
 use crate::skel::take;
 use crate::skel::types::{bss, kamap_ancestor, kamap_event, kamap_event_kind, kamap_reader};
 use crate::{
@@ -256,7 +256,7 @@ fn decode(record: &[u8], ancestors: usize, followed: Option<u32>) -> Option<Reco
             known.push(Ancestor {
                 pid: ancestor.pid,
                 start_time: Duration::from_nanos(ancestor.start_time),
-                comm: terminated(&ancestor.comm),
+                comm: until_nul(&ancestor.comm).collect(),
             });
         }
     }
@@ -269,7 +269,8 @@ fn decode(record: &[u8], ancestors: usize, followed: Option<u32>) -> Option<Reco
     let kind = match header.kind {
         kamap_event_kind::KAMAP_EVENT_REPLACED => {
             let (version, _) = take::<[i8; VERSION_LEN]>(text)?;
-            let version = String::from_utf8_lossy(&terminated(&version)).into_owned();
+            let version: Vec<_> = until_nul(&version).collect();
+            let version = String::from_utf8_lossy(&version);
             let replaced = Replaced::new(header.seq, time, version);
             return Some(of_record(Item::Replaced(replaced)));
         }
