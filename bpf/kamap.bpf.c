@@ -18,6 +18,7 @@
 #include "exec_failed.bpf.h"
 #include "exit.bpf.h"
 #include "follow.bpf.h"
+#include "mark.bpf.h"
 #include "pinned.bpf.h"
 #include "replace.bpf.h"
 #include "row.bpf.h"
@@ -55,8 +56,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		copy_text(&draft->row, from);
 	else
 		put_text(draft, child, NULL);
-	if (is_followed(parent, from, pid))
-		draft->row.facts.flags |= KAMAP_FOLLOWED;
+	draft->row.facts.flags |= get_marks(parent, from, pid);
 
 	/* BPF_ANY: `seed` may have met the child before this program did. */
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
@@ -99,9 +99,9 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		draft->row.facts.execs = past->facts.execs + (draft->row.facts.exec_id - past->facts.exec_id);
 		if (past->facts.first_exec_time)
 			draft->row.facts.first_exec_time = past->facts.first_exec_time;
-		draft->row.facts.flags |= past->facts.flags & KAMAP_FOLLOWED;
-	} else if (is_followed_without_row(task)) {
-		draft->row.facts.flags |= KAMAP_FOLLOWED;
+		draft->row.facts.flags |= past->facts.flags & FOLLOW_FLAGS;
+	} else {
+		draft->row.facts.flags |= get_marks_without_row(task);
 	}
 
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
@@ -186,8 +186,8 @@ int BPF_PROG(on_exec_failed, struct pt_regs *regs, long ret)
 	row = bpf_map_lookup_elem(&processes, &pid);
 	if (row)
 		copy_state(&draft->row, row);
-	else if (is_followed_without_row(task))
-		facts->flags |= KAMAP_FOLLOWED;
+	else
+		facts->flags |= get_marks_without_row(task);
 	if (has_failed_late(untrusted(task), row ? row->facts.exec_id : facts->exec_id,
 			    facts->exec_id)) {
 		facts->flags &= ~(KAMAP_EXE_DELETED | KAMAP_EXE_CUT);
@@ -277,6 +277,14 @@ int table(struct bpf_iter__task *ctx)
 		print_line(seq, get_first_process());
 	else if (task->pid == task->tgid)
 		print_line(seq, task);
+	return 0;
+}
+
+/* Not attached to anything: run once by whoever has put these programs in the place of others. */
+SEC("syscall")
+int mark(void *ctx)
+{
+	emit_mark();
 	return 0;
 }
 

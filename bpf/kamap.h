@@ -32,6 +32,10 @@ enum kamap_limit {
 	KAMAP_MAX_ANCESTORS = 32,
 	/* How many values a list of the filter can have. */
 	KAMAP_FILTER_LEN = 16,
+	/* Of a version of kamap, as text. */
+	KAMAP_VERSION_LEN = 32,
+	/* Where KAMAP_FOLLOW_ID begins: its lowest bit. */
+	KAMAP_FOLLOW_SHIFT = 8,
 };
 
 /* What holds unless user space sets something else before it loads the programs. */
@@ -57,6 +61,8 @@ enum kamap_flag {
 	KAMAP_FOLLOWED = 1 << 4,	/* the process that is followed, or it descends from that */
 	KAMAP_PROGRAM_SEEN = 1 << 5,	/* the exec of the program that it runs was recorded */
 	KAMAP_FILE_KNOWN = 1 << 6,	/* `file` is what was asked for, even if it is empty */
+	/* With KAMAP_FOLLOWED, of attached programs: which command is followed, from KAMAP_FOLLOW_SHIFT on. */
+	KAMAP_FOLLOW_ID = 0x7fffff00,
 };
 
 /*
@@ -140,6 +146,11 @@ enum kamap_event_kind {
 	KAMAP_EVENT_EXEC = 1 << 1,
 	KAMAP_EVENT_EXIT = 1 << 2,
 	KAMAP_EVENT_EXEC_FAILED = 1 << 3,
+	/*
+	 * Other programs record from here on, or from close to it. Of no process: the version of the kamap that
+	 * has attached them comes in the place of the text, KAMAP_VERSION_LEN bytes.
+	 */
+	KAMAP_EVENT_REPLACED = 1 << 4,
 };
 
 /*
@@ -214,8 +225,9 @@ struct kamap_description {
 	u32 max_ancestors;
 	u32 generation;	/* one more for each that has replaced another with its maps */
 	u32 reserved;
+	u64 missed_before;	/* runs of the programs that these have replaced which the kernel skipped */
 	struct kamap_filter filter;	/* of the events */
-	char version[32];	/* of the kamap that attached it */
+	char version[KAMAP_VERSION_LEN];	/* of the kamap that attached it */
 	char boot_id[40];
 };
 

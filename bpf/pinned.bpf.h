@@ -8,6 +8,7 @@
 
 #include "draft.bpf.h"
 #include "events.bpf.h"
+#include "follow.bpf.h"
 #include "kernel.bpf.h"
 #include "row.bpf.h"
 #include "stats.bpf.h"
@@ -182,7 +183,7 @@ static __always_inline void print_line(struct seq_file *seq, const struct task_s
 		BPF_SEQ_PRINTF(seq, "%u %llu %u %llu %u %u %llu %u %u %u ", facts->pid,
 			       facts->start_time, facts->ppid, facts->parent_start_time,
 			       facts->uid, facts->gid, facts->cgroup_id, facts->execs,
-			       facts->origin, facts->flags);
+			       facts->origin, facts->flags & ~FOLLOW_FLAGS);
 		print_row_text(seq, draft);
 	}
 	give_back_draft(draft);

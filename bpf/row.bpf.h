@@ -149,7 +149,7 @@ static __always_inline void copy_state(struct kamap_process *row, const struct k
 	row->facts.origin = from->facts.origin;
 	row->facts.flags |= from->facts.flags &
 			    (KAMAP_EXE_DELETED | KAMAP_EXE_CUT | KAMAP_FOLLOWED |
-			     KAMAP_PROGRAM_SEEN);
+			     KAMAP_FOLLOW_ID | KAMAP_PROGRAM_SEEN);
 	if (len > KAMAP_PATH_LEN)	/* for the verifier */
 		return;
 	row->facts.exe_len = len;

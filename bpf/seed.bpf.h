@@ -90,8 +90,7 @@ static __always_inline void add_row(struct task_struct *task)
 		return;
 	}
 	put_facts(&draft->row.facts, task, KAMAP_ORIGIN_SEED);
-	if (is_followed_without_row(task))
-		draft->row.facts.flags |= KAMAP_FOLLOWED;
+	draft->row.facts.flags |= get_marks_without_row(task);
 	if (mm) {
 		u32 used = put_exe(draft, read, mm);
 

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::counts::Counts;
 use crate::iterator::BpfIterator;
 use crate::maps::{Array, Hash, Map, RingBuf};
+use crate::programs::Programs;
 use crate::rows::Rows;
 use crate::seed::Seed;
 use crate::skel::types::{bss, kamap_counters, kamap_description, kamap_given_args, kamap_process};
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) status: OwnedFd,
     /// Where failed execs are recorded.
     pub(crate) failed_execs: Option<OwnedFd>,
+    /// What puts a mark into the ring, if there is one.
+    pub(crate) mark: Option<OwnedFd>,
 }
 
 impl Attached {
@@ -58,11 +61,12 @@ impl Attached {
             tasks: BpfIterator::Link(duplicate(self.tasks.as_fd())?),
             seed: Some(Seed::new(seed, self.given_args.try_clone()?)),
             counts: Counts::Maps {
-                programs: self
-                    .programs
-                    .iter()
-                    .map(|program| duplicate(program.as_fd()))
-                    .collect::<Result<_>>()?,
+                programs: Programs::own(
+                    self.programs
+                        .iter()
+                        .map(|program| duplicate(program.as_fd()))
+                        .collect::<Result<_>>()?,
+                ),
                 counters: self.counters.try_clone()?,
                 globals: self.globals.try_clone()?,
             },
@@ -94,6 +98,7 @@ impl Attached {
                 .iter()
                 .map(|map| ("failed_execs", map.as_fd())),
         );
+        pins.extend(shared.mark.iter().map(|mark| ("mark", mark.as_fd())));
         pins.extend(self.ring.iter().map(|ring| ("events", ring.as_fd())));
         pins.extend(
             self.links

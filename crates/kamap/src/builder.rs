@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use crate::limits::MAX_ANCESTORS;
 use crate::load::load;
 use crate::options::{Options, Shared};
 use crate::{
-    Error, Filter, Follow, Follower, Kinds, Pinned, Result, Tracker, bpffs, lock, pin, pinned,
-    requirements,
+    Error, Filter, Follow, Follower, Kinds, Pinned, Result, Tracker, bpffs, leftovers, lock, pin,
+    pinned, requirements,
 };
 
 /// How to attach ([`Builder::attach`]).
@@ -131,13 +132,13 @@ impl Builder {
     /// # Errors
     ///
     /// As of [`start`](Self::start), and [`Error::AlreadyAttached`], [`Error::NotBpffs`],
-    /// [`Error::GroupShutOut`] and [`Error::NotPinned`].
+    /// [`Error::BadName`], [`Error::ReadOnly`], [`Error::GroupShutOut`] and [`Error::NotPinned`].
     pub fn attach(mut self, dir: impl AsRef<Path>, options: &AttachOptions) -> Result<Pinned> {
         let dir = &bpffs::resolve(dir.as_ref());
         requirements::check()?;
         bpffs::prepare(dir)?;
         let lock = lock::lock(dir)?;
-        pin::remove_leftovers(dir);
+        leftovers::remove(dir);
         // Of a folder that is not kamap's, the rights say nothing.
         let mut group = options.group.or_else(|| pin::group_of(dir));
         let known = match Pinned::open(dir) {
@@ -194,9 +195,12 @@ impl Builder {
                 self.options.events = description.events.into();
             }
         }
+        // Before there is another one to come.
+        known.mark()?;
         Ok(Shared {
             generation: description.generation + 1,
             maps: known.shared_maps()?,
+            replaced: Some(Arc::new(known.programs()?)),
         })
     }
 

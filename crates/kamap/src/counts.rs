@@ -1,20 +1,18 @@
 //! What the programs count.
 
-use std::os::fd::{AsFd, OwnedFd};
-
 use crate::iterator::BpfIterator;
 use crate::maps::{Array, Map};
+use crate::programs::Programs;
 use crate::skel::take;
 use crate::skel::types::{bss, kamap_counters, kamap_printed_status};
-use crate::{Error, Losses, Result, Seen, program};
+use crate::{Error, Losses, Result, Seen};
 
 /// Where the counts are.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "a reader has one")]
 pub(crate) enum Counts {
     Maps {
-        /// The programs of the tracepoints, as far as they can be asked.
-        programs: Vec<OwnedFd>,
+        programs: Programs,
         counters: Map<Array<kamap_counters>>,
         globals: Map<Array<bss>>,
     },
@@ -28,7 +26,7 @@ struct Read {
     /// The sum over all CPUs.
     counters: kamap_counters,
     /// Runs of the programs that the kernel skipped.
-    recursion_misses: u64,
+    missed_runs: u64,
     events_put: u64,
     events_lost: u64,
     first_refused: u32,
@@ -38,7 +36,7 @@ impl Counts {
     /// How many writes to the table have come to nothing.
     pub(crate) fn refused(&self) -> Result<u64> {
         let read = self.read()?;
-        Ok(read.counters.refused + read.recursion_misses)
+        Ok(read.counters.refused + read.missed_runs)
     }
 
     pub(crate) fn next_seq(&self) -> Result<u64> {
@@ -55,7 +53,7 @@ impl Counts {
             table_full: counters.table_full,
             first_refused_pid: (first_refused != 0).then_some(first_refused),
             ring_full: read.events_lost,
-            missed_runs: counters.skipped + read.recursion_misses,
+            missed_runs: counters.skipped + read.missed_runs,
             args_cut: counters.args_cut,
             event_args_cut: counters.event_args_cut,
         })
@@ -81,8 +79,8 @@ impl Counts {
                 let (status, cpus) = printed_status(iterator)?;
                 return Ok(Read {
                     counters: sum(cpus),
-                    // Only who may open a program is told.
-                    recursion_misses: 0,
+                    // Of those that are attached, only who may open a program is told.
+                    missed_runs: status.description.missed_before,
                     events_put: status.events_put,
                     events_lost: status.events_lost,
                     first_refused: status.first_refused,
@@ -91,14 +89,9 @@ impl Counts {
         };
         let globals = globals.get(&0)?;
         let cpus = counters.values().collect::<Result<Vec<_>, _>>()?;
-        let mut recursion_misses = 0;
-        for program in programs {
-            // Since Linux 5.12.
-            recursion_misses += program::info(program.as_fd())?.recursion_misses;
-        }
         Ok(Read {
             counters: sum(cpus),
-            recursion_misses,
+            missed_runs: programs.missed_runs()?,
             events_put: globals.map_or(0, |bss| bss.events_put),
             events_lost: globals.map_or(0, |bss| bss.events_lost),
             first_refused: globals.map_or(0, |bss| bss.first_refused),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::kernel_version::{self, OLDEST_KERNEL};
 use crate::limits::BYTES_PER_ENTRY;
-use crate::maps;
+use crate::{Kinds, maps};
 
 /// The result of an operation of the tracker.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -222,6 +222,24 @@ pub enum Error {
         /// The folder.
         dir: PathBuf,
     },
+    /// The file system of the pins is read-only: nothing can be attached, replaced or detached there, and of what is
+    /// attached only the table and the counters can be read.
+    #[error(
+        "the BPF file system of `{}` is mounted read-only; make it writable (`mount -o remount,rw`)",
+        dir.display()
+    )]
+    ReadOnly {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A folder of pins cannot have this name.
+    #[error("`{}` cannot be a folder of pins: its name {reason}; choose another one", dir.display())]
+    BadName {
+        /// The folder.
+        dir: PathBuf,
+        /// What is wrong with its name.
+        reason: String,
+    },
     /// Somebody else reads the events that are attached.
     #[error(
         "process {pid} (`{command}`) reads the events that are attached; end it, or take over with `--steal`"
@@ -247,6 +265,20 @@ pub enum Error {
     NoEvents {
         /// The folder.
         dir: PathBuf,
+    },
+    /// What is attached does not serve to follow a command.
+    #[error(
+        "what is attached in `{}` does not record {} of every process; attach it with `kamap attach --events --kind \
+         {}`, or run the command without `--dir`",
+        dir.display(),
+        kinds.names().collect::<Vec<_>>().join(", "),
+        kinds.names().collect::<Vec<_>>().join(",")
+    )]
+    NotEveryProcess {
+        /// The folder.
+        dir: PathBuf,
+        /// The kinds of events that are needed.
+        kinds: Kinds,
     },
     /// A tracker can take over another one's maps only as they are.
     #[error(

@@ -151,6 +151,30 @@ impl Exit {
     }
 }
 
+/// Other programs have replaced those that recorded the stream
+/// ([`AttachOptions::replace`](crate::AttachOptions::replace)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Replaced {
+    /// Its number in the stream: one more than that of the event before.
+    pub seq: u64,
+    /// When it happened: since boot, suspend included.
+    pub time: Duration,
+    /// Version of the kamap that has attached the new ones.
+    pub version: String,
+}
+
+impl Replaced {
+    /// A replacement. Trackers never need this: it lets code that reads streams be tested.
+    pub fn new(seq: u64, time: Duration, version: impl Into<String>) -> Self {
+        Self {
+            seq,
+            time,
+            version: version.into(),
+        }
+    }
+}
+
 /// What the stream consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -168,4 +192,17 @@ pub enum Item {
     /// ([`Cause::TableFull`](crate::Cause::TableFull)): the stream has no exit event of these processes,
     /// unless there is room for their rows before they end.
     Lost(Lost),
+    /// Other programs record from here on, or from close to it. Nothing is lost or recorded twice.
+    Replaced(Replaced),
+}
+
+impl Item {
+    /// Its number in the stream, if it has one.
+    pub fn seq(&self) -> Option<u64> {
+        match self {
+            Self::Event(event) => Some(event.seq),
+            Self::Lost(_) => None,
+            Self::Replaced(replaced) => Some(replaced.seq),
+        }
+    }
 }

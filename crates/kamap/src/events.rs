@@ -6,15 +6,18 @@ use std::time::{Duration, Instant};
 
 use crate::claim::Claim;
 use crate::counts::Counts;
+use crate::limits::{FOLLOW_SHIFT, LAST_FOLLOW_ID, VERSION_LEN};
 use crate::maps::{Array, Map, RingBuf, page_size};
 use crate::process::until_nul;
 use crate::skel::take;
 use crate::skel::types::{bss, kamap_ancestor, kamap_event, kamap_event_kind, kamap_reader};
 use crate::wakeups::{Wakeups, Woken};
-use crate::{Ancestor, Cause, Error, Event, EventKind, Exit, Item, Kinds, Losses, Process, Result};
+use crate::{
+    Ancestor, Cause, Error, Event, EventKind, Exit, Item, Kinds, Losses, Process, Replaced, Result,
+};
 
 use self::long_texts::LongTexts;
-use self::order::Order;
+use self::order::{Order, Record};
 use self::pace::Pace;
 
 mod long_texts;
@@ -44,6 +47,8 @@ pub struct Events {
     long_texts: Option<LongTexts>,
     /// Of a ring that others can read as well.
     claim: Option<Claim>,
+    /// Of the processes of all, hands out only what happens to those that this command has started.
+    followed: Option<u32>,
     wakeups: Wakeups,
     pace: Pace,
 }
@@ -70,6 +75,7 @@ impl Events {
             order: Order::default(),
             long_texts: LongTexts::of(wanted),
             claim: None,
+            followed: None,
             wakeups,
             pace: Pace::new(Instant::now()),
         })
@@ -83,6 +89,11 @@ impl Events {
         self.order = Order::from(read.next_seq, read.lost);
         self.claim = Some(claim);
         Ok(self)
+    }
+
+    /// Hands out only what happens to the processes of a command that is followed.
+    pub(crate) fn follow(&mut self, id: u32) {
+        self.followed = Some(id);
     }
 
     /// Says that all was dealt with that was handed out: of events that are attached, the next reader
@@ -232,9 +243,12 @@ impl Events {
             && let Some(record) = self.ring.read()?
         {
             let len = record.len();
-            let (mut event, lost) = decode(record, self.ancestors).ok_or(Error::Record { len })?;
-            event.process.cut_args(self.max_args);
-            self.order.put(event, lost, &mut read);
+            let mut record =
+                decode(record, self.ancestors, self.followed).ok_or(Error::Record { len })?;
+            if let Some(Item::Event(event)) = &mut record.item {
+                event.process.cut_args(self.max_args);
+            }
+            self.order.put(record, &mut read);
             all_read = self.ring.has_read(reserved);
             count = count.saturating_add(1);
             if self.claim.is_none() {
@@ -265,9 +279,18 @@ impl AsRawFd for Events {
     }
 }
 
-/// The event in a record with room for so many ancestors, and how many were lost before.
-fn decode(record: &[u8], ancestors: usize) -> Option<(Event, u64)> {
+/// What is in a record with room for so many ancestors. Of a command that is `followed`, others are left out.
+fn decode(record: &[u8], ancestors: usize, followed: Option<u32>) -> Option<Record> {
     let (header, rest) = take::<kamap_event>(record)?;
+    if header.kind != kamap_event_kind::KAMAP_EVENT_REPLACED
+        && followed.is_some_and(|id| (header.facts.flags.0 >> FOLLOW_SHIFT) & LAST_FOLLOW_ID != id)
+    {
+        return Some(Record {
+            seq: header.seq,
+            lost: header.lost,
+            item: None,
+        });
+    }
     let mut text = rest;
     let mut known = Vec::new();
     for _ in 0..ancestors {
@@ -282,7 +305,20 @@ fn decode(record: &[u8], ancestors: usize) -> Option<(Event, u64)> {
             });
         }
     }
+    let time = Duration::from_nanos(header.time);
+    let of_record = |item| Record {
+        seq: header.seq,
+        lost: header.lost,
+        item: Some(item),
+    };
     let kind = match header.kind {
+        kamap_event_kind::KAMAP_EVENT_REPLACED => {
+            let (version, _) = take::<[i8; VERSION_LEN]>(text)?;
+            let version: Vec<_> = until_nul(&version).collect();
+            let version = String::from_utf8_lossy(&version);
+            let replaced = Replaced::new(header.seq, time, version);
+            return Some(of_record(Item::Replaced(replaced)));
+        }
         kamap_event_kind::KAMAP_EVENT_FORK => EventKind::Fork,
         kamap_event_kind::KAMAP_EVENT_EXEC => EventKind::Exec,
         kamap_event_kind::KAMAP_EVENT_EXIT => EventKind::Exit(Exit {
@@ -297,12 +333,12 @@ fn decode(record: &[u8], ancestors: usize) -> Option<(Event, u64)> {
     };
     let event = Event {
         seq: header.seq,
-        time: Duration::from_nanos(header.time),
+        time,
         process: Process::decode(&header.facts, text),
         ancestors: known,
         kind,
     };
-    Some((event, header.lost))
+    Some(of_record(Item::Event(event)))
 }
 
 #[cfg(test)]
@@ -335,9 +371,17 @@ mod tests {
         [header, args].concat()
     }
 
-    fn event(seq: u64, lost: u64) -> (Event, u64) {
+    fn fork(seq: u64, lost: u64) -> Record {
         let record = record(seq, lost, kamap_event_kind::KAMAP_EVENT_FORK, b"");
-        decode(&record, 0).expect("it is a record")
+        decode(&record, 0, None).expect("it is a record")
+    }
+
+    fn event(kind: kamap_event_kind, args: &[u8]) -> Event {
+        let record = decode(&record(0, 0, kind, args), 0, None).expect("it is a record");
+        let Some(Item::Event(event)) = record.item else {
+            panic!("it is an event");
+        };
+        event
     }
 
     #[test]
@@ -348,11 +392,11 @@ mod tests {
             items.push(match item {
                 Item::Event(event) => event.seq.to_string(),
                 Item::Lost(lost) => format!("lost {}", lost.count),
+                Item::Replaced(replaced) => panic!("{replaced:?}"),
             });
         };
         for (seq, lost) in [(0, 0), (2, 3), (1, 0), (4, 5), (5, 5), (3, 3)] {
-            let (event, lost) = event(seq, lost);
-            order.put(event, lost, &mut read);
+            order.put(fork(seq, lost), &mut read);
         }
         // As many as the last event has told of, then one more.
         order.lose(5, &mut read);
@@ -366,9 +410,29 @@ mod tests {
     #[test]
     fn what_is_no_event_is_none() {
         let fork = record(0, 0, kamap_event_kind::KAMAP_EVENT_FORK, b"");
-        assert!(decode(&fork[..fork.len() - 1], 0).is_none(), "too short");
-        assert!(decode(&fork, 1).is_none(), "no room for an ancestor");
-        assert!(decode(&record(0, 0, kamap_event_kind(1 << 9), b""), 0).is_none());
+        assert!(
+            decode(&fork[..fork.len() - 1], 0, None).is_none(),
+            "too short"
+        );
+        assert!(decode(&fork, 1, None).is_none(), "no room for an ancestor");
+        assert!(decode(&record(0, 0, kamap_event_kind(1 << 9), b""), 0, None).is_none());
+    }
+
+    #[test]
+    fn a_mark_has_the_version_behind_the_ancestors() {
+        let kind = kamap_event_kind::KAMAP_EVENT_REPLACED;
+        let ancestors = [0; size_of::<kamap_ancestor>()];
+        let mut version = [0; VERSION_LEN];
+        version[..5].copy_from_slice(b"0.1.0");
+        let whole = record(5, 2, kind, &[&ancestors[..], &version].concat());
+        let decoded = decode(&whole, 1, None).expect("it is a record");
+        assert_eq!((decoded.seq, decoded.lost), (5, 2));
+        let replaced = Replaced::new(5, Duration::ZERO, "0.1.0");
+        assert_eq!(decoded.item, Some(Item::Replaced(replaced)));
+        assert!(
+            decode(&whole[..whole.len() - 1], 1, None).is_none(),
+            "too short"
+        );
     }
 
     #[test]
@@ -381,11 +445,7 @@ mod tests {
     #[test]
     fn whoever_ends_unseen_is_forgotten_once_the_stream_is_past_that() {
         let mut long_texts = LongTexts::default();
-        let (mut event, _) = decode(
-            &record(0, 0, kamap_event_kind::KAMAP_EVENT_EXEC, &[b'x'; 1000]),
-            0,
-        )
-        .expect("it is a record");
+        let mut event = event(kamap_event_kind::KAMAP_EVENT_EXEC, &[b'x'; 1000]);
         let mut exec = |pid, time| {
             event.process.pid = pid;
             event.time = time;
@@ -406,10 +466,7 @@ mod tests {
     #[test]
     fn an_exit_has_the_arguments_of_its_exec_unless_something_was_lost() {
         let long = [b'x'; 1000];
-        let event = |kind, args: &[u8]| {
-            let (event, _) = decode(&record(0, 0, kind, args), 0).expect("it is a record");
-            Item::Event(event)
-        };
+        let event = |kind, args: &[u8]| Item::Event(event(kind, args));
         let told = |between: Option<Item>| {
             let mut items = vec![event(kamap_event_kind::KAMAP_EVENT_EXEC, &long)];
             items.extend(between);

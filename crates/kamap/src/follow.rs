@@ -6,8 +6,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
+use crate::follow_switch::FollowSwitch;
 use crate::wakeups::Wakeups;
-use crate::{Error, Event, EventKind, Events, Item, Result, Tracker};
+use crate::{
+    Error, Event, EventKind, Events, Item, Kinds, Losses, Pinned, Reader, Result, Tracker,
+};
 
 /// A running command, and the events of it and its descendants, see
 /// [`Builder::follow`](crate::Builder::follow).
@@ -42,7 +45,9 @@ use crate::{Error, Event, EventKind, Events, Item, Result, Tracker};
 /// ```
 #[derive(Debug)]
 pub struct Follow {
-    tracker: Tracker,
+    source: Source,
+    /// What was lost before the command.
+    lost_before: Losses,
     events: Option<Events>,
     child: Child,
     /// How the command has ended, once it has been waited for.
@@ -59,17 +64,63 @@ pub struct Follow {
 /// [`Builder::follower`](crate::Builder::follower).
 #[derive(Debug)]
 pub struct Follower {
-    tracker: Tracker,
+    source: Source,
+    events: Option<Events>,
+    /// What tells programs that are attached.
+    switch: Option<FollowSwitch>,
+    lost_before: Losses,
     /// The kernel waits for a child of this very thread.
     not_send: PhantomData<*const ()>,
 }
 
+impl Pinned {
+    /// The first half of following a command ([`Builder::follow`](crate::Builder::follow)) by what is attached:
+    /// this process becomes the reader of its events, as in [`events`](Self::events), and leaves out all that are
+    /// there by now. Of the events that the ring gets, those of the command and its descendants are handed out,
+    /// replacements too; the others are read and dropped. `kinds` are those to get at least, beside
+    /// [`Kinds::LIFE`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotEveryProcess`] if the ring does not get such events of every process, and as of
+    /// [`events`](Self::events).
+    pub fn follower(&self, kinds: Kinds, steal: bool) -> Result<Follower> {
+        let kinds = kinds | Kinds::LIFE;
+        let known = self.description();
+        if !known.events.contains(kinds) || known.is_filtered {
+            return Err(Error::NotEveryProcess {
+                dir: self.dir().to_owned(),
+                kinds,
+            });
+        }
+        let mut events = self.events(steal)?;
+        let switch = FollowSwitch::new(&self.globals()?)?;
+        events.follow(switch.id);
+        events.drain(|_| {})?;
+        Follower::attached(self.reader()?, events, switch)
+    }
+}
+
 impl Follower {
-    pub(crate) fn new(tracker: Tracker) -> Self {
+    pub(crate) fn new(mut tracker: Tracker) -> Self {
         Self {
-            tracker,
+            events: tracker.take_events(),
+            source: Source::Own(Box::new(tracker)),
+            switch: None,
+            lost_before: Losses::default(),
             not_send: PhantomData,
         }
+    }
+
+    /// By programs that are attached.
+    fn attached(reader: Reader, events: Events, switch: FollowSwitch) -> Result<Self> {
+        Ok(Self {
+            events: Some(events),
+            switch: Some(switch),
+            lost_before: reader.losses()?,
+            source: Source::Attached(Box::new(reader)),
+            not_send: PhantomData,
+        })
     }
 
     /// Runs `command` and follows it, from its first instruction.
@@ -77,32 +128,44 @@ impl Follower {
     /// # Errors
     ///
     /// [`Error::Spawn`] if it cannot be started.
-    pub fn run(mut self, command: &mut Command) -> Result<Follow> {
-        let child = command.spawn().map_err(|source| Error::Spawn {
+    pub fn run(self, command: &mut Command) -> Result<Follow> {
+        let child = match &self.switch {
+            Some(switch) => switch.follow(|| command.spawn()),
+            None => command.spawn(),
+        };
+        let child = child.map_err(|source| Error::Spawn {
             program: command.get_program().to_string_lossy().into_owned(),
             source,
         })?;
-        let events = self.tracker.take_events();
         let pidfd = pidfd(&child).map_err(|source| Error::System {
             action: "prepare to wait for the command",
             source,
         })?;
         let wakeups = Wakeups::new()?;
         wakeups.add(&pidfd)?;
-        if let Some(events) = &events {
+        if let Some(events) = &self.events {
             events.wake_on(&pidfd)?;
             wakeups.add(events)?;
         }
         Ok(Follow {
-            events,
+            events: self.events,
             wakeups,
             pidfd: Some(pidfd),
-            tracker: self.tracker,
+            source: self.source,
+            lost_before: self.lost_before,
             child,
             status: None,
             after_end: None,
         })
     }
+}
+
+/// Where the table and the counters are.
+#[derive(Debug)]
+enum Source {
+    Own(Box<Tracker>),
+    /// Somebody has attached it.
+    Attached(Box<Reader>),
 }
 
 impl Follow {
@@ -148,9 +211,22 @@ impl Follow {
         }
     }
 
-    /// What tells of losses, and has the table of all processes of the machine.
-    pub fn tracker(&self) -> &Tracker {
-        &self.tracker
+    /// What has the table of all processes of the machine, and counts what was lost and seen: since it was
+    /// attached, if the command is followed by what is attached ([`Pinned::follower`](crate::Pinned::follower)).
+    pub fn reader(&self) -> &Reader {
+        match &self.source {
+            Source::Own(tracker) => tracker,
+            Source::Attached(reader) => reader,
+        }
+    }
+
+    /// What could not be recorded since the command was about to start, of the whole machine.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Reader::losses`].
+    pub fn losses(&self) -> Result<Losses> {
+        Ok(self.reader().losses()?.without(&self.lost_before))
     }
 
     /// Waits until there is something to read or `timeout` is over, and hands all that
@@ -192,16 +268,20 @@ impl Follow {
             self.pidfd = None;
             self.note_end()?;
         }
-        self.tracker.refill()?;
+        self.reader().refill()?;
         let read_up_to = self.events.as_ref().map_or(u64::MAX, Events::next_seq);
         let all_read = self.after_end.is_some_and(|seq| seq <= read_up_to);
+        if all_read && let Some(events) = &mut self.events {
+            // Nobody follows this command again.
+            events.acknowledge()?;
+        }
         Ok(self.status.filter(|_| all_read))
     }
 
     /// Once the command has been waited for, finds out which events come after that.
     fn note_end(&mut self) -> Result<()> {
         if self.status.is_some() && self.after_end.is_none() {
-            self.after_end = Some(self.tracker.next_seq()?);
+            self.after_end = Some(self.reader().next_seq()?);
         }
         Ok(())
     }

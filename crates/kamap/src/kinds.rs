@@ -25,6 +25,20 @@ impl Kinds {
     /// All of them.
     pub const ALL: Self = Self(Self::LIFE.0 | Self::EXEC_FAILED.0);
 
+    /// Their names, as in `--kind` and in JSON.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            (Self::FORK, "fork"),
+            (Self::EXEC, "exec"),
+            (Self::EXEC_FAILED, "exec_failed"),
+            (Self::EXIT, "exit"),
+        ];
+        let there_are = all
+            .into_iter()
+            .filter(move |(kind, _)| self.contains(*kind));
+        there_are.map(|(_, name)| name)
+    }
+
     /// Whether all of `others` are among these.
     pub fn contains(self, others: Self) -> bool {
         self.0 & others.0 == others.0

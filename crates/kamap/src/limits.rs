@@ -2,10 +2,17 @@
 
 use std::mem::offset_of;
 
-use crate::skel::types::{kamap_default, kamap_limit, kamap_process};
+use crate::skel::types::{kamap_default, kamap_flag, kamap_limit, kamap_process};
 
 /// Bytes of text in a row.
 pub(crate) const TEXT_LEN: usize = size_of::<kamap_process>() - offset_of!(kamap_process, text);
+
+/// Bytes of the version of kamap in what it attaches.
+pub(crate) const VERSION_LEN: usize = kamap_limit::KAMAP_VERSION_LEN.0 as usize;
+
+/// Where the number of a command that is followed begins in the flags of a process, and its highest value.
+pub(crate) const FOLLOW_SHIFT: u32 = kamap_limit::KAMAP_FOLLOW_SHIFT.0;
+pub(crate) const LAST_FOLLOW_ID: u32 = kamap_flag::KAMAP_FOLLOW_ID.0 >> FOLLOW_SHIFT;
 
 /// The most bytes of a path in a row.
 pub(crate) const PATH_LEN: usize = kamap_limit::KAMAP_PATH_LEN.0 as usize;

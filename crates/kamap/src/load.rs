@@ -128,6 +128,10 @@ fn load_logged(options: &Options, max_entries: u32) -> Result<Attached, Failure>
                     true => Some(duplicate(maps.failed_execs.as_fd())?),
                     false => None,
                 },
+                mark: match ring {
+                    Some(_) => Some(duplicate(progs.mark.as_fd())?),
+                    None => None,
+                },
             })
         }
         None => None,
@@ -209,6 +213,8 @@ fn configure(
         rodata.is_shared = 1;
         rodata.generation = shared.generation;
         rodata.replaces = u32::from(shared.generation > 0);
+        let takes_over_ring = shared.maps.iter().any(|(name, _)| *name == "events");
+        rodata.takes_over_ring = takes_over_ring.into();
     }
     let events = &mut open.maps.events;
     if wanted == Kinds::default() {
@@ -224,6 +230,10 @@ fn configure(
     let prepare_exec = exec_failed && kernel.has_typedef("btf_trace_sched_prepare_exec");
     open.progs.on_exec_failed.set_autoload(exec_failed);
     open.progs.on_prepare_exec.set_autoload(prepare_exec);
+    let has_ring = wanted != Kinds::default();
+    open.progs
+        .mark
+        .set_autoload(has_ring && options.shared.is_some());
     for program in [
         &mut open.progs.table,
         &mut open.progs.rows,

@@ -39,6 +39,34 @@ impl Losses {
         self.table_full + self.ring_full + self.missed_runs
     }
 
+    /// The same without what was lost `before`.
+    ///
+    /// ```
+    /// use kamap::Losses;
+    ///
+    /// let mut before = Losses::default();
+    /// before.ring_full = 3;
+    /// let mut now = before;
+    /// (now.ring_full, now.table_full, now.first_refused_pid) = (5, 1, Some(7));
+    /// let since = now.without(&before);
+    /// assert_eq!((since.ring_full, since.table_full), (2, 1));
+    /// assert_eq!(since.first_refused_pid, Some(7));
+    /// assert_eq!(now.without(&now), Losses::default());
+    /// ```
+    #[must_use]
+    pub fn without(&self, before: &Self) -> Self {
+        // Of the first one, only that is known which was first of all.
+        let first = self.first_refused_pid.filter(|_| before.table_full == 0);
+        Self {
+            table_full: self.table_full.saturating_sub(before.table_full),
+            first_refused_pid: first,
+            ring_full: self.ring_full.saturating_sub(before.ring_full),
+            missed_runs: self.missed_runs.saturating_sub(before.missed_runs),
+            args_cut: self.args_cut.saturating_sub(before.args_cut),
+            event_args_cut: self.event_args_cut.saturating_sub(before.event_args_cut),
+        }
+    }
+
     /// What was lost since `before`, by cause: nothing for a cause that has not grown.
     ///
     /// ```

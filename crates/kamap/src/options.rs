@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::limits::{CAPACITY, LONGEST_ARGS, MAX_ARGS, RING_SIZE};
 use crate::maps::page_size;
+use crate::programs::Programs;
 use crate::{Error, Filter, Result};
 
 /// The options of a tracker.
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) generation: u32,
     /// The maps that it takes over: names of pins and file descriptors.
     pub(crate) maps: Vec<(&'static str, Arc<OwnedFd>)>,
+    /// The programs that it replaces.
+    pub(crate) replaced: Option<Arc<Programs>>,
 }
 
 impl Options {

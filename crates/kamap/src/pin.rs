@@ -4,7 +4,6 @@ use std::ffi::{CStr, CString};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use std::time::Duration;
 use crate::attached::Attached;
 use crate::bpffs::c_path;
 use crate::pin_names::{NAMES, READABLE};
-use crate::{Error, Pinned, Result};
+use crate::{Error, Pinned, Result, program};
 
 /// Longer than SAME_CALL of replace.bpf.h.
 const OVERLAP: Duration = Duration::from_millis(20);
@@ -34,8 +33,10 @@ pub(crate) fn pin(
         path: path.to_owned(),
         source,
     };
+    let mark = attached.shared.as_ref().filter(|_| replace);
+    let mark = mark.and_then(|shared| Some(shared.mark.as_ref()?.as_raw_fd()));
     let mut guard =
-        Guard::start(&folder, dir, replace, lock).map_err(|source| at(&folder, source))?;
+        Guard::start(&folder, dir, replace, mark, lock).map_err(|source| at(&folder, source))?;
     let pinned = (|| {
         for (name, fd) in pins {
             let path = folder.join(name);
@@ -173,31 +174,6 @@ pub(crate) fn unpin(dir: &Path) -> io::Result<bool> {
     fs::remove_dir(dir).map(|()| true)
 }
 
-/// Removes what processes have left behind that were killed with their guards.
-pub(crate) fn remove_leftovers(dir: &Path) {
-    let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
-        return;
-    };
-    let Ok(entries) = fs::read_dir(parent) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let file_name = entry.file_name();
-        let rest = file_name.as_bytes().strip_prefix(name.as_bytes());
-        let pid = rest.and_then(|rest| {
-            let rest = std::str::from_utf8(rest).ok()?;
-            let pid = rest.strip_prefix("-new-").or(rest.strip_prefix("-old-"))?;
-            pid.parse::<u32>().ok()
-        });
-        // Whoever has this PID now may be another process; then it is left for the next time.
-        if let Some(pid) = pid
-            && (pid == std::process::id() || !Path::new(&format!("/proc/{pid}")).exists())
-        {
-            let _ = unpin(&entry.path());
-        }
-    }
-}
-
 fn open_folder(dir: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -225,16 +201,25 @@ struct Plan {
     old: CString,
     /// Whether others were there. Then there is no way back once they are in place.
     replaces: bool,
+    /// The program that then puts a mark into the ring of events, if there is one.
+    mark: Option<RawFd>,
 }
 
 impl Guard {
     /// Makes `folder`. The guard holds `lock` until it has done its work.
-    fn start(folder: &Path, dir: &Path, replaces: bool, lock: &File) -> io::Result<Self> {
+    fn start(
+        folder: &Path,
+        dir: &Path,
+        replaces: bool,
+        mark: Option<RawFd>,
+        lock: &File,
+    ) -> io::Result<Self> {
         let plan = Plan {
             path: c_path(folder)?,
             dir: c_path(dir)?,
             old: c_path(&beside(dir, "old"))?,
             replaces,
+            mark,
         };
         let (mine, its) = UnixStream::pair()?;
         let (mut mine, its) = (File::from(OwnedFd::from(mine)), OwnedFd::from(its));
@@ -310,7 +295,7 @@ impl Plan {
             let mut all = std::mem::zeroed();
             libc::sigfillset(&raw mut all);
             libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
-            close_all_but([socket, lock]);
+            close_all_but([socket, lock, self.mark.unwrap_or(lock)]);
             let mut failed = 0;
             let mut folder = -1;
             if libc::mkdir(self.path.as_ptr(), 0o700) != 0 {
@@ -364,7 +349,11 @@ impl Plan {
         }
     }
 
+    /// The new pins are in place of the old ones, which go.
     fn remove_replaced(&self) {
+        if let Some(mark) = self.mark {
+            program::run(mark);
+        }
         for path in [&self.path, &self.old] {
             let old = open_dir(path);
             if old < 0 {

@@ -8,12 +8,13 @@ use std::path::Path;
 use crate::Kinds;
 
 /// The names of all pins that there can be.
-pub(crate) const NAMES: [&CStr; 18] = [
+pub(crate) const NAMES: [&CStr; 19] = [
     c"on_fork",
     c"on_exec",
     c"on_exit",
     c"on_exec_failed",
     c"on_prepare_exec",
+    c"mark",
     c"seed",
     c"tasks",
     c"rows",
@@ -87,7 +88,7 @@ pub(crate) fn expected(events: Kinds) -> Vec<&'static str> {
         "on_fork",
     ];
     if events != Kinds::default() {
-        names.push("events");
+        names.extend(["events", "mark"]);
     }
     if events.contains(Kinds::EXEC_FAILED) {
         names.extend(["on_exec_failed", "failed_execs"]);

@@ -16,9 +16,10 @@ use crate::options::Options;
 use crate::pin_names;
 use crate::place::{self, Place};
 use crate::process::until_nul;
+use crate::programs::{self, Programs};
 use crate::rows::Rows;
 use crate::seed::Seed;
-use crate::skel::types::{kamap_description, kamap_layout, kamap_process};
+use crate::skel::types::{bss, kamap_description, kamap_filter, kamap_layout, kamap_process};
 use crate::sources::Sources;
 use crate::{Clock, Error, Events, Kinds, Losses, Reader, Result, Seen, program};
 
@@ -51,6 +52,8 @@ pub struct Description {
     pub max_entries: u32,
     /// Bytes of the ring.
     pub ring_size: u32,
+    /// Whether the ring gets only those of these events that pass a filter ([`Filter`](crate::Filter)).
+    pub is_filtered: bool,
     /// The most bytes of arguments in an event.
     pub max_args: u32,
     /// How often it has been replaced since the table was made.
@@ -61,7 +64,10 @@ pub struct Description {
 
 impl Description {
     /// As it is written into the map; the tracker has been started just now.
+    /// The programs that it replaces may still run, but what they miss from now on it records.
     pub(crate) fn encode(options: &Options, max_entries: u32) -> Result<kamap_description> {
+        let replaced = options.shared.as_ref();
+        let replaced = replaced.and_then(|shared| shared.replaced.as_ref());
         let mut description = kamap_description {
             layout: kamap_layout::KAMAP_LAYOUT,
             attached_at: Clock::since_boot().as_nanos() as u64,
@@ -72,6 +78,7 @@ impl Description {
                 .shared
                 .as_ref()
                 .map_or(0, |shared| shared.generation),
+            missed_before: replaced.map_or(Ok(0), |programs| programs.missed_runs())?,
             filter: options.events.encode()?,
             ..kamap_description::default()
         };
@@ -93,11 +100,23 @@ impl Description {
             events: Kinds(description.events.0),
             max_entries: description.max_entries,
             ring_size: description.ring_size,
+            is_filtered: is_filtering(&description.filter),
             max_args: description.max_args,
             generation: description.generation,
             ancestors: description.max_ancestors,
         }
     }
+}
+
+/// Whether a filter holds any event back.
+fn is_filtering(filter: &kamap_filter) -> bool {
+    let lists = [
+        filter.cgroup_ids_len,
+        filter.uids_len,
+        filter.pids_len,
+        filter.ppids_len,
+    ];
+    filter.min_duration != 0 || filter.failed != 0 || filter.followed != 0 || lists != [0; 4]
 }
 
 fn put_text(to: &mut [i8], text: &str) {
@@ -118,7 +137,7 @@ impl Pinned {
     ///
     /// [`Error::NotAttached`], [`Error::Damaged`] where something of it is missing,
     /// [`Error::OtherLayout`] where another version of kamap has attached it which would be misread,
-    /// and [`Error::NotReadable`].
+    /// [`Error::BadName`] and [`Error::NotReadable`].
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         // What is replaced meanwhile loses its pins one by one.
@@ -146,7 +165,11 @@ impl Pinned {
                     dir: dir.to_owned(),
                 });
             }
-            names => names.map_err(not_readable)?,
+            Err(err) => {
+                bpffs::check_name(&bpffs::resolve(dir))?;
+                return Err(not_readable(err));
+            }
+            Ok(names) => names,
         };
         if !names.iter().any(|name| pin_names::is_ours(name)) {
             return Err(Error::NotAttached {
@@ -165,7 +188,14 @@ impl Pinned {
         };
         let (description, privileged) = match known {
             Ok(map) => (map.get(&0)?.unwrap_or_default(), true),
-            Err(err) if is_not_permitted(&err) => {
+            // On a file system that is read-only no map can be opened for writing.
+            Err(err)
+                if [
+                    Some(io::ErrorKind::PermissionDenied),
+                    Some(io::ErrorKind::ReadOnlyFilesystem),
+                ]
+                .contains(&kind_of(&err)) =>
+            {
                 if !has("status") {
                     return Err(missing("status"));
                 }
@@ -222,7 +252,7 @@ impl Pinned {
         &self.description
     }
 
-    /// A reader of its table and its counters. Whoever may not open maps reads what its iterators print,
+    /// A reader of its table and its counters. Whoever may not open maps, or only for reading, reads what its iterators print,
     /// where `dir` and these are readable.
     ///
     /// # Errors
@@ -240,18 +270,18 @@ impl Pinned {
             }));
         }
         let rows: Map<Hash<u32, kamap_process>> = self.map("processes")?;
-        let table = Some(rows.info()?.id);
+        let table = rows.info()?.id;
         let seed = BpfIterator::Link(self.pin("seed")?);
         Ok(Reader::new(Sources {
             rows: Rows::Map(rows),
             tasks: BpfIterator::Link(self.pin("tasks")?),
             seed: Some(Seed::new(seed, self.map("given_args")?)),
             counts: Counts::Maps {
-                programs: self.programs()?,
+                programs: Programs::pinned(&self.dir, table)?,
                 counters: self.map("counters")?,
                 globals: self.map("globals")?,
             },
-            place: Some(Place::new(&self.dir, table)),
+            place: Some(Place::new(&self.dir, Some(table))),
         }))
     }
 
@@ -260,7 +290,7 @@ impl Pinned {
     ///
     /// # Errors
     ///
-    /// [`Error::NoEvents`], [`Error::RingHeld`], and as of [`reader`](Self::reader).
+    /// [`Error::NoEvents`], [`Error::RingHeld`], [`Error::ReadOnly`], and as of [`reader`](Self::reader).
     pub fn events(&self, steal: bool) -> Result<Events> {
         let known = &self.description;
         if known.events == Kinds::default() {
@@ -269,9 +299,10 @@ impl Pinned {
             });
         }
         let (claim, read) = Claim::new(self.map("reader")?, &self.dir, steal)?;
+        self.mark()?;
         // Only now, since opening it notes how far has been read.
         let ring = RingBuf::from_fd(self.pin("events")?)?;
-        let globals = self.map("globals")?;
+        let globals = self.globals()?;
         let events = Events::new(
             ring,
             globals,
@@ -283,6 +314,15 @@ impl Pinned {
         events.claimed(claim, &read)
     }
 
+    /// Puts the mark into the ring that is missing if it has replaced something and was killed then, together
+    /// with its guard.
+    pub(crate) fn mark(&self) -> Result<()> {
+        if self.description.events != Kinds::default() {
+            program::run(self.pin("mark")?.as_raw_fd());
+        }
+        Ok(())
+    }
+
     /// How it is doing.
     ///
     /// # Errors
@@ -292,7 +332,7 @@ impl Pinned {
         let reader = self.reader()?;
         let (mut programs, mut memory, mut ring_reader) = (Vec::new(), None, None);
         if self.privileged {
-            let attached = self.programs()?;
+            let attached = programs::open(&self.dir)?;
             for program in &attached {
                 programs.push(ProgramCost::of(program)?);
             }
@@ -329,8 +369,22 @@ impl Pinned {
                 other_layout(&self.dir)
             }
             maps::Error::NotFound { .. } => self.detached(),
+            err if kind_of(&err) == Some(io::ErrorKind::ReadOnlyFilesystem) => Error::ReadOnly {
+                dir: self.dir.clone(),
+            },
             err => err.into(),
         })
+    }
+
+    /// The variables of the programs.
+    pub(crate) fn globals(&self) -> Result<Map<Array<bss>>> {
+        self.map("globals")
+    }
+
+    /// The programs, which another tracker can replace.
+    pub(crate) fn programs(&self) -> Result<Programs> {
+        let rows: Map<Hash<u32, kamap_process>> = self.map("processes")?;
+        Programs::pinned(&self.dir, rows.info()?.id)
     }
 
     /// The maps that another tracker can take over.
@@ -345,13 +399,7 @@ impl Pinned {
     }
 
     fn pin(&self, name: &str) -> Result<OwnedFd> {
-        bpffs::get(&self.dir.join(name)).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => self.detached(),
-            _ => Error::NotReadable {
-                dir: self.dir.clone(),
-                source,
-            },
-        })
+        bpffs::open_pin(&self.dir, name)
     }
 
     /// All of it was there when it was opened.
@@ -359,27 +407,6 @@ impl Pinned {
         Error::Detached {
             dir: self.dir.clone(),
         }
-    }
-
-    /// The programs that are attached; none where this process may not open them.
-    fn programs(&self) -> Result<Vec<OwnedFd>> {
-        let mut programs = Vec::new();
-        for name in pin_names::LINKS {
-            if !self.dir.join(name).exists() {
-                continue;
-            }
-            match program_of(&self.pin(name)?) {
-                Ok(program) => programs.push(program),
-                Err(err) if err.kind() == io::ErrorKind::PermissionDenied => {}
-                Err(source) => {
-                    return Err(Error::System {
-                        action: "open an attached program",
-                        source,
-                    });
-                }
-            }
-        }
-        Ok(programs)
     }
 }
 
@@ -456,33 +483,17 @@ fn other_layout(dir: &Path) -> Error {
     }
 }
 
-fn is_not_permitted(err: &maps::Error) -> bool {
+/// What the kernel said, if it did.
+fn kind_of(err: &maps::Error) -> Option<io::ErrorKind> {
     use std::error::Error as _;
     let mut cause = err.source();
     while let Some(err) = cause {
         if let Some(err) = err.downcast_ref::<io::Error>() {
-            return err.kind() == io::ErrorKind::PermissionDenied;
+            return Some(err.kind());
         }
         cause = err.source();
     }
-    false
-}
-
-/// Opens the program of a link, which needs `CAP_SYS_ADMIN`.
-fn program_of(link: &OwnedFd) -> io::Result<OwnedFd> {
-    let mut info = libbpf_sys::bpf_link_info::default();
-    let mut len = size_of_val(&info) as u32;
-    // SAFETY: `info` is valid for writes of `len` bytes, and all 0 it asks for nothing that would need
-    // a buffer.
-    let ret = unsafe {
-        libbpf_sys::bpf_link_get_info_by_fd(link.as_raw_fd(), &raw mut info, &raw mut len)
-    };
-    if ret < 0 {
-        return Err(io::Error::from_raw_os_error(-ret));
-    }
-    // SAFETY: takes a number; returns a negative errno or a new file descriptor.
-    let fd = unsafe { libbpf_sys::bpf_prog_get_fd_by_id(info.prog_id) };
-    bpffs::new_fd(fd)
+    None
 }
 
 impl Reader {

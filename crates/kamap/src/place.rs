@@ -53,7 +53,7 @@ impl Place {
 }
 
 /// Id of the table that is pinned there.
-fn table_id(dir: &Path) -> Option<u32> {
+pub(crate) fn table_id(dir: &Path) -> Option<u32> {
     let table = AnyMap::open_pinned(dir.join("processes")).ok()?;
     Some(table.info().id)
 }

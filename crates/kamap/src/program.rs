@@ -1,7 +1,7 @@
-//! What the kernel says of a loaded program.
+//! What the kernel says of a loaded program, and running one.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use libbpf_sys::bpf_prog_info;
 
@@ -23,4 +23,10 @@ pub(crate) fn info(program: BorrowedFd<'_>) -> Result<bpf_prog_info> {
         });
     }
     Ok(info)
+}
+
+/// Runs a program that is not attached to anything, once. Makes a system call and nothing else.
+pub(crate) fn run(program: RawFd) -> i32 {
+    // SAFETY: takes a number, and no options.
+    unsafe { libbpf_sys::bpf_prog_test_run_opts(program, std::ptr::null_mut()) }
 }

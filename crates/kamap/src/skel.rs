@@ -40,7 +40,7 @@ crate::maps::map_data! {
         min_duration, cgroup_ids, uids, pids, ppids, cgroup_ids_len, uids_len, pids_len, ppids_len, failed, followed
     }
     types::kamap_description {
-        layout, events, attached_at, max_entries, ring_size, max_args, max_ancestors, generation, reserved, filter, version, boot_id
+        layout, events, attached_at, max_entries, ring_size, max_args, max_ancestors, generation, reserved, missed_before, filter, version, boot_id
     }
     types::kamap_reader { start_time, pid, wanted, next_seq, lost }
     types::kamap_printed_status { description, events_put, events_lost, first_refused, cpus }
@@ -48,7 +48,7 @@ crate::maps::map_data! {
 
 crate::maps::map_data! {
     // SAFETY: the fields that are not public are padding.
-    unsafe types::bss { followed, events_put, events_lost, first_refused, seeded, .. }
+    unsafe types::bss { followed, follow_thread, follow_id, events_put, events_lost, first_refused, marked, seeded, .. }
 }
 
 #[cfg(test)]

@@ -113,8 +113,11 @@ impl Source {
         }
     }
 
-    /// Whether what is read was attached by somebody.
-    pub(crate) fn is_attached(&self) -> bool {
-        matches!(self, Self::Attached(..))
+    /// Where somebody has attached what is read, if somebody has.
+    pub(crate) fn attached(&self) -> Option<&Path> {
+        match self {
+            Self::Own(_) => None,
+            Self::Attached(pinned, _) => Some(pinned.dir()),
+        }
     }
 }

@@ -9,6 +9,11 @@ pub(crate) fn counted(seen: &Seen, lost: &Losses, args_cut: usize) -> String {
     format!("seen {fork} forks, {exec} execs, {exit} exited  lost {lost}")
 }
 
+/// What tells people that somebody else has attached what they see.
+pub(crate) fn attached(is_attached: bool) -> &'static str {
+    if is_attached { "  attached" } else { "" }
+}
+
 /// What was lost, by cause, with the cure where there is one, and how many of the lines above have
 /// truncated arguments.
 pub(crate) fn losses(losses: &Losses, args_cut: usize) -> String {

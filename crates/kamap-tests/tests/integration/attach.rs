@@ -19,6 +19,10 @@ use serde_json::Value;
 
 use crate::programs::{HELD, KAMAP, held};
 
+mod followed;
+mod killed;
+mod replaced;
+
 /// A folder to attach in, on a file system of its own. Dropped, nothing is left of it.
 struct Place {
     bpffs: BpfFs,
@@ -59,7 +63,14 @@ impl Place {
     /// The line on standard error; it has to fail with 1.
     #[track_caller]
     fn refuses(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
+        self.refuses_with(arguments, &[])
+    }
+
+    /// The same with a command that kamap is to run.
+    #[track_caller]
+    fn refuses_with(&self, arguments: &[&str], command: &[&str]) -> String {
+        let output = self.command(arguments).args(command).output();
+        let output = output.expect("it runs");
         let err = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {err}");
         assert_eq!(err.lines().count(), 1, "{err}");
@@ -208,17 +219,19 @@ fn a_replacement_under_load_loses_nothing_and_tells_nothing_twice() {
     let pinned = Pinned::open(place.dir()).expect("it is attached");
     assert_eq!(pinned.description().generation, replaced);
     let mut events = pinned.events(false).expect("nobody reads them");
-    let (mut next, mut seen) = (0, HashMap::new());
+    let (mut next, mut seen, mut marks) = (0, HashMap::new(), 0);
     events
-        .drain(|item| match item {
-            Item::Event(event) => {
-                assert_eq!(event.seq, next);
-                next += 1;
-                *seen.entry(identity(&event)).or_insert(0) += 1;
+        .drain(|item| {
+            assert_eq!(item.seq(), Some(next), "{item:?}");
+            next += 1;
+            match item {
+                Item::Event(event) => *seen.entry(identity(&event)).or_insert(0) += 1,
+                Item::Replaced(_) => marks += 1,
+                lost => panic!("{lost:?}"),
             }
-            lost => panic!("{lost:?}"),
         })
         .expect("they can be read");
+    assert_eq!(marks, replaced);
     let twice: Vec<_> = seen.iter().filter(|(_, times)| **times > 1).collect();
     assert!(twice.is_empty(), "{twice:?}");
     let told: HashSet<_> = seen.keys().map(|(kind, pid, _)| (*kind, *pid)).collect();
@@ -453,6 +466,52 @@ fn a_reader_that_was_stopped_tells_nothing_that_another_one_tells() {
     assert!(twice.is_empty(), "{twice:?}");
 }
 
+#[rstest]
+#[case::table(&["--once"])]
+#[case::verification(&["verify"])]
+#[case::events(&["events", "--kind", "fork,exec,exit", "-n", "1"])]
+#[case::events_after_a_table(&["events", "--kind", "fork,exec,exit", "-n", "1", "--snapshot"])]
+#[case::run(&["run", "-q", "-o", "-"])]
+fn whoever_reads_what_is_attached_says_so(#[case] arguments: &[&str]) {
+    let place = Place::new();
+    place.says(&["attach", "--events", "--kind", "fork,exec,exit"]);
+    let kamap = |more: &[&str]| {
+        let mut command = place.command(arguments);
+        command.args(more);
+        if arguments[0] == "run" {
+            command.arg("true");
+        }
+        // Something has to happen for it to print an event.
+        run_child();
+        let output = command.output().expect("it runs");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let json = kamap(&["--json"]);
+    let lines = json.lines().map(serde_json::from_str);
+    let lines: Vec<Value> = lines.map(|line| line.expect("it is JSON")).collect();
+    let of_boot = lines.iter().filter(|line| !line["boot_id"].is_null());
+    let attached: Vec<_> = of_boot.map(|line| &line["attached"]).collect();
+    assert!(!attached.is_empty());
+    let dir = serde_json::json!(place.dir());
+    assert!(attached.iter().all(|attached| **attached == dir), "{json}");
+    // A stream that ends because it has what was asked for has no line to say it in.
+    if !arguments.contains(&"-n") || arguments.contains(&"--snapshot") {
+        assert!(kamap(&[]).contains("  attached"));
+    }
+    place.says(&["detach"]);
+    let mut own = Command::new(KAMAP);
+    own.args(arguments).args(["--own", "--json"]);
+    if arguments[0] != "events" {
+        if arguments[0] == "run" {
+            own.arg("true");
+        }
+        let own = own.output().expect("it runs");
+        let own = text(&own.stdout);
+        assert!(own.contains("\"attached\":null"), "{own}");
+    }
+}
+
 /// Removes a pin.
 fn remove(place: &Place, name: &str) {
     fs::remove_file(place.dir().join(name)).expect("it is there");
@@ -598,6 +657,55 @@ fn a_folder_can_be_named_in_any_way(#[case] name: &str) {
     }
 }
 
+#[rstest]
+#[case::dot("kamap.1", "has a dot")]
+#[case::dot_on_the_way("a.b/kamap", "has a dot")]
+#[case::no_room_for_another_name_beside_it(&"k".repeat(244), "is longer than 243 bytes")]
+#[case::longer_than_any_name(&"k".repeat(256), "is longer than 243 bytes")]
+fn a_name_that_no_folder_of_pins_can_have_is_refused(#[case] name: &str, #[case] reason: &str) {
+    let place = Place::new();
+    let refuses = |arguments: &[&str]| {
+        let mut command = Command::new(KAMAP);
+        command
+            .args(arguments)
+            .arg("--dir")
+            .arg(place.bpffs.at(name));
+        let output = command.output().expect("it runs");
+        let refusal = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{refusal}");
+        assert_eq!(refusal.lines().count(), 1, "{refusal}");
+        assert!(refusal.contains(reason), "{refusal}");
+        assert!(refusal.contains("choose another one"), "{refusal}");
+    };
+    refuses(&["attach"]);
+    refuses(&["attach", "--replace"]);
+    // Of a name that another folder can have there is nothing, which is no error of the name.
+    if reason.contains("dot") || name.len() > 255 {
+        refuses(&["status"]);
+        refuses(&["--once"]);
+    }
+    refuses(&["detach"]);
+    assert_eq!(place.names(), [""; 0]);
+}
+
+#[test]
+fn the_longest_name_serves() {
+    let place = Place::new();
+    let dir = place.bpffs.at(&"k".repeat(243));
+    for arguments in [
+        &["attach"][..],
+        &["attach", "--replace"],
+        &["status"],
+        &["detach"],
+    ] {
+        let mut command = Command::new(KAMAP);
+        let output = command.args(arguments).arg("--dir").arg(&dir).output();
+        let output = output.expect("it runs");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    assert_eq!(place.names(), [""; 0]);
+}
+
 #[test]
 fn one_of_two_attaches_finds_the_other() {
     let place = Place::new();
@@ -682,20 +790,127 @@ fn nothing_is_left_where_the_output_cannot_be_written() {
     assert_eq!(place.names(), [""; 0]);
 }
 
+/// Mounts the file system of a place anew, read-only (`ro`) or not (`rw`).
+fn remount(place: &Place, how: &str) {
+    duct::cmd!("mount", "-o", format!("remount,{how}"), place.bpffs.at(""))
+        .run()
+        .expect("root can");
+}
+
 #[test]
 fn nothing_is_left_on_a_file_system_that_is_read_only() {
     let place = Place::new();
-    let root = place.bpffs.at("");
-    let remount = |how: &str| {
-        duct::cmd!("mount", "-o", format!("remount,{how}"), &root)
-            .run()
-            .expect("root can");
-    };
-    remount("ro");
+    remount(&place, "ro");
     let refusal = place.refuses(&["attach"]);
-    assert!(refusal.contains("Read-only file system"), "{refusal}");
-    remount("rw");
+    assert!(refusal.contains("is mounted read-only"), "{refusal}");
+    remount(&place, "rw");
     assert_eq!(place.names(), [""; 0]);
+}
+
+#[test]
+fn what_is_attached_is_read_but_not_changed_where_the_file_system_became_read_only() {
+    let place = Place::new();
+    place.says(&["attach", "--events", "--kind", "fork,exec,exit"]);
+    let child = Held::start(&mut held());
+    remount(&place, "ro");
+    for change in [
+        &["attach", "--replace"][..],
+        &["detach"],
+        &["events", "-n", "1"],
+        &["run", "true"],
+    ] {
+        let refusal = match change {
+            // What it is to run comes last.
+            ["run", command] => place.refuses_with(&["run"], &[command]),
+            change => place.refuses(change),
+        };
+        assert!(refusal.contains("is mounted read-only"), "{refusal}");
+    }
+    let table = place.json(&["--all", "--once", "--json"]);
+    let rows = table["processes"].as_array().expect("it is a list");
+    assert!(rows.iter().any(|row| row["pid"] == child.pid()));
+    let checked = place.json(&["verify", "--json"]);
+    assert_eq!(checked["missing"], Value::Array(Vec::new()));
+    place.says(&["status"]);
+    remount(&place, "rw");
+    place.says(&["attach", "--replace"]);
+    place.says(&["detach"]);
+    assert_eq!(place.names(), [""; 0]);
+}
+
+/// A file system of BPF has no size, but the kernel's memory has. Which call of bpf(2) pins something, strace tells.
+#[rstest]
+#[case::the_first_pin("BPF_OBJ_PIN", 0, "ENOSPC")]
+#[case::a_pin_between("BPF_OBJ_PIN", 6, "ENOMEM")]
+#[case::the_last_pin("BPF_OBJ_PIN", 13, "ENOSPC")]
+#[case::its_place("rename", 0, "ENOMEM")]
+fn nothing_is_left_where_there_is_no_room(
+    #[case] what: &str,
+    #[case] which: usize,
+    #[case] error: &str,
+    #[values(false, true)] replace: bool,
+) {
+    let place = Place::new();
+    let arguments = match replace {
+        true => &["attach", "--replace"][..],
+        false => &["attach"],
+    };
+    let syscall = match what {
+        "BPF_OBJ_PIN" => "bpf",
+        // In any of its forms.
+        _ => "/^rename",
+    };
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let trace = folder.path().join("trace");
+    // Its calls, in order.
+    let traced = |more: &[&str]| {
+        let mut strace = Command::new("strace");
+        strace.args(["-qq", "-s", "4096", "-o"]).arg(&trace);
+        strace.args(["-e", &format!("trace={syscall}")]).args(more);
+        strace.arg(KAMAP).args(arguments).arg("--dir");
+        let output = strace.arg(place.dir()).output().expect("it runs");
+        let calls = fs::read_to_string(&trace).expect("it is there");
+        let calls: Vec<_> = calls.lines().map(str::to_owned).collect();
+        (output, calls)
+    };
+    let (output, before) = eventually("the call meant fails", || {
+        place.says(&["detach", "--if-attached"]);
+        if replace {
+            place.says(&["attach"]);
+        }
+        let (output, calls) = traced(&[]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let mut pins = (1..).zip(&calls).filter(|(_, call)| call.contains(what));
+        let (at, _) = pins.nth(which).expect("there are so many");
+        let mut before = None;
+        if replace {
+            before = Some(place.json(&["status", "--json"])["attached_boottime_ns"].clone());
+        } else {
+            place.says(&["detach"]);
+        }
+        let inject = format!("inject={syscall}:error={error}:when={at}");
+        let (output, calls) = traced(&["-e", &inject]);
+        let injected = calls.iter().find(|call| call.ends_with("(INJECTED)"));
+        // It makes some more or less calls where others start processes meanwhile.
+        injected?.contains(what).then_some((output, before))
+    });
+    let refusal = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{refusal}");
+    assert_eq!(refusal.lines().count(), 1, "{refusal}");
+    assert!(refusal.contains("failed to pin or unpin `"), "{refusal}");
+    let said = match error {
+        "ENOSPC" => "No space left on device",
+        _ => "Cannot allocate memory",
+    };
+    assert!(refusal.contains(said), "{refusal}");
+    match before {
+        Some(before) => {
+            assert_eq!(place.names(), ["kamap"]);
+            let status = place.json(&["status", "--json"]);
+            assert_eq!(status["attached_boottime_ns"], before);
+        }
+        None => assert_eq!(place.names(), [""; 0]),
+    }
 }
 
 #[test]

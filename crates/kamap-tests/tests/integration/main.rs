@@ -21,3 +21,4 @@ mod selection;
 mod stalls;
 mod typed;
 mod verify;
+mod wakeups;

@@ -40,10 +40,14 @@ impl LongTexts {
 
     /// Takes note of an exec, and completes what follows it.
     pub(super) fn see(&mut self, item: &mut Item) {
-        let Item::Event(event) = item else {
+        let event = match item {
+            Item::Event(event) => event,
             // An exit may be among what was lost, and its process would stay for ever.
-            self.processes.clear();
-            return;
+            Item::Lost(_) => {
+                self.processes.clear();
+                return;
+            }
+            Item::Replaced(_) => return,
         };
         let process = &mut event.process;
         let known = self.processes.get(&process.pid).map(|known| &known.process);

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::{Cause, Event, Item, Lost};
+use crate::{Cause, Item, Lost};
 
 /// Puts events into the order of their numbers.
 ///
@@ -14,7 +14,7 @@ use crate::{Cause, Event, Item, Lost};
 pub(super) struct Order {
     pub(super) next: u64,
     pub(super) lost: u64,
-    waiting: BinaryHeap<Reverse<BySeq>>,
+    waiting: BinaryHeap<Reverse<Record>>,
 }
 
 impl Order {
@@ -32,21 +32,21 @@ impl Order {
         self.waiting.is_empty()
     }
 
-    pub(super) fn put(&mut self, event: Event, lost: u64, read: &mut impl FnMut(Item)) {
+    pub(super) fn put(&mut self, record: Record, read: &mut impl FnMut(Item)) {
         // The reader before has dealt with it, and could not give its room back any more.
-        if event.seq < self.next {
+        if record.seq < self.next {
             return;
         }
-        self.waiting.push(Reverse(BySeq(event, lost)));
-        while let Some(Reverse(BySeq(first, _))) = self.waiting.peek()
+        self.waiting.push(Reverse(record));
+        while let Some(Reverse(first)) = self.waiting.peek()
             && first.seq <= self.next
         {
-            let Some(Reverse(BySeq(event, lost))) = self.waiting.pop() else {
+            let Some(Reverse(first)) = self.waiting.pop() else {
                 return;
             };
-            self.lose(lost, read);
-            self.next = event.seq + 1;
-            read(Item::Event(event));
+            self.lose(first.lost, read);
+            self.next = first.seq + 1;
+            first.item.into_iter().for_each(&mut *read);
         }
     }
 
@@ -59,26 +59,32 @@ impl Order {
     }
 }
 
-/// An event, and how many were lost before it; compared by number.
+/// What is in a record; compared by number.
 #[derive(Debug)]
-struct BySeq(Event, u64);
+pub(super) struct Record {
+    pub(super) seq: u64,
+    /// How many were lost before it.
+    pub(super) lost: u64,
+    /// `None`: it is of a process that is not followed.
+    pub(super) item: Option<Item>,
+}
 
-impl Ord for BySeq {
+impl Ord for Record {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.seq.cmp(&other.0.seq)
+        self.seq.cmp(&other.seq)
     }
 }
 
-impl PartialOrd for BySeq {
+impl PartialOrd for Record {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for BySeq {
+impl PartialEq for Record {
     fn eq(&self, other: &Self) -> bool {
-        self.0.seq == other.0.seq
+        self.seq == other.seq
     }
 }
 
-impl Eq for BySeq {}
+impl Eq for Record {}

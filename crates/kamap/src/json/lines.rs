@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::text::Comm;
 use super::time::rfc3339;
 use crate::{
     Ancestor, Branch, Cause, Clock, Event, EventKind, Field, FieldGroup, Kinds, Losses, Lost,
-    Mismatch, Process, ProcessAt, Seen, Suspect, TreeSummary, Verification, errno_name,
+    Mismatch, Process, ProcessAt, Replaced, Seen, Suspect, TreeSummary, Verification, errno_name,
     signal_name,
 };
 
@@ -25,6 +26,7 @@ pub const VERSION: u32 = 1;
 pub struct Lines {
     clock: Clock,
     boot_id: String,
+    attached: Option<String>,
     ancestors: bool,
 }
 
@@ -35,8 +37,17 @@ impl Lines {
         Self {
             clock,
             boot_id: boot_id.into(),
+            attached: None,
             ancestors: false,
         }
+    }
+
+    /// What is read is attached in this folder ([`Pinned::dir`](crate::Pinned::dir)). Without this it is of a tracker of
+    /// one's own.
+    #[must_use]
+    pub fn with_attached(mut self, dir: Option<&Path>) -> Self {
+        self.attached = dir.map(|dir| dir.to_string_lossy().into_owned());
+        self
     }
 
     /// Whether events have `ancestors`. Without this they do not.
@@ -64,6 +75,7 @@ impl Lines {
             r#type: "table",
             time: self.time(time),
             boot_id: &self.boot_id,
+            attached: self.attached.as_deref(),
             next_seq: None,
             processes: Rows {
                 processes,
@@ -82,6 +94,18 @@ impl Lines {
             r#type: "stream",
             time: self.time(time),
             boot_id: &self.boot_id,
+            attached: self.attached.as_deref(),
+        }
+    }
+
+    /// A `replaced`.
+    pub fn replaced<'a>(&self, replaced: &'a Replaced) -> ReplacedLine<'a> {
+        ReplacedLine {
+            v: VERSION,
+            r#type: "replaced",
+            seq: replaced.seq,
+            time: self.time(replaced.time),
+            version: &replaced.version,
         }
     }
 
@@ -173,6 +197,7 @@ impl Lines {
             v: VERSION,
             r#type: "run",
             boot_id: &self.boot_id,
+            attached: self.attached.as_deref(),
             command: command.iter().map(|arg| arg.to_string_lossy()).collect(),
             exit_code: status.code(),
             signal: status.signal().map(signal_name),
@@ -208,6 +233,7 @@ impl Lines {
             r#type: "verify",
             time: self.time(found.time),
             boot_id: &self.boot_id,
+            attached: self.attached.as_deref(),
             exact: found.is_exact(),
             checked: found.checked,
             missing: suspects(&found.missing),
@@ -244,6 +270,7 @@ pub struct TableLine<'a> {
     r#type: &'static str,
     time: String,
     boot_id: &'a str,
+    attached: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_seq: Option<u64>,
     processes: Rows<'a>,
@@ -286,6 +313,7 @@ pub struct StreamLine<'a> {
     r#type: &'static str,
     time: String,
     boot_id: &'a str,
+    attached: Option<&'a str>,
 }
 
 /// See [`Lines::event`].
@@ -320,6 +348,16 @@ impl<'a> From<&'a Ancestor> for AncestorObject<'a> {
             comm: Comm(ancestor.comm_bytes()),
         }
     }
+}
+
+/// See [`Lines::replaced`].
+#[derive(Debug, Serialize)]
+pub struct ReplacedLine<'a> {
+    v: u32,
+    r#type: &'static str,
+    seq: u64,
+    time: String,
+    version: &'a str,
 }
 
 /// See [`Lines::lost`].
@@ -360,6 +398,7 @@ pub struct RunLine<'a> {
     v: u32,
     r#type: &'static str,
     boot_id: &'a str,
+    attached: Option<&'a str>,
     command: Vec<Cow<'a, str>>,
     exit_code: Option<i32>,
     signal: Option<Cow<'static, str>>,
@@ -388,6 +427,7 @@ pub struct VerifyLine<'a> {
     r#type: &'static str,
     time: String,
     boot_id: &'a str,
+    attached: Option<&'a str>,
     exact: bool,
     checked: usize,
     missing: Vec<SuspectObject<'a>>,

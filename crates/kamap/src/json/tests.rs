@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -14,7 +15,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     Ancestor, Cause, Clock, Event, EventKind, Exit, Field, Kinds, Losses, Lost, Mismatch, Origin,
-    Process, ProcessTree, Seen, Snapshot, Suspect, TreeSummary, Verification,
+    Process, ProcessTree, Replaced, Seen, Snapshot, Suspect, TreeSummary, Verification,
 };
 
 /// One line for each case of the functions below. The contract is additive: a line here changes
@@ -205,6 +206,8 @@ fn lines() -> Vec<String> {
     }
     lines.push(line(&json.lost(Lost::new(Cause::MissedRuns, 3))));
     lines.push(line(&json.summary(losses(), seen())));
+    let replaced = Replaced::new(18, Duration::from_secs(64), "0.1.0");
+    lines.push(line(&json.replaced(&replaced)));
     let with_ancestors = json.clone().with_ancestors(true);
     lines.extend(
         events()
@@ -252,12 +255,19 @@ fn every_line_is_that_of_the_contract() {
 }
 
 #[test]
-fn a_stream_begins_with_its_time_and_boot() {
-    let json = Lines::new(clock(), "b-o-o-t");
-    assert_eq!(
-        line(&json.stream(Duration::from_secs(64))),
-        r#"{"v":1,"type":"stream","time":"2020-09-13T12:27:44.999999958Z","boot_id":"b-o-o-t"}"#
-    );
+fn a_stream_begins_with_its_time_and_boot_and_where_it_is_attached() {
+    let mut json = Lines::new(clock(), "b-o-o-t");
+    for (dir, attached) in [(None, "null"), (Some(Path::new("/a\"b")), r#""/a\"b""#)] {
+        json = json.with_attached(dir);
+        let expected = [
+            r#"{"v":1,"type":"stream","time":"2020-09-13T12:27:44.999999958Z","boot_id":"b-o-o-t","#,
+            &format!("\"attached\":{attached}}}"),
+        ];
+        assert_eq!(
+            line(&json.stream(Duration::from_secs(64))),
+            expected.concat()
+        );
+    }
 }
 
 prop_compose! {

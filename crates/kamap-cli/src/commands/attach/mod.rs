@@ -45,7 +45,7 @@ pub(crate) struct Args {
 
     /// Replace what is attached: the new programs go on with its table and its ring
     ///
-    /// Nothing is lost or recorded twice. The sizes of the table and of the ring, and --ancestors, stay; so do
+    /// Nothing is lost or recorded twice; readers of the events see one mark. The sizes of the table and of the ring, and --ancestors, stay; so do
     /// --events, --kind and --group, unless they are given.
     #[arg(long)]
     replace: bool,

@@ -42,7 +42,7 @@ JSON:
   One object per line: \
 {\"v\":1,\"type\":\"fork\"|\"exec\"|\"exec_failed\"|\"exit\",\"seq\":…,\"time\":…,\"pid\":…,…}, \
 {\"v\":1,\"type\":\"lost\",\"cause\":\"ring_full\"|\"table_full\"|\"missed_runs\",\"count\":…} where something was \
-lost, and last {\"v\":1,\"type\":\"summary\",…}. `seq` grows by one with each event; with --comm numbers \
+lost, {\"v\":1,\"type\":\"replaced\",\"seq\":…,…} where what was attached was replaced, and last {\"v\":1,\"type\":\"summary\",…}. `seq` grows by one with each event; with --comm numbers \
 are missing. docs/json.md describes all fields.
 
 Examples:

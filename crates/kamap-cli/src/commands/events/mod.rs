@@ -4,10 +4,12 @@ mod args;
 mod printer;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use kamap::json::Lines;
 use kamap::{Clock, Item, Losses};
 
 use super::table::{Json, Output, Plain, View};
@@ -25,12 +27,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let signals = Signals::new(false).context("failed to handle signals")?;
     let mut source = args.source()?;
     // Those that others have attached come unfiltered.
-    let filter = source.is_attached().then(|| args.filter());
+    let filter = source.attached().map(|_| args.filter());
     let on_terminal = io::stdout().is_terminal();
     let ancestors = args.ancestors > 0;
     let boot_id = Clock::boot_id()?;
     let clock = source.reader().clock();
-    let mut printer = EventPrinter::new(clock, &boot_id, args.common.json, ancestors, on_terminal);
+    let lines = Lines::new(clock, &*boot_id).with_attached(source.attached());
+    let mut printer = EventPrinter::new(lines, clock, args.common.json, ancestors, on_terminal);
     let mut out = BufWriter::new(io::stdout().lock());
     let mut left = args.count;
     let mut from = 0;
@@ -38,6 +41,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         from = source.reader().next_seq()?;
         let mut view = View::read(source.reader(), |_| true)?;
         view.next_seq = Some(from);
+        view.attached = source.attached().map(Path::to_owned);
         let written = if args.common.json {
             Json::new(&mut out).table(&view)
         } else {
@@ -73,14 +77,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         printer.set_clock(source.reader().clock());
         let mut result = Ok(());
         let mut print = |item: Item| {
-            if let Item::Event(event) = &item {
-                let comm = args.comm.as_ref();
+            if let Some(seq) = item.seq() {
                 if left == Some(0) {
                     return;
                 }
-                last = Some(event.seq);
-                if event.seq < from
-                    || filter.as_ref().is_some_and(|filter| !filter.passes(event))
+                last = Some(seq);
+                if seq < from {
+                    return;
+                }
+            }
+            if let Item::Event(event) = &item {
+                let comm = args.comm.as_ref();
+                if filter.as_ref().is_some_and(|filter| !filter.passes(event))
                     || comm.is_some_and(|comm| !comm.is_match(&event.process.comm()))
                 {
                     return;
@@ -116,7 +124,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (seen, losses) = (source.reader().seen()?, source.reader().losses()?);
     // Enough were printed: there is nothing to add, unless something was lost.
     if quit || args.common.json || losses.total() > 0 {
-        let summary = printer.summary(&mut out, &seen, &losses);
+        let is_attached = source.attached().is_some();
+        let summary = printer.summary(&mut out, &seen, &losses, is_attached);
         summary.and_then(|()| out.flush()).map_err(OutputError)?;
     }
     Ok(args.common.exit_code(&losses))

@@ -11,8 +11,10 @@ use kamap::{
     Ancestor, Cause, Clock, Event, EventKind, Item, Losses, Lost, ProcessAt, Seen, errno_name,
 };
 
+use crate::policy::errors::one_line;
 use crate::render::{
-    Cells, Charset, Column, attempted_command, columns, counted, cut, json_line, terminal_size,
+    Cells, Charset, Column, attached, attempted_command, columns, counted, cut, json_line,
+    terminal_size,
 };
 
 /// The columns that show the process, between those of the event.
@@ -36,9 +38,10 @@ pub(crate) struct EventPrinter {
 }
 
 impl EventPrinter {
+    /// Prints in `lines`, if they are to be JSON.
     pub(crate) fn new(
+        lines: Lines,
         clock: Clock,
-        boot_id: &str,
         json: bool,
         ancestors: bool,
         on_terminal: bool,
@@ -46,7 +49,7 @@ impl EventPrinter {
         Self {
             clock,
             json,
-            lines: Lines::new(clock, boot_id).with_ancestors(ancestors),
+            lines: lines.with_ancestors(ancestors),
             ancestors,
             on_terminal,
             zone: TimeZone::system(),
@@ -101,6 +104,13 @@ impl EventPrinter {
             Item::Event(event) => self.event(out, event),
             Item::Lost(lost) if self.json => json_line(out, &self.lines.lost(*lost)),
             Item::Lost(lost) => self.lost(out, *lost),
+            Item::Replaced(replaced) if self.json => json_line(out, &self.lines.replaced(replaced)),
+            Item::Replaced(replaced) => writeln!(
+                out,
+                "({} kamap {} has replaced what was attached)",
+                self.time(replaced.time),
+                one_line(&replaced.version)
+            ),
             _ => Ok(()),
         }
     }
@@ -131,11 +141,13 @@ impl EventPrinter {
         out: &mut impl Write,
         seen: &Seen,
         losses: &Losses,
+        is_attached: bool,
     ) -> io::Result<()> {
         if self.json {
             return json_line(out, &self.lines.summary(*losses, *seen));
         }
-        writeln!(out, "\n{}", counted(seen, losses, self.args_cut()))
+        let counted = counted(seen, losses, self.args_cut());
+        writeln!(out, "\n{counted}{}", attached(is_attached))
     }
 
     fn event(&self, out: &mut impl Write, event: &Event) -> io::Result<()> {

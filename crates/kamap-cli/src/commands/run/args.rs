@@ -1,9 +1,9 @@
 //! The arguments of `kamap run`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use kamap::{Builder, Kinds};
+use kamap::{Follower, Kinds, Pinned};
 
 use crate::args::{Common, StreamArgs};
 
@@ -18,6 +18,11 @@ use crate::args::{Common, StreamArgs};
 /// not be written, or if kamap failed while it followed the command: then the report says that it is
 /// incomplete. Processes that outlive the command are shown as running. Ctrl-C is left to the command;
 /// SIGTERM and SIGHUP are passed on to it.
+///
+/// It starts a tracker of its own, even if one is attached (`kamap attach`): the events that are attached have one
+/// reader, and what this one takes the next one does not get. With --dir it uses the events that are attached there,
+/// if they are of fork, exec and exit; those that are there already are dropped, and those of other processes as they
+/// come.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Columns of the tree:
@@ -61,6 +66,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
 
+    /// With --dir: take the events that are attached over from the process that reads them
+    #[arg(long, requires = "dir")]
+    steal: bool,
+
     /// The command, and its arguments
     #[arg(
         required = true,
@@ -72,9 +81,20 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Sets up a tracker with these options. The tree needs all forks, execs and exits.
-    pub(crate) fn tracker(&self) -> Builder {
+    /// Where what follows the command is attached, if it is.
+    pub(crate) fn attached(&self) -> Option<&Path> {
+        let dir = &self.common.dir;
+        dir.is_given().then(|| dir.path())
+    }
+
+    /// What follows the command: what is attached in the folder that was named, or a tracker of its own. The tree
+    /// needs all forks, execs and exits.
+    pub(crate) fn follower(&self) -> kamap::Result<Follower> {
         let kinds = self.stream.kinds() | Kinds::LIFE;
-        self.stream.apply(self.common.tracker().events(kinds))
+        if let Some(dir) = self.attached() {
+            return Pinned::open(dir)?.follower(kinds, self.steal);
+        }
+        let builder = self.common.tracker().events(kinds);
+        self.stream.apply(builder).follower()
     }
 }

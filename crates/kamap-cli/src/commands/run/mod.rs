@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         anyhow::bail!("no command was given");
     };
     let boot_id = Clock::boot_id()?;
-    let follower = args.tracker().follower()?;
+    let follower = args.follower()?;
     // There is no command yet that could obey.
     if let Some(signal) = signals.pending().find(|&signal| signal != SIGCHLD) {
         return Ok(exit::of_signal(signal));
@@ -76,9 +76,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     memory::command_started(follow.pid());
     let mut fault = Fault::default();
     fault.unless(follow.wake_on(&signals));
+    let mut lines = Lines::new(follow.reader().clock(), boot_id).with_attached(args.attached());
     let mut printer = EventPrinter::new(
-        follow.tracker().clock(),
-        &boot_id,
+        lines.clone(),
+        follow.reader().clock(),
         args.common.json,
         false,
         report.on_terminal,
@@ -101,11 +102,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
         }
         let ended = follow.try_wait()?;
-        printer.set_clock(follow.tracker().clock());
+        printer.set_clock(follow.reader().clock());
         let mut unknown = Vec::new();
         let read = follow.read(Duration::MAX, |item| {
-            if let Item::Lost(_) = &item {
-                tree.lose();
+            match &item {
+                Item::Lost(_) => tree.lose(),
+                Item::Replaced(_) => return,
+                _ => {}
             }
             if let Item::Event(event) = &item {
                 if tree.put(event).is_err() {
@@ -117,7 +120,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
             report.write(|out| printer.item(out, &item));
         });
-        let read = read.and_then(|status| Ok((status, follow.tracker().losses()?)));
+        let read = read.and_then(|status| Ok((status, follow.losses()?)));
         let status = match read {
             Ok((status, losses)) => {
                 // Without a row there is no exit event.
@@ -146,9 +149,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     memory::command_ended(exit::number_of_status(status));
 
     let now = Clock::since_boot();
-    let losses = fault.unless(follow.tracker().losses());
-    let table = fault.unless(follow.tracker().table().snapshot());
-    let clock = follow.tracker().clock();
+    let losses = fault.unless(follow.losses());
+    let table = fault.unless(follow.reader().table().snapshot());
+    let clock = follow.reader().clock();
     let summary = Summary {
         command: &args.command,
         status,
@@ -156,9 +159,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         losses,
         fault: fault.first.as_deref(),
         events_cut: printer.args_cut(),
+        is_attached: args.attached().is_some(),
     };
     if args.common.json {
-        let lines = Lines::new(clock, boot_id);
+        lines.set_clock(clock);
         report.write(|out| summary.json(out, &lines, args.stream.kinds()));
     } else {
         // As it is now: the terminal may have another size than before the command.

@@ -8,7 +8,7 @@ use kamap::json::Lines;
 use kamap::{Branch, Kinds, Life, Losses, TreeSummary};
 
 use super::status::status_of;
-use crate::render::{Charset, command, cut, duration, escape, json_line, losses};
+use crate::render::{Charset, attached, command, cut, duration, escape, json_line, losses};
 
 /// How many processes the lists below the tree show.
 const SLOWEST: usize = 5;
@@ -26,6 +26,8 @@ pub(super) struct Summary<'a> {
     pub(super) losses: Option<Losses>,
     /// In how many lines of events arguments are truncated.
     pub(super) events_cut: usize,
+    /// Whether it was followed by what is attached.
+    pub(super) is_attached: bool,
     /// What kamap failed with: something may be missing.
     pub(super) fault: Option<&'a str>,
 }
@@ -71,12 +73,13 @@ impl Summary<'_> {
         }
         let running = self.tree.running();
         line(&format!(
-            "\n{} processes, {} execs, {} failed, {} still running, in {}  lost {}",
+            "\n{} processes, {} execs, {} failed, {} still running, in {}{}  lost {}",
             self.tree.tree().len(),
             self.tree.tree().execs(),
             failed.len(),
             running.map_or(UNKNOWN.to_owned(), |n| n.to_string()),
             duration(self.tree.duration_of_command()),
+            attached(self.is_attached),
             self.losses.as_ref().map_or(UNKNOWN.to_owned(), |lost| {
                 losses(lost, self.events_cut + cut_below)
             })
@@ -173,6 +176,7 @@ mod tests {
             tree: TreeSummary::new(tree, Duration::from_secs(5), table),
             losses: table.map(|_| Losses::default()),
             events_cut: 0,
+            is_attached: false,
             fault,
         };
         let mut out = Vec::new();

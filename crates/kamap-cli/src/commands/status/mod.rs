@@ -1,10 +1,13 @@
 //! `kamap status`: what is attached, and how it is doing.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use kamap::json::rfc3339;
-use kamap::{Clock, Kinds, Losses, Pinned, Seen, Status};
+use kamap::{Clock, Losses, Pinned, Seen, Status, leftovers};
 use serde::Serialize;
 
 use crate::args::DirArgs;
@@ -28,18 +31,39 @@ pub(crate) struct Args {
 
 /// Prints it.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let pinned = Pinned::open(args.dir.path())?;
+    let dir = args.dir.path();
+    let pinned = match Pinned::open(dir) {
+        Ok(pinned) => pinned,
+        Err(err) => {
+            let left = leftovers(dir);
+            return Err(match left.is_empty() {
+                true => err.into(),
+                false => anyhow!("{err} ({})", of_leftovers(&left)),
+            });
+        }
+    };
     let status = pinned.status()?;
     let clock = pinned.reader()?.clock();
+    let left = leftovers(dir);
     let text = match args.json {
-        true => serde_json::to_string(&StatusLine::new(&pinned, &status, clock))?,
-        false => text(&pinned, &status, clock),
+        true => serde_json::to_string(&StatusLine::new(&pinned, &status, &left, clock))?,
+        false => text(&pinned, &status, &left, clock),
     };
     stdout::line(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(pinned: &Pinned, status: &Status, clock: Clock) -> String {
+/// What a killed `kamap attach` has left.
+fn of_leftovers(left: &[PathBuf]) -> String {
+    let names = left.iter().map(|path| format!("`{}`", path.display()));
+    let names: Vec<_> = names.collect();
+    format!(
+        "{} left of a killed `kamap attach`; the next `kamap attach` or `kamap detach` there removes it",
+        names.join(", ")
+    )
+}
+
+fn text(pinned: &Pinned, status: &Status, left: &[PathBuf], clock: Clock) -> String {
     let known = &status.description;
     let since = rfc3339(clock.system_time(known.attached_at));
     let age = Clock::since_boot().saturating_sub(known.attached_at);
@@ -51,7 +75,7 @@ fn text(pinned: &Pinned, status: &Status, clock: Clock) -> String {
         status.live,
         known.max_entries,
     );
-    let kinds = kinds(known.events);
+    let kinds: Vec<_> = known.events.names().collect();
     if kinds.is_empty() {
         text += "events    none\n";
     } else {
@@ -74,6 +98,9 @@ fn text(pinned: &Pinned, status: &Status, clock: Clock) -> String {
     if let Some(memory) = status.memory {
         let _ = write!(text, "\nmemory    {} KiB", memory >> 10);
     }
+    if !left.is_empty() {
+        let _ = write!(text, "\nleft      {}", one_line(&of_leftovers(left)));
+    }
     for program in &status.programs {
         let _ = match program.time.as_nanos().checked_div(program.runs.into()) {
             Some(each) => write!(
@@ -90,19 +117,6 @@ fn text(pinned: &Pinned, status: &Status, clock: Clock) -> String {
         };
     }
     text
-}
-
-fn kinds(kinds: Kinds) -> Vec<&'static str> {
-    [
-        (Kinds::FORK, "fork"),
-        (Kinds::EXEC, "exec"),
-        (Kinds::EXEC_FAILED, "exec_failed"),
-        (Kinds::EXIT, "exit"),
-    ]
-    .into_iter()
-    .filter(|(kind, _)| kinds.contains(*kind))
-    .map(|(_, name)| name)
-    .collect()
 }
 
 #[derive(Serialize)]
@@ -123,6 +137,7 @@ struct StatusLine<'a> {
     reader: Option<ReaderObject<'a>>,
     programs: Vec<ProgramObject<'a>>,
     memory: Option<u64>,
+    leftovers: Vec<Cow<'a, str>>,
     losses: Losses,
     seen: Seen,
 }
@@ -141,7 +156,7 @@ struct ProgramObject<'a> {
 }
 
 impl<'a> StatusLine<'a> {
-    fn new(pinned: &Pinned, status: &'a Status, clock: Clock) -> Self {
+    fn new(pinned: &Pinned, status: &'a Status, left: &'a [PathBuf], clock: Clock) -> Self {
         let known = &status.description;
         Self {
             v: VERSION,
@@ -153,7 +168,7 @@ impl<'a> StatusLine<'a> {
             attached_boottime_ns: known.attached_at.as_nanos() as u64,
             max_entries: known.max_entries,
             live: status.live,
-            events: kinds(known.events),
+            events: known.events.names().collect(),
             ring_size: known.ring_size,
             max_args: known.max_args,
             ancestors: known.ancestors,
@@ -171,6 +186,7 @@ impl<'a> StatusLine<'a> {
                 })
                 .collect(),
             memory: status.memory,
+            leftovers: left.iter().map(|path| path.to_string_lossy()).collect(),
             losses: status.losses,
             seen: status.seen,
         }

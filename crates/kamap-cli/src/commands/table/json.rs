@@ -23,7 +23,7 @@ impl<W: Write> Json<W> {
 
 impl<W: Write> Output for Json<W> {
     fn table(&mut self, view: &View) -> io::Result<()> {
-        let lines = Lines::new(view.clock, &*view.boot_id);
+        let lines = Lines::new(view.clock, &*view.boot_id).with_attached(view.attached.as_deref());
         let mut table = lines.table(view.time, &view.processes, view.losses, view.seen);
         if let Some(next_seq) = view.next_seq {
             table = table.with_next_seq(next_seq);

@@ -7,7 +7,7 @@ use kamap::{Process, ProcessAt};
 use textwrap::core::display_width;
 
 use super::view::View;
-use crate::render::{Cells, Charset, Column, columns, counted, cut};
+use crate::render::{Cells, Charset, Column, attached, columns, counted, cut};
 
 /// What a table shows of each process.
 const COLUMNS: [&str; 7] = ["pid", "ppid", "user", "age_ns", "execs", "comm", "command"];
@@ -109,7 +109,7 @@ pub(super) fn footer(view: &View, shown: &[Process]) -> String {
     let (live, executed) = (view.live, view.executed);
     let args_cut = shown.iter().filter(|process| process.args_cut).count();
     let counted = counted(&view.seen, &view.losses, args_cut);
-    let attached = if view.attached { "  attached" } else { "" };
+    let attached = attached(view.attached.is_some());
     format!("live {live} ({executed} exec'd){attached}  {counted}")
 }
 

@@ -9,6 +9,7 @@ mod screen;
 mod view;
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     loop {
         let mut view = View::read(reader, |process| args.shows(process))?;
         view.if_empty = if_empty;
-        view.attached = source.is_attached();
+        view.attached = source.attached().map(Path::to_owned);
         if !on_screen {
             if_empty = None;
         }
@@ -72,7 +73,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 Event::Time => break,
                 Event::Quit => {
                     let mut view = View::read(reader, |process| args.shows(process))?;
-                    view.attached = source.is_attached();
+                    view.attached = source.attached().map(Path::to_owned);
                     output.summary(&view).map_err(OutputError)?;
                     return Ok(args.common.exit_code(&view.losses));
                 }

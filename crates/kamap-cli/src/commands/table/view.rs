@@ -1,5 +1,6 @@
 //! What a table shows.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use kamap::{Clock, Losses, Process, Reader, Seen};
@@ -19,8 +20,8 @@ pub(crate) struct View {
     pub(super) executed: usize,
     pub(crate) losses: Losses,
     pub(super) seen: Seen,
-    /// Whether somebody has attached what is read.
-    pub(crate) attached: bool,
+    /// Where somebody has attached what is read, if somebody has.
+    pub(crate) attached: Option<PathBuf>,
     /// The first event that may not be in the table yet, if events follow it.
     pub(crate) next_seq: Option<u64>,
     /// What to tell people about a table without rows.
@@ -47,7 +48,7 @@ impl View {
             executed,
             losses: reader.losses()?,
             seen: reader.seen()?,
-            attached: false,
+            attached: None,
             next_seq: None,
             if_empty: None,
         })

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut deadline = Instant::now();
     let mut quit = false;
     loop {
-        let report = Report::read(source.reader())?;
+        let report = Report::read(&source)?;
         exact &= report.is_exact();
         let written = match args.common.json {
             true => report.json(&mut out),

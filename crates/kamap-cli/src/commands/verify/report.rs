@@ -2,13 +2,15 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use kamap::json::{Lines, rfc3339};
-use kamap::{Clock, Field, Losses, Reader, Seen, Suspect, Verification};
+use kamap::{Clock, Field, Losses, Seen, Suspect, Verification};
 
-use crate::render::{counted, escape, json_line};
+use crate::args::Source;
+use crate::render::{attached, counted, escape, json_line};
 
 /// The outcome of one comparison.
 #[derive(Debug)]
@@ -16,18 +18,22 @@ pub(super) struct Report {
     found: Verification,
     clock: Clock,
     boot_id: String,
+    /// Where somebody has attached what is read, if somebody has.
+    attached: Option<PathBuf>,
     pub(super) losses: Losses,
     seen: Seen,
 }
 
 impl Report {
     /// Compares.
-    pub(super) fn read(reader: &Reader) -> kamap::Result<Self> {
+    pub(super) fn read(source: &Source) -> kamap::Result<Self> {
+        let reader = source.reader();
         reader.refill()?;
         Ok(Self {
             found: reader.verify()?,
             clock: reader.clock(),
             boot_id: Clock::boot_id()?,
+            attached: source.attached().map(Path::to_owned),
             losses: reader.losses()?,
             seen: reader.seen()?,
         })
@@ -47,9 +53,10 @@ impl Report {
         let found = &self.found;
         let (missing, stale) = (found.missing.len(), found.stale.len());
         let sum = format!(
-            "{} processes checked: {missing} missing, {stale} stale, {} mismatched  {}",
+            "{} processes checked: {missing} missing, {stale} stale, {} mismatched{}  {}",
             found.checked,
             found.mismatched.len(),
+            attached(self.attached.is_some()),
             counted(&self.seen, &self.losses, 0)
         );
         if found.is_exact() {
@@ -90,7 +97,7 @@ impl Report {
 
     /// Prints one line.
     pub(super) fn json(&self, out: &mut impl Write) -> io::Result<()> {
-        let lines = Lines::new(self.clock, &*self.boot_id);
+        let lines = Lines::new(self.clock, &*self.boot_id).with_attached(self.attached.as_deref());
         json_line(
             out,
             &lines.verification(&self.found, self.losses, self.seen),

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use kamap::{Error, Event, Follow, Item, ProcessTree, Tracker};
-use kamap_tests::{Loaded, SetOnDrop};
+use kamap::{AttachOptions, Error, Event, Follow, Item, Kinds, ProcessTree, Tracker};
+use kamap_tests::{BpfFs, Loaded, SetOnDrop};
+use rstest::rstest;
 
 use super::stream::kinds;
 use crate::programs::Tiny;
@@ -17,11 +18,20 @@ use crate::programs::Tiny;
 /// Follows a command to its end.
 #[track_caller]
 fn to_the_end(follow: &mut Follow) -> (ExitStatus, Vec<Event>) {
-    let mut events = Vec::new();
+    let (status, events) = to_the_end_among_others(follow);
+    let numbers = events.iter().map(|event| event.seq);
+    assert!(numbers.eq(0..events.len() as u64), "no number is left out");
+    (status, events)
+}
+
+/// The same where others have events, too.
+#[track_caller]
+fn to_the_end_among_others(follow: &mut Follow) -> (ExitStatus, Vec<Event>) {
+    let mut events: Vec<Event> = Vec::new();
     loop {
         let status = follow.read(Duration::from_secs(1), |item| match item {
             Item::Event(event) => {
-                assert_eq!(event.seq, events.len() as u64, "no number is left out");
+                assert!(events.last().is_none_or(|last| last.seq < event.seq));
                 events.push(event);
             }
             other => panic!("{other:?}"),
@@ -50,8 +60,15 @@ read end < "$1"
 exit 7
 "#;
 
-#[test]
-fn exactly_the_descendants_are_followed_whoever_their_parent_is() {
+#[rstest]
+#[case::by_an_own_tracker(None)]
+#[case::by_what_is_attached(Some(BpfFs::mount()))]
+fn exactly_the_descendants_are_followed_whoever_their_parent_is(#[case] bpffs: Option<BpfFs>) {
+    let pinned = bpffs.as_ref().map(|bpffs| {
+        let builder = Tracker::builder().events(Kinds::LIFE).ring_size(1 << 24);
+        let pinned = builder.attach(bpffs.at("kamap"), &AttachOptions::default());
+        pinned.expect("root can")
+    });
     let tiny = Tiny::new();
     let folder = tempfile::tempdir().expect("a folder can be made");
     let (pids, pipe) = (folder.path().join("pids"), folder.path().join("pipe"));
@@ -81,7 +98,14 @@ fn exactly_the_descendants_are_followed_whoever_their_parent_is() {
             .args(["-c", FAMILY, "family"])
             .arg(&pipe)
             .stdout(output);
-        let mut follow = follow(&mut family);
+        let mut follow = match &pinned {
+            None => follow(&mut family),
+            Some(pinned) => {
+                let follower = pinned.follower(Kinds::LIFE, false);
+                let follower = follower.expect("nobody reads the events");
+                follower.run(&mut family).expect("it starts")
+            }
+        };
         // Of this thread only the first child is followed.
         tiny.run();
         // It ends once all five have been seen to end or to be itself.
@@ -90,8 +114,11 @@ fn exactly_the_descendants_are_followed_whoever_their_parent_is() {
             (told.lines().count() == 5).then_some(())
         });
         std::fs::write(&pipe, "end\n").expect("it reads");
+        if pinned.is_some() {
+            return to_the_end_among_others(&mut follow);
+        }
         let ended = to_the_end(&mut follow);
-        let losses = follow.tracker().losses().expect("it can be read");
+        let losses = follow.losses().expect("it can be read");
         assert!(
             losses.args_cut > 0 && losses.event_args_cut == 0,
             "{losses:?}"

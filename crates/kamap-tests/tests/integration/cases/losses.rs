@@ -4,8 +4,8 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use kamap::{Cause, Item, Kinds, Losses, Origin, Process, Tracker};
-use kamap_tests::{Held, Planted, allow_many_files, eventually};
+use kamap::{AttachOptions, Cause, Item, Kinds, Losses, Origin, Process, Seen, Tracker};
+use kamap_tests::{BpfFs, Held, Planted, allow_many_files, eventually};
 use rstest::rstest;
 
 use super::stream::{end, kinds, with};
@@ -176,8 +176,10 @@ fn a_process_that_was_lost_is_in_the_table_again_when_it_execs() {
     assert_eq!(verified_missing(&tracker), [0; 0]);
 }
 
-#[test]
-fn what_finds_no_room_is_followed_all_the_same() {
+#[rstest]
+#[case::by_an_own_tracker(false)]
+#[case::by_what_is_attached(true)]
+fn what_finds_no_room_is_followed_all_the_same(#[case] is_attached: bool) {
     // Two children that end at once, then one that does when it may, as its parent does.
     let script = "echo; read x; (exec /missing) 2>&-; /bin/true; echo
                   read x; (exec \"$0\"); exit 3";
@@ -185,7 +187,17 @@ fn what_finds_no_room_is_followed_all_the_same() {
         let filler = Held::start(&mut held());
         let alive = snapshot(&tracker()).len() as u32;
         let builder = Tracker::builder().events(Kinds::ALL).max_entries(alive);
-        let follower = builder.follower();
+        let bpffs = is_attached.then(BpfFs::mount);
+        let (follower, before) = match &bpffs {
+            None => (builder.follower(), Seen::default()),
+            Some(bpffs) => {
+                let pinned = builder.attach(bpffs.at("kamap"), &AttachOptions::default());
+                let pinned = pinned.expect("root can");
+                let follower = pinned.follower(Kinds::ALL, false);
+                let reader = pinned.reader().expect("root can");
+                (follower, reader.seen().expect("it can be read"))
+            }
+        };
         let (stdin, mut says) = io::pipe().expect("it can be made");
         let (said, stdout) = io::pipe().expect("it can be made");
         let mut said = BufReader::new(said);
@@ -213,18 +225,23 @@ fn what_finds_no_room_is_followed_all_the_same() {
         assert_eq!(line(), 1, "it has exec'd");
         writeln!(says).expect("it reads");
         assert_eq!(line(), 1, "they have ended");
-        let refused = row(follow.tracker(), follow.pid()).is_none();
+        let has_row = |follow: &kamap::Follow| {
+            let row = follow.reader().table().get(follow.pid());
+            row.expect("the table can be read").is_some()
+        };
+        let refused = !has_row(&follow);
         // Room for the command, from when that is looked for.
         assert!(filler.release().success());
         read(&mut follow);
-        let refilled = row(follow.tracker(), follow.pid()).is_some();
+        let refilled = has_row(&follow);
         writeln!(says).expect("it reads");
         assert_eq!(line(), 1, "its last child has exec'd");
         drop(says);
         let status = eventually("it ends", || read(&mut follow));
-        let seen = follow.tracker().seen().expect("it can be read");
-        let lost = losses(follow.tracker());
-        let alone = refused && refilled && (seen.fork, seen.exit, lost.table_full) == (4, 2, 4);
+        let seen = follow.reader().seen().expect("it can be read");
+        let (forks, exits) = (seen.fork - before.fork, seen.exit - before.exit);
+        let lost = follow.losses().expect("it can be read");
+        let alone = refused && refilled && (forks, exits, lost.table_full) == (4, 2, 4);
         alone.then(|| (follow.pid(), events, reported, status))
     });
     assert_eq!(status.code(), Some(3));
