@@ -46,3 +46,13 @@ pub fn repetitions(times: u64) -> u64 {
     let emulated = cpus.lines().any(|line| line.contains("QEMU TCG CPU"));
     if emulated { times / 10 } else { times }
 }
+
+/// How many CPUs the machine can have.
+///
+/// # Panics
+///
+/// If the kernel does not report it.
+#[track_caller]
+pub fn possible_cpus() -> usize {
+    libbpf_rs::num_possible_cpus().expect("it can be counted")
+}

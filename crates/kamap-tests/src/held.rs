@@ -1,6 +1,6 @@
 //! Children that run until they are released.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 /// A child that has exec'd and waits. Dropped, it is killed and reaped.
@@ -87,17 +87,51 @@ impl Held {
         self.child.wait().expect("the child can be waited for")
     }
 
-    /// Sends `signal` to the child, reads what it still prints, and waits for it.
+    /// Sends `signal` to the child.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot.
+    #[track_caller]
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: the child has not been waited for, so the PID is its own.
+        let sent = unsafe { libc::kill(self.pid().cast_signed(), signal) };
+        assert_eq!(sent, 0, "{}", io::Error::last_os_error());
+    }
+
+    /// The status of the child if it has ended.
     ///
     /// # Panics
     ///
     /// If it cannot be waited for.
     #[track_caller]
-    pub fn end(mut self, signal: i32) -> ExitStatus {
-        // SAFETY: the child has not been waited for, so the PID is its own.
-        unsafe { libc::kill(self.pid().cast_signed(), signal) };
-        io::copy(&mut self.stdout, &mut io::sink()).expect("the child can be read");
-        self.child.wait().expect("the child can be waited for")
+    pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the child can be waited for")
+    }
+
+    /// Reads what the child prints until its end, and waits for it.
+    ///
+    /// # Panics
+    ///
+    /// If it prints anything but UTF-8.
+    #[track_caller]
+    pub fn read_to_end(mut self) -> (ExitStatus, String) {
+        let mut rest = String::new();
+        let read = self.stdout.read_to_string(&mut rest);
+        read.expect("the child prints UTF-8");
+        let status = self.child.wait().expect("the child can be waited for");
+        (status, rest)
+    }
+
+    /// Sends `signal` to the child, reads what it still prints, and waits for it.
+    ///
+    /// # Panics
+    ///
+    /// If it prints anything but UTF-8.
+    #[track_caller]
+    pub fn end(self, signal: i32) -> ExitStatus {
+        self.signal(signal);
+        self.read_to_end().0
     }
 
     /// Waits for the end of a child that ends on its own.

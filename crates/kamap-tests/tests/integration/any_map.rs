@@ -6,11 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use kamap_bpf::{AnyMap, Error, MapSpec, MapType, UpdateMode};
-use kamap_tests::{BpfFs, SetOnDrop};
+use kamap_tests::{BpfFs, Program, SetOnDrop, possible_cpus, table};
 use libbpf_rs::libbpf_sys as sys;
 use rstest::rstest;
-
-use crate::{fixtures, typed};
 
 #[track_caller]
 fn make(kind: &str, key_size: u32, value_size: u32, max_entries: u32) -> AnyMap {
@@ -39,7 +37,7 @@ fn entries(map: &AnyMap) -> BTreeMap<Vec<u8>, Vec<u8>> {
 
 #[test]
 fn wrong_lengths_are_refused() {
-    for (kind, value_len) in [("hash", 6), ("percpu_hash", 8 * cpus())] {
+    for (kind, value_len) in [("hash", 6), ("percpu_hash", 8 * possible_cpus())] {
         let map = make(kind, 4, 6, 8);
         assert_eq!(map.value_len(), value_len);
         let [key, value] = [vec![0; 4], vec![0; value_len]];
@@ -61,7 +59,7 @@ fn wrong_lengths_are_refused() {
                 assert_eq!(error.to_string(), told);
             }
         }
-        for len in [0, value_len - 1, value_len + 1, 6 * (cpus() + 1)] {
+        for len in [0, value_len - 1, value_len + 1, 6 * (possible_cpus() + 1)] {
             let error = map.insert(&key, &vec![0; len], UpdateMode::Any, false);
             let error = error.expect_err("the value is too short or too long");
             assert!(
@@ -71,11 +69,6 @@ fn wrong_lengths_are_refused() {
         }
         assert_eq!(entries(&map).len(), 1);
     }
-}
-
-#[track_caller]
-fn cpus() -> usize {
-    libbpf_rs::num_possible_cpus().expect("it can be counted")
 }
 
 #[rstest]
@@ -237,7 +230,7 @@ fn a_walk_needs_room_for_a_bucket_only() {
 #[test]
 fn what_is_no_map_is_refused_whatever_it_is() {
     let folder = BpfFs::mount();
-    let program = typed::program();
+    let program = Program::load();
     let path = folder.at("program");
     program.pin(&path);
     let fd = kamap_bpf::open_program_id(program.id).expect("it is there");
@@ -306,7 +299,7 @@ fn each_kind_that_can_be_made_can_be_opened() {
 
 #[test]
 fn maps_of_programs_are_read_by_their_btf() {
-    let tracker = fixtures::tracker();
+    let tracker = table::tracker();
     let ids = kamap_tests::Loaded::by(std::process::id()).maps;
     let map = |name: &str| {
         let mut maps = ids.iter().filter_map(|id| AnyMap::open_id(*id).ok());

@@ -1,121 +1,19 @@
 //! The command `kamap`, from outside.
 
-use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
-use kamap::Clock;
-use kamap_tests::{Held, Loaded, OnTerminal, Stat, eventually, processes};
+use kamap_tests::command::{Tables, compare_with_proc, output, row, rows};
+use kamap_tests::{Held, Loaded, OnTerminal, Tiny, eventually};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::programs::{FORKED, HELD, KAMAP, NAMED, Tiny, held};
-
-/// A kamap that prints tables until it is ended. Dropped, it is killed.
-pub(crate) struct Running {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Running {
-    /// Starts it; its programs are attached when this returns.
-    #[track_caller]
-    pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(KAMAP)
-            .args(["--json", "--interval", "20ms"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut running = Self { child, stdout };
-        running.table();
-        running
-    }
-
-    /// The next table.
-    #[track_caller]
-    pub(crate) fn table(&mut self) -> Value {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).expect("it can be read");
-        let table = serde_json::from_str::<Value>(&line).expect("it is JSON");
-        assert_eq!(table["v"], 1);
-        assert_eq!(table["type"], "table");
-        table
-    }
-
-    /// A table that was begun after this call.
-    #[track_caller]
-    pub(crate) fn fresh_table(&mut self) -> Value {
-        // With a margin: kamap has measured the time of day at its start.
-        let now = jiff::Timestamp::now() + Duration::from_millis(5);
-        loop {
-            let table = self.table();
-            let time = table["time"].as_str().expect("it has a time");
-            if time.parse::<jiff::Timestamp>().expect("it is RFC 3339") > now {
-                return table;
-            }
-        }
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    #[track_caller]
-    pub(crate) fn signal(&self, signal: i32) {
-        // SAFETY: the child has not been waited for, so the PID is its own.
-        let sent = unsafe { libc::kill(self.pid().cast_signed(), signal) };
-        assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
-    }
-
-    #[track_caller]
-    pub(crate) fn end(mut self, signal: i32) -> (ExitStatus, String) {
-        self.signal(signal);
-        let mut rest = String::new();
-        self.stdout
-            .read_to_string(&mut rest)
-            .expect("it can be read");
-        (self.child.wait().expect("it can be waited for"), rest)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Both fail if it is gone already, which is as well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The rows of a table, and of one PID.
-#[track_caller]
-pub(crate) fn rows(table: &Value) -> &Vec<Value> {
-    table["processes"].as_array().expect("there are rows")
-}
-
-pub(crate) fn row(table: &Value, pid: u32) -> Option<&Value> {
-    rows(table).iter().find(|row| row["pid"] == pid)
-}
-
-/// Runs kamap to its end; returns what it prints.
-#[track_caller]
-pub(crate) fn output(arguments: &[&str]) -> String {
-    let output = Command::new(KAMAP)
-        .args(arguments)
-        .output()
-        .expect("it starts");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && stderr.is_empty(), "{stderr}");
-    String::from_utf8(output.stdout).expect("it is UTF-8")
-}
+use crate::programs::{FORKED, HELD, KAMAP, NAMED, held, kamap};
 
 #[test]
 fn short_lived_processes_are_counted_and_only_the_living_are_shown() {
-    let mut kamap = Running::start(&[]);
+    let mut kamap = Tables::start(kamap(&[]));
     let before = kamap.fresh_table();
     // All of its children are short-lived but the last.
     let tiny = Tiny::new();
@@ -150,7 +48,7 @@ fn short_lived_processes_are_counted_and_only_the_living_are_shown() {
 
 #[test]
 fn a_row_of_json_says_what_is_so() {
-    let mut kamap = Running::start(&[]);
+    let mut kamap = Tables::start(kamap(&[]));
     let child = Held::start(held().args(["0", "a\nb", "\"x\""]));
     let table = kamap.fresh_table();
     let row = row(&table, child.pid()).expect("it has exec'd");
@@ -201,53 +99,10 @@ fn a_row_of_json_says_what_is_so() {
     assert_eq!((read.as_nanosecond() - start.as_nanosecond()) as i64, age);
 }
 
-/// Compares the table that `read` gives with /proc, both ways: what lives throughout
-/// is in it, and what is in it lives, or started meanwhile.
-#[track_caller]
-pub(crate) fn compare_with_proc(read: impl FnOnce() -> Value) {
-    let begun = kamap_tests::ticks(Clock::since_boot());
-    let before = processes();
-    let table = read();
-    let after = processes();
-
-    let identity = |stat: &Stat| (stat.pid, stat.start);
-    let lives = |stat: &&Stat| !stat.ended;
-    let throughout: Vec<_> = before
-        .iter()
-        .filter(lives)
-        .filter(|stat| {
-            after
-                .iter()
-                .filter(lives)
-                .any(|later| identity(later) == identity(stat))
-        })
-        .collect();
-    assert!(throughout.len() > 10, "{throughout:?}");
-    for stat in throughout {
-        assert!(row(&table, stat.pid).is_some(), "missing: {stat:?}");
-    }
-    let boot = jiff::Timestamp::now().as_nanosecond() - Clock::since_boot().as_nanos() as i128;
-    let mut pids = HashSet::new();
-    for row in rows(&table) {
-        let pid = row["pid"].as_u64().expect("it is a number") as u32;
-        assert!(pids.insert(pid), "twice: {row}");
-        let start = row["start_time"].as_str().expect("it is text");
-        let start = start.parse::<jiff::Timestamp>().expect("it is RFC 3339");
-        let start = Duration::from_nanos((start.as_nanosecond() - boot) as u64);
-        // A tick or two off: the time of day has been there and back.
-        let start = kamap_tests::ticks(start);
-        let known = |stat: &Stat| stat.pid == pid && stat.start.abs_diff(start) <= 2;
-        assert!(
-            before.iter().chain(&after).any(known) || start + 2 >= begun,
-            "a ghost: {row}"
-        );
-    }
-}
-
 #[test]
 fn all_once_holds_what_proc_holds() {
     compare_with_proc(|| {
-        let table = output(&["--all", "--once", "--json"]);
+        let table = output(kamap(&["--all", "--once", "--json"]));
         assert_eq!(table.lines().count(), 1);
         serde_json::from_str(&table).expect("it is JSON")
     });
@@ -259,7 +114,7 @@ fn all_once_holds_what_proc_holds() {
 #[case::hangup(libc::SIGHUP)]
 #[case::kill(libc::SIGKILL)]
 fn nothing_stays_loaded_after_a_signal(#[case] signal: i32) {
-    let kamap = Running::start(&[]);
+    let kamap = Tables::start(kamap(&[]));
     let loaded = Loaded::by(kamap.pid());
     assert_eq!(loaded.links.len(), Loaded::LINKS, "{loaded:?}");
     assert!(
@@ -342,7 +197,7 @@ fn processes_can_be_chosen() {
     let parent = std::process::id().to_string();
     let chosen = |arguments: &[&str]| -> Vec<u32> {
         let arguments = [&["--all", "--once", "--json"], arguments].concat();
-        let table = serde_json::from_str(&output(&arguments)).expect("it is JSON");
+        let table = serde_json::from_str(&output(kamap(&arguments))).expect("it is JSON");
         let pids = rows(&table)
             .iter()
             .map(|row| row["pid"].as_u64().expect("it is a number"));
@@ -393,14 +248,14 @@ fn truncated_arguments_are_counted_where_they_are_shown() {
     let short = Held::start(&mut held());
     let footer = |pids: &[u32]| {
         let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
-        let table = output(&["--all", "--once", "--pid", &pids.join(",")]);
+        let table = output(kamap(&["--all", "--once", "--pid", &pids.join(",")]));
         table.lines().last().expect("there is a footer").to_owned()
     };
     let both = footer(&[long.pid(), short.pid()]);
     assert!(both.ends_with("  args cut 1"), "{both}");
     let one = footer(&[short.pid()]);
     assert!(one.ends_with("lost 0"), "{one}");
-    let verified = output(&["verify"]);
+    let verified = output(kamap(&["verify"]));
     assert!(verified.ends_with("lost 0\n"), "{verified}");
 }
 
@@ -453,7 +308,7 @@ fn what_runs_a_program_from_before_is_shown_with_all_only() {
     let script = "echo; read x; (echo; read x); exit 0";
     let mut shell = Held::start(Command::new("sh").args(["-c", script]));
     for all in [false, true] {
-        let mut kamap = Running::start(if all { &["--all"] } else { &[] });
+        let mut kamap = Tables::start(kamap(if all { &["--all"] } else { &[] }));
         let parent = Held::start(&mut Command::new(FORKED));
         let forked = parent.said().parse().expect("it prints a PID");
         if !all {
@@ -484,7 +339,7 @@ fn what_runs_a_program_from_before_is_shown_with_all_only() {
 
 #[test]
 fn elsewhere_than_on_a_terminal_one_table_follows_the_other() {
-    let text = output(&["--count", "3", "--interval", "1ms"]);
+    let text = output(kamap(&["--count", "3", "--interval", "1ms"]));
     let headers = text
         .lines()
         .filter(|line| line.trim_start().starts_with("PID"));
@@ -492,16 +347,16 @@ fn elsewhere_than_on_a_terminal_one_table_follows_the_other() {
     let footers = text.lines().filter(|line| line.starts_with("live "));
     assert_eq!(footers.count(), 3, "{text}");
     assert!(!text.contains('\x1b'));
-    assert_eq!(output(&["--once"]).matches("live ").count(), 1);
+    assert_eq!(output(kamap(&["--once"])).matches("live ").count(), 1);
 }
 
 #[test]
 fn a_full_table_is_told_below_it() {
     let arguments = ["--once", "--max-entries", "1"];
-    let text = output(&arguments);
+    let text = output(kamap(&arguments));
     let strict = Command::new(KAMAP).args(arguments).arg("--strict").output();
     assert_eq!(strict.expect("it starts").status.code(), Some(3));
-    output(&["--once", "--strict"]);
+    output(kamap(&["--once", "--strict"]));
     let footer = text.lines().last().expect("there is a footer");
     assert!(
         footer.contains("found the table full, first PID "),

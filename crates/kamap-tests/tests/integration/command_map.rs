@@ -8,13 +8,11 @@ use std::process::{Command, Output};
 
 use kamap_bpf::{AnyMap, MapSpec, MapType, UpdateMode};
 use kamap_bpf::{Probe, Support};
-use kamap_tests::BpfFs;
+use kamap_tests::{BpfFs, Congestion, Program, possible_cpus, typed};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::congestion::Congestion;
 use crate::programs::KAMAP;
-use crate::typed;
 
 /// Runs a program to its end; returns its exit status, standard output and standard error.
 #[track_caller]
@@ -244,7 +242,11 @@ fn what_one_writes_the_other_reads(
         _ => (1..=value as u8).collect(),
     };
     let mut entries = Contents::new();
-    let cpus = if kind.contains("percpu") { cpus() } else { 1 };
+    let cpus = if kind.contains("percpu") {
+        possible_cpus()
+    } else {
+        1
+    };
     for path in [ours, theirs] {
         for number in [first, second] {
             let mut bytes = u32::to_ne_bytes(number).to_vec();
@@ -278,12 +280,6 @@ fn what_one_writes_the_other_reads(
         assert_eq!(found[0], entries, "by bpftool, {path}");
         assert_eq!(found[1], entries, "by kamap, {path}");
     }
-}
-
-/// How many CPUs there can be.
-#[track_caller]
-fn cpus() -> usize {
-    libbpf_rs::num_possible_cpus().expect("it can be counted")
 }
 
 #[rstest]
@@ -713,7 +709,7 @@ fn a_member_is_set_for_each_cpu_or_for_one() {
         "--set",
         "cpu0.pid=9",
     ]);
-    for cpu in 0..cpus() {
+    for cpu in 0..possible_cpus() {
         expected[format!("cpu{cpu}")]["ports"][0] = json!(1);
     }
     expected["cpu0"]["pid"] = json!(9);
@@ -839,7 +835,7 @@ fn each_cpu_has_its_value() {
     let map = Typed::new("percpu_hash", false);
     let path = map.path();
     let members = |value: &dyn Fn(usize) -> String| {
-        let cpus: Vec<_> = (0..cpus())
+        let cpus: Vec<_> = (0..possible_cpus())
             .map(|cpu| format!("cpu{cpu}: {}", value(cpu)))
             .collect();
         format!("{{{}}}", cpus.join(", "))
@@ -1032,7 +1028,7 @@ fn programs_and_cgroups_are_put_in_by_what_users_have_of_them() {
         made.by_kamap(&path, None);
         path.to_str().expect("it is UTF-8").to_owned()
     });
-    let program = typed::program();
+    let program = Program::load();
     let id = program.id.to_string();
     let pin = folder.at("program");
     program.pin(&pin);

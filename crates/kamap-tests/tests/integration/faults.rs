@@ -5,11 +5,11 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Output, Stdio};
 
-use kamap_tests::{FullGroup, Held, OnTerminal, eventually, repetitions};
+use kamap_tests::{FullGroup, Held, OnTerminal, Tiny, eventually, repetitions};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::programs::{KAMAP, Tiny};
+use crate::programs::KAMAP;
 
 /// What runs `program`, and ends it if it hangs.
 fn bounded(program: &str) -> Command {

@@ -10,16 +10,16 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::ptr;
 
-use kamap_tests::{Held, OnTerminal, eventually};
+use kamap_tests::command::{Tables, output, row};
+use kamap_tests::{Held, OnTerminal, Tiny, eventually};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::command::{Running, output, row};
-use crate::programs::{KAMAP, NAMED, Tiny, held};
+use crate::programs::{KAMAP, NAMED, held, kamap};
 
 /// Two kamaps that watch, one for each way to print.
 struct Shown {
-    json: Running,
+    json: Tables,
     plain: Held,
 }
 
@@ -27,8 +27,8 @@ impl Shown {
     /// Starts them; their programs are attached when this returns.
     #[track_caller]
     fn start() -> Self {
-        let json = Running::start(&[]);
-        let plain = Held::start(kamap().args(["--interval", "20ms"]));
+        let json = Tables::start(kamap(&[]));
+        let plain = Held::start(in_utf_8().args(["--interval", "20ms"]));
         assert!(plain.said().contains("COMMAND"));
         Self { json, plain }
     }
@@ -73,8 +73,8 @@ impl Shown {
 }
 
 /// A kamap that may show any text.
-fn kamap() -> Command {
-    let mut command = Command::new(KAMAP);
+fn in_utf_8() -> Command {
+    let mut command = kamap(&[]);
     command.env("LC_ALL", "C.UTF-8");
     command
 }
@@ -174,7 +174,7 @@ const HOSTILE: &str = "/missing/\x1b]0;owned\x07\nkamap: all is well\u{202e}";
 
 #[test]
 fn the_help_is_whole_whatever_is_beside_it() {
-    let help = |arguments: &[&str]| output(&[&["--help"], arguments].concat());
+    let help = |arguments: &[&str]| output(kamap(&[&["--help"], arguments].concat()));
     assert_eq!(help(&["\x1b"]), help(&[]));
 }
 
@@ -217,9 +217,9 @@ fn processes_may_name_themselves_with_any_byte() {
 
     // As they were named before kamap came.
     let me = std::process::id().to_string();
-    let table = output(&["--all", "--once", "--json", "--ppid", &me]);
+    let table = output(kamap(&["--all", "--once", "--json", "--ppid", &me]));
     let table = serde_json::from_str(&table).expect("it is JSON");
-    let text = output(&["--all", "--once", "--ppid", &me]);
+    let text = output(kamap(&["--all", "--once", "--ppid", &me]));
     for line in text.lines() {
         assert_harmless(line);
         assert!(is_line(line), "{line:?}");
@@ -242,7 +242,7 @@ fn a_screen_shows_hostile_rows_a_line_each_and_no_wider_than_it_is() {
         Tiny::new(),
     );
     let me = std::process::id().to_string();
-    let mut kamap = kamap();
+    let mut kamap = in_utf_8();
     kamap.args(["--interval", "20ms", "--ppid", &me]);
     let mut screen = OnTerminal::start(60, COLUMNS as u16, kamap.env("TERM", "xterm"));
     screen.shows("its programs are attached", |text| {

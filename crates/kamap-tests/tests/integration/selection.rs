@@ -6,17 +6,17 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use kamap_tests::Held;
+use kamap_tests::command::{Tables, output, row, rows};
 use serde_json::{Value, json};
 
-use crate::command::{Running, output, row, rows};
-use crate::programs::{FORKED, KAMAP, held};
+use crate::programs::{FORKED, KAMAP, held, kamap};
 
 /// A shell that forks itself at each line, and says so.
 const FORKING: &str = "echo; while read x; do (echo; read y); done";
 
 #[test]
 fn a_fork_of_a_program_that_was_executed_since_is_shown() {
-    let mut kamap = Running::start(&[]);
+    let mut kamap = Tables::start(kamap(&[]));
     let daemon = Held::start(&mut Command::new(FORKED));
     let child: u32 = daemon.said().parse().expect("it prints a PID");
     let table = kamap.fresh_table();
@@ -35,7 +35,7 @@ fn a_fork_of_a_program_that_was_executed_since_is_shown() {
 #[test]
 fn a_subshell_of_a_shell_that_was_there_is_not_shown_unless_asked_for() {
     let mut shell = Held::start(Command::new("sh").args(["-c", FORKING]));
-    let (mut kamap, mut all) = (Running::start(&[]), Running::start(&["--all"]));
+    let (mut kamap, mut all) = (Tables::start(kamap(&[])), Tables::start(kamap(&["--all"])));
     shell.say("\n");
     assert_eq!(shell.line(), "", "it has forked");
     let ppid = shell.pid();
@@ -55,7 +55,7 @@ fn a_process_that_is_asked_for_by_its_pid_is_shown_whatever_its_origin() {
     let before = Held::start(&mut held());
     let forked = Held::start(&mut Command::new(FORKED));
     for pid in [1, before.pid(), forked.said().parse().expect("a PID")] {
-        let table = output(&["--once", "--json", "--pid", &pid.to_string()]);
+        let table = output(kamap(&["--once", "--json", "--pid", &pid.to_string()]));
         let table: Value = serde_json::from_str(&table).expect("it is JSON");
         let pids: Vec<_> = rows(&table).iter().map(|row| &row["pid"]).collect();
         assert_eq!(pids, [&json!(pid)]);
@@ -159,7 +159,7 @@ fn json_has_the_exact_bytes_and_the_identity_of_process_parent_and_boot() {
         assert_eq!(event["parent"]["pid"], std::process::id());
     }
     let own = std::process::id();
-    let me = output(&["--once", "--json", "--pid", &own.to_string()]);
+    let me = output(kamap(&["--once", "--json", "--pid", &own.to_string()]));
     let me: Value = serde_json::from_str(&me).expect("it is JSON");
     assert_eq!(me["boot_id"], first["boot_id"]);
     let me = row(&me, own).expect("it is alive");

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use kamap_tests::command::{Tables, output, row};
 use kamap_tests::{Held, Never, eventually};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::command::{Running, output, row};
-use crate::programs::{ARGUMENTS, HELD, held};
+use crate::programs::{ARGUMENTS, HELD, held, kamap};
 
 /// Whoever cannot be read delays kamap no longer than this, on an emulated machine too.
 const BOUND: Duration = Duration::from_secs(10);
@@ -62,7 +62,7 @@ impl Stalled {
 #[track_caller]
 fn once() -> Value {
     let begun = Instant::now();
-    let table = output(&["--once", "--all", "--json"]);
+    let table = output(kamap(&["--once", "--all", "--json"]));
     assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
     serde_json::from_str(&table).expect("it is JSON")
 }
@@ -128,7 +128,7 @@ fn a_process_that_holds_the_lock_of_its_memory_for_ever_delays_nobody(#[case] si
 /// A kamap that runs on ends as soon as it is told so.
 #[track_caller]
 fn ends_at_once(signal: i32) {
-    let kamap = Running::start(&["--all"]);
+    let kamap = Tables::start(kamap(&["--all"]));
     let begun = Instant::now();
     let (status, _) = kamap.end(signal);
     assert!(begun.elapsed() < Duration::from_secs(5));

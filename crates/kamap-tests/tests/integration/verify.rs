@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use kamap::{Kinds, Suspect, Tracker, Verification};
-use kamap_tests::{Held, Planted, SetOnDrop, allow_many_files, eventually};
+use kamap_tests::table::{row, snapshot, tracker};
+use kamap_tests::{Held, Planted, SetOnDrop, Tiny, allow_many_files, elf, eventually, executable};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::fixtures::{executable, row, snapshot, tracker};
-use crate::programs::{HOLDS, KAMAP, THREADS, Tiny, elf_beyond_memory, held};
+use crate::programs::{HOLDS, KAMAP, THREADS, held};
 
 /// Offsets in `struct kamap_process`.
 const START_TIME: usize = 0;
@@ -88,7 +88,7 @@ fn a_process_that_is_held_after_an_exec_that_failed_late_is_no_difference(
     let tracker = Tracker::builder().events(kinds).start();
     let tracker = tracker.expect("the tracker starts");
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let program = executable(folder.path(), "beyond", &elf_beyond_memory());
+    let program = executable(folder.path(), "beyond", &elf::beyond_memory());
     let holds = Held::start(Command::new(HOLDS).arg(held_at).arg(program));
     let pid = holds.said().parse().expect("it prints a PID");
     for _ in 0..3 {

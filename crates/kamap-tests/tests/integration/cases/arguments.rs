@@ -6,10 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use kamap::{Event, Kinds, Origin, Process, Tracker};
+use kamap_tests::stream::{Stream, kinds, with};
+use kamap_tests::table::{nothing_lost, row, snapshot, tracker};
 use kamap_tests::{Held, eventually, stat, ticks};
 
-use super::stream::{Stream, kinds, with};
-use crate::fixtures::{nothing_lost, row, snapshot, tracker};
 use crate::programs::{ARGUMENTS, HELD, THREADS};
 
 /// `/proc/PID/cmdline`, with what it is split at.

@@ -5,10 +5,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use kamap::{Event, Filter, Kinds, Tracker};
+use kamap_tests::stream::{Stream, kinds, with};
+use kamap_tests::table::row;
 use kamap_tests::{Cgroups, Held};
 
-use super::stream::{Stream, kinds, with};
-use crate::fixtures::row;
 use crate::programs::held;
 
 fn id(group: &Path) -> u64 {

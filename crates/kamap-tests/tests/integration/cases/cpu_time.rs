@@ -5,11 +5,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use kamap::{Exit, Kinds, Tracker};
-use kamap_tests::{Held, eventually, repetitions};
+use kamap_tests::stream::{Stream, end, with};
+use kamap_tests::{Held, Tiny, eventually, repetitions};
 use rstest::rstest;
 
-use super::stream::{Stream, end, with};
-use crate::programs::{SPINS, Tiny};
+use crate::programs::SPINS;
 
 #[track_caller]
 fn exits() -> (Tracker, Stream) {

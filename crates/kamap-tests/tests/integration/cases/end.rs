@@ -4,10 +4,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
 use kamap::Origin;
+use kamap_tests::table::{as_stat, children, nothing_lost, row, tracker};
 use kamap_tests::{Held, stat};
 use rstest::rstest;
 
-use crate::fixtures::{as_stat, children, nothing_lost, row, tracker};
 use crate::programs::{ABORTS, HELD, TRACES, held};
 
 #[test]

@@ -9,12 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kamap::{Event, EventKind, Filter, Kinds, Tracker};
-use kamap_tests::{Held, SetOnDrop, eventually, repetitions, stat};
+use kamap_tests::stream::{Stream, end, kinds, tracker, with};
+use kamap_tests::table::{row, snapshot};
+use kamap_tests::{Held, SetOnDrop, Tiny, eventually, repetitions, stat};
 use rstest::rstest;
 
-use super::stream::{Stream, end, kinds, tracker, with};
-use crate::fixtures::{row, snapshot};
-use crate::programs::{FORKED, HELD, STARTS, THREADS, Tiny, held};
+use crate::programs::{FORKED, HELD, STARTS, THREADS, held};
 
 #[test]
 fn a_life_is_told_from_fork_to_exit() {

@@ -10,12 +10,10 @@ use std::path::Path;
 use std::process::Command;
 
 use kamap::Origin;
-use kamap_tests::{Held, repetitions, stat};
+use kamap_tests::table::{as_stat, children, compare_with_proc, nothing_lost, row, tracker};
+use kamap_tests::{Held, executable, repetitions, stat};
 use rstest::rstest;
 
-use crate::fixtures::{
-    as_stat, children, compare_with_proc, executable, nothing_lost, row, tracker,
-};
 use crate::programs::{EXECS, FAILS, HELD, held};
 
 #[test]
@@ -126,7 +124,7 @@ fn a_script_by_descriptor_has_its_interpreters_arguments() {
 fn a_program_for_32_bits_is_like_any_other() {
     let tracker = tracker();
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let program = crate::programs::tiny_of_32_bits();
+    let program = kamap_tests::elf::tiny_of_32_bits();
     let program = executable(folder.path(), "tiny-of-32-bits", &program);
     let child = Held::start(Command::new(&program).args(["some", "arguments"]));
     let pid = child.pid();
@@ -213,7 +211,7 @@ fn an_exec_that_fails_too_late_to_return_ends_its_process() {
     let tracker = tracker();
     let folder = tempfile::tempdir().expect("a folder can be made");
     // The kernel learns that it cannot be mapped when the old program has gone.
-    let mut program = crate::programs::tiny_of_32_bits();
+    let mut program = kamap_tests::elf::tiny_of_32_bits();
     let address = 52 + 8;
     program[address..address + 4].copy_from_slice(&0xffff_f000_u32.to_le_bytes());
     let program = executable(folder.path(), "unmappable", &program);

@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use kamap::{Event, EventKind, Filter, Item, Kinds, ProcessTree, Tracker};
-use kamap_tests::{Held, Planted, eventually};
+use kamap_tests::stream::{Stream, end, kinds, with};
+use kamap_tests::table::{nothing_lost, row};
+use kamap_tests::{Held, Planted, elf, eventually, executable};
 use rstest::rstest;
 
-use super::stream::{Stream, end, kinds, with};
-use crate::fixtures::{executable, nothing_lost, row};
 use crate::programs::{EXECS, FAILS, HELD, THREADS};
 
 /// Whether the kernel tells of an exec before its point of no return.
@@ -272,36 +272,6 @@ fn a_failed_exec_of_a_thread_is_one_of_its_process() {
     assert_eq!(lives.all()[1].parent, Some(0));
 }
 
-/// An ELF file for x86-64 with a segment that holds `text` at `address`, and one that cannot be
-/// mapped anywhere: an exec of it fails when the old program is gone.
-#[cfg(target_arch = "x86_64")]
-fn fails_late(address: u64, text: &[u8]) -> Vec<u8> {
-    const PAGE: u64 = 0x1000;
-    let words =
-        |words: &[u64]| -> Vec<u8> { words.iter().flat_map(|word| word.to_le_bytes()).collect() };
-    let halves =
-        |halves: &[u16]| -> Vec<u8> { halves.iter().flat_map(|half| half.to_le_bytes()).collect() };
-    let segment = |flags: u64, offset: u64, address: u64, len: u64| {
-        words(&[1 | flags << 32, offset, address, 0, len, len, PAGE])
-    };
-    let page = address & !(PAGE - 1);
-    let mut elf = [
-        b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec(),
-        // An executable, for x86-64.
-        halves(&[2, 62, 1, 0]),
-        words(&[page, 64, 0]),
-        halves(&[0, 0, 64, 56, 2, 0, 0, 0]),
-        segment(6, PAGE, page, 2 * PAGE),
-        // Beyond what user space has.
-        segment(6, PAGE, 0xffff_8000_0000_0000, PAGE),
-    ]
-    .concat();
-    elf.resize(4 * PAGE as usize, 0);
-    let at = (PAGE + (address - page)) as usize;
-    elf[at..at + text.len()].copy_from_slice(text);
-    elf
-}
-
 /// Has a child replace itself by `program`; returns its life.
 #[cfg(target_arch = "x86_64")]
 #[track_caller]
@@ -329,7 +299,11 @@ fn fails_late_life(stream: &mut Stream, program: &Path) -> Vec<Event> {
 fn an_exec_that_fails_past_the_point_of_no_return_tells_what_was_to_be_executed() {
     let (tracker, mut stream) = tracker();
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let program = executable(folder.path(), "fails-late", &fails_late(0x40_0000, b""));
+    let program = executable(
+        folder.path(),
+        "fails-late",
+        &elf::fails_late(0x40_0000, b""),
+    );
     let life = fails_late_life(&mut stream, &program);
     assert_eq!(kinds(&life), ["fork", "exec", "failed", "exit"]);
     let [_, _, failed, exit] = &life[..] else {
@@ -358,9 +332,13 @@ fn an_exec_that_fails_past_the_point_of_no_return_tells_what_was_to_be_executed(
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn the_exit_of_an_exec_that_failed_late_has_nothing_of_the_old_program() {
-    let (tracker, mut stream) = super::stream::tracker();
+    let (tracker, mut stream) = kamap_tests::stream::tracker();
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let program = executable(folder.path(), "fails-late", &fails_late(0x40_0000, b""));
+    let program = executable(
+        folder.path(),
+        "fails-late",
+        &elf::fails_late(0x40_0000, b""),
+    );
     let life = fails_late_life(&mut stream, &program);
     assert_eq!(kinds(&life), ["fork", "exec", "exit"]);
     let process = &life[2].process;
@@ -387,7 +365,7 @@ fn an_exec_that_fails_late_never_names_what_its_memory_says() {
     let mut text = b"/bin/innocent\0".to_vec();
     text.resize((argv - file) as usize, 0);
     text.extend([file, file, 0].iter().flat_map(|word| word.to_le_bytes()));
-    executable(folder.path(), "fails-late", &fails_late(file, &text));
+    executable(folder.path(), "fails-late", &elf::fails_late(file, &text));
     let pid = child.pid();
     child.let_go();
     assert!(!child.wait().success());

@@ -6,12 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use kamap::{Clock, Event, Filter, Kinds, Process, Tracker};
-use kamap_tests::{Held, stat, ticks};
+use kamap_tests::stream::{end, kinds, tracker, with};
+use kamap_tests::table::{as_stat, row, snapshot};
+use kamap_tests::{Held, Tiny, stat, ticks};
 use rstest::rstest;
 
-use super::stream::{end, kinds, tracker, with};
-use crate::fixtures::{as_stat, row, snapshot};
-use crate::programs::{BECOMES, HELD, Tiny, held};
+use crate::programs::{BECOMES, HELD, held};
 
 /// A user whom nobody else is.
 const UID: u32 = 4711;
@@ -102,14 +102,14 @@ fn a_user_filter_judges_an_event_by_the_user_of_that_moment() {
 #[case::by_a_tracker_that_was_there_before(true)]
 #[case::by_a_tracker_that_came_later(false)]
 fn an_executable_is_shown_where_it_is_now(#[case] before: bool) {
-    let earlier = before.then(crate::fixtures::tracker);
+    let earlier = before.then(kamap_tests::table::tracker);
     let folder = tempfile::tempdir().expect("a folder can be made");
     let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
     fs::copy(HELD, &first).expect("it can be copied");
     let child = Held::start(&mut Command::new(&first));
     let pid = child.pid();
     fs::rename(&first, &second).expect("it can be renamed");
-    let tracker = earlier.unwrap_or_else(crate::fixtures::tracker);
+    let tracker = earlier.unwrap_or_else(kamap_tests::table::tracker);
 
     let process = row(&tracker, pid).expect("it is alive");
     assert_eq!(process.exe(), Some(&*second));
@@ -191,7 +191,7 @@ fn shown_by_proc() -> HashMap<(u32, u64), Shown> {
 #[test]
 fn a_snapshot_shows_of_each_process_what_proc_shows() {
     let mut child = Held::start(&mut Command::new(BECOMES));
-    let tracker = crate::fixtures::tracker();
+    let tracker = kamap_tests::table::tracker();
     let pid = changed(&mut child);
     for look in 0..5 {
         assert_eq!(becomes(&mut child, &format!("name look {look}")), "");
@@ -282,7 +282,7 @@ fn two_trackers_agree_on_who_is_who() {
 fn a_boot_has_one_name_and_a_tracker_one_clock() {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("there is /proc");
     assert_eq!(Clock::boot_id().expect("there is /proc"), id.trim_end());
-    let tracker = crate::fixtures::tracker();
+    let tracker = kamap_tests::table::tracker();
     let clock = || tracker.clock().system_time(Duration::ZERO);
     let first = clock();
     for _ in 0..100 {

@@ -9,10 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use kamap::{Error, Event, Follow, Item, ProcessTree, Tracker};
-use kamap_tests::{Loaded, SetOnDrop};
-
-use super::stream::kinds;
-use crate::programs::Tiny;
+use kamap_tests::stream::kinds;
+use kamap_tests::{Loaded, SetOnDrop, Tiny};
 
 /// Follows a command to its end.
 #[track_caller]
@@ -186,7 +184,7 @@ fn what_a_command_leaves_behind_is_followed_on() {
         let read = follow.read(Duration::ZERO, |item| {
             if let Item::Event(event) = item {
                 assert_eq!(event.process.pid, pid);
-                end = super::stream::end(&event);
+                end = kamap_tests::stream::end(&event);
             }
         });
         assert_eq!(read.expect("it can be read"), Some(status));

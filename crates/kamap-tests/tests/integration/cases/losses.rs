@@ -5,12 +5,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use kamap::{Cause, Item, Kinds, Losses, Origin, Process, Tracker};
-use kamap_tests::{Held, Planted, allow_many_files, eventually};
+use kamap_tests::stream::{end, kinds, with};
+use kamap_tests::table::{row, snapshot, tracker};
+use kamap_tests::{Held, Planted, Tiny, allow_many_files, eventually};
 use rstest::rstest;
 
-use super::stream::{end, kinds, with};
-use crate::fixtures::{row, snapshot, tracker};
-use crate::programs::{HELD, Tiny, held};
+use crate::programs::{HELD, held};
 
 #[track_caller]
 fn losses(tracker: &Tracker) -> Losses {

@@ -17,5 +17,4 @@ mod reuse;
 mod row;
 mod seed;
 mod start;
-mod stream;
 mod threads;

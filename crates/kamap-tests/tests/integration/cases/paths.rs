@@ -6,10 +6,10 @@ use std::process::Command;
 
 use kamap::{Kinds, Process, Tracker};
 use kamap_tests::Held;
+use kamap_tests::stream::{end, kinds, with};
+use kamap_tests::table::{nothing_lost, row};
 use rstest::rstest;
 
-use super::stream::{end, kinds, with};
-use crate::fixtures::{nothing_lost, row};
 use crate::programs::{FAILS, FORKED};
 
 /// The longest path, without its NUL.

@@ -11,13 +11,15 @@ use std::thread;
 use std::time::Duration;
 
 use kamap::{Clock, Tracker};
-use kamap_tests::{Held, Loaded, MemoryGroup, OnTerminal, SetOnDrop, allow_many_files, eventually};
+use kamap_tests::command::{Tables, output, row, rows};
+use kamap_tests::table::{compare_with_proc, snapshot, tracker};
+use kamap_tests::{
+    Held, Loaded, MemoryGroup, OnTerminal, SetOnDrop, Tiny, allow_many_files, eventually,
+};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::command::{self, Running, output, row, rows};
-use crate::fixtures::{compare_with_proc, snapshot, tracker};
-use crate::programs::{DROPPED, KAMAP, Tiny};
+use crate::programs::{DROPPED, KAMAP, kamap};
 
 #[test]
 fn a_tracker_that_is_dropped_leaves_nothing_behind() {
@@ -127,8 +129,8 @@ fn assert_exact(tracker: &Tracker) {
 
 /// The same of a kamap that prints all processes.
 #[track_caller]
-fn assert_prints_exactly(kamap: &mut Running) {
-    command::compare_with_proc(|| {
+fn assert_prints_exactly(kamap: &mut Tables) {
+    kamap_tests::command::compare_with_proc(|| {
         let table = kamap.fresh_table();
         assert_nothing_lost(&table);
         table
@@ -155,7 +157,7 @@ fn what_is_killed_amid_a_storm_leaves_nothing_behind() {
     let other = tracker();
     Storm::during(|storm| {
         for _ in 0..2 {
-            let kamap = Running::start(&["--all"]);
+            let kamap = Tables::start(kamap(&["--all"]));
             let tracker = Held::start(&mut Command::new(DROPPED));
             let both = [Loaded::by(kamap.pid()), Loaded::by(tracker.pid())];
             for loaded in &both {
@@ -177,7 +179,7 @@ fn what_is_killed_amid_a_storm_leaves_nothing_behind() {
 
 #[test]
 fn a_kamap_that_was_stopped_has_missed_nothing() {
-    let mut kamap = Running::start(&["--all"]);
+    let mut kamap = Tables::start(kamap(&["--all"]));
     let before = kamap.fresh_table();
     kamap.signal(libc::SIGSTOP);
     eventually("it is stopped", || {
@@ -201,7 +203,7 @@ fn a_kamap_that_was_stopped_has_missed_nothing() {
 
 #[test]
 fn a_kamap_whose_output_was_blocked_has_missed_nothing() {
-    let mut kamap = Running::start(&["--all"]);
+    let mut kamap = Tables::start(kamap(&["--all"]));
     let before = kamap.fresh_table();
     // How much a full pipe holds depends on how it was filled.
     let writes = format!("{} 0x1 ", libc::SYS_write);
@@ -248,7 +250,10 @@ fn a_kamap_whose_terminal_is_closed_ends(#[case] term: &str) {
 
 #[test]
 fn several_at_once_are_exact_and_do_not_disturb_each_other() {
-    let (mut one, mut two) = (Running::start(&["--all"]), Running::start(&["--all"]));
+    let (mut one, mut two) = (
+        Tables::start(kamap(&["--all"])),
+        Tables::start(kamap(&["--all"])),
+    );
     let (first, second) = (tracker(), tracker());
     let tiny = Tiny::new();
     let child = tiny.start();
@@ -288,8 +293,8 @@ fn a_kamap_that_starts_amid_a_storm_is_exact() {
     Storm::during(|storm| {
         let mut starts = 0;
         while starts < 3 || storm.lived() < 2_000 {
-            command::compare_with_proc(|| {
-                let table = output(&["--all", "--once", "--json"]);
+            kamap_tests::command::compare_with_proc(|| {
+                let table = output(kamap(&["--all", "--once", "--json"]));
                 let table = serde_json::from_str(&table).expect("it is JSON");
                 assert_nothing_lost(&table);
                 storm.assert_no_ghosts(&table);
@@ -311,7 +316,7 @@ fn a_table_far_too_small_stays_readable_amid_a_storm() {
         .start()
         .expect("the tracker starts");
     let max_entries = ROOM.to_string();
-    let mut kamap = Running::start(&["--all", "--max-entries", &max_entries]);
+    let mut kamap = Tables::start(kamap(&["--all", "--max-entries", &max_entries]));
     let mut read = 0;
     Storm::during(|storm| {
         while read < 20 || storm.lived() < 300 {

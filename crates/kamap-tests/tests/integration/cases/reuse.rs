@@ -4,10 +4,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use kamap::Origin;
-use kamap_tests::{Held, stat};
+use kamap_tests::table::{as_stat, children, nothing_lost, row, snapshot, tracker};
+use kamap_tests::{Held, Tiny, stat};
 
-use crate::fixtures::{as_stat, children, nothing_lost, row, snapshot, tracker};
-use crate::programs::{SUCCESSORS, Tiny};
+use crate::programs::SUCCESSORS;
 
 #[test]
 fn a_pid_that_is_used_again_is_another_process() {

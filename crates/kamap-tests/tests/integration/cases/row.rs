@@ -7,10 +7,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use kamap::{Clock, Origin};
+use kamap_tests::table::{as_stat, row, tracker};
 use kamap_tests::{Cgroups, Held, eventually, stat};
 use rstest::rstest;
 
-use crate::fixtures::{as_stat, row, tracker};
 use crate::programs::{HELD, held};
 
 #[test]

@@ -7,12 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use kamap::{Origin, Tracker};
-use kamap_tests::{Held, Loaded, eventually, run_first, run_on, stat};
+use kamap_tests::table::{as_stat, compare_with_proc, nothing_lost, row, snapshot, tracker};
+use kamap_tests::{Held, Loaded, Tiny, eventually, run_first, run_on, stat};
 use libbpf_rs::query::MapInfoIter;
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
-use crate::fixtures::{as_stat, compare_with_proc, nothing_lost, row, snapshot, tracker};
-use crate::programs::{CROWD, Tiny, held};
+use crate::programs::{CROWD, held};
 
 #[test]
 fn what_was_alive_before_is_seeded_and_leaves_like_any_other() {

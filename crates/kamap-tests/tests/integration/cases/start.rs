@@ -4,11 +4,11 @@ use std::fs;
 use std::process::Command;
 
 use kamap::{Origin, Tracker};
-use kamap_tests::{Held, allow_many_files, eventually, repetitions, stat};
+use kamap_tests::table::{as_stat, children, nothing_lost, row, snapshot, tracker};
+use kamap_tests::{Held, Tiny, allow_many_files, eventually, repetitions, stat};
 use rstest::rstest;
 
-use crate::fixtures::{as_stat, children, nothing_lost, row, snapshot, tracker};
-use crate::programs::{FORKED, HELD, STARTS, Tiny, held};
+use crate::programs::{FORKED, HELD, STARTS, held};
 
 #[test]
 fn a_pid_appears_on_exec_and_disappears_on_exit() {

@@ -5,9 +5,9 @@ use std::process::Command;
 use std::thread;
 
 use kamap::Origin;
-use kamap_tests::{Held, eventually, stat};
+use kamap_tests::table::{as_stat, children, nothing_lost, row, tracker};
+use kamap_tests::{Held, eventually, executable, stat};
 
-use crate::fixtures::{as_stat, children, executable, nothing_lost, row, tracker};
 use crate::programs::{HELD, THREADS};
 
 #[test]

@@ -4,47 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use kamap_bpf::{
     AnyMap, BatchBuf, Creatable, Error, Hash, Hashed, LpmTrie, LruHash, Map, PerCpu, PerCpuHash,
     UpdateMode,
 };
-use kamap_tests::SetOnDrop;
-
-use super::kinds::Net;
+use kamap_tests::maps::{Net, while_written};
 
 const ROUNDS: u32 = 2_000;
 /// Keys below are there all the time: few, or more than a small batch has.
 const STABLE: u32 = 40;
 const MANY: u32 = 300;
-
-/// Lets `read` and `write` run at the same time until each has run so often.
-pub(super) fn while_written(
-    rounds: u32,
-    mut write: impl FnMut(u32) + Send,
-    mut read: impl FnMut(),
-) {
-    let (written, done) = (AtomicU32::new(0), AtomicBool::new(false));
-    thread::scope(|scope| {
-        // Also if reading panics, or there would be no end.
-        let _ending = SetOnDrop(&done);
-        let writer = scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                write(written.fetch_add(1, Ordering::Relaxed));
-            }
-        });
-        let mut read_rounds = 0;
-        // A writer that panicked has ended; the scope tells.
-        while (read_rounds < rounds || written.load(Ordering::Relaxed) < rounds)
-            && !writer.is_finished()
-        {
-            read();
-            read_rounds += 1;
-        }
-    });
-}
 
 /// Inserts, replaces and removes: each round a key above `MANY` comes, one goes, and
 /// a stable one is replaced. It is read with little room and with much: so that most

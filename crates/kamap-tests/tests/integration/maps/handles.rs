@@ -1,21 +1,17 @@
 //! Handles: what they may do, where they come from, what becomes of them.
 
-use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use kamap_bpf::{
     AnyMap, Array, BatchBuf, Check, Error, Hash, LpmTrie, Map, MapSpec, MapType, Queue, ReadOnly,
     SpinLock, UpdateMode, WriteOnly,
 };
-use kamap_tests::BpfFs;
+use kamap_tests::maps::{Net, replace};
+use kamap_tests::{BpfFs, Program};
 use libbpf_rs::libbpf_sys;
-
-use super::kinds::Net;
 
 type Counts = Hash<u32, u64>;
 
@@ -92,7 +88,7 @@ fn pins_keep_a_map_and_can_be_taken_away() {
 fn a_pinned_program_is_no_map() {
     let bpffs = BpfFs::mount();
     let path = bpffs.at("program");
-    pin_program(&path);
+    Program::load().pin(&path);
     let error = Map::<Counts>::open_pinned(&path, Check::Layout).expect_err("it is a program");
     assert!(matches!(error, Error::NotAMap { .. }), "{error}");
     assert_eq!(
@@ -106,31 +102,6 @@ fn a_pinned_program_is_no_map() {
     let error = map.unpin(&path).expect_err("it is a program");
     assert!(matches!(error, Error::PinnedOther { .. }), "{error}");
     assert!(path.exists());
-}
-
-/// Pins a program that does nothing.
-#[track_caller]
-fn pin_program(path: &Path) {
-    // r0 = 0; exit
-    let code = [0xb7_u64, 0x95];
-    let path = CString::new(path.as_os_str().as_bytes()).expect("it has no NUL");
-    // SAFETY: C strings, and as many instructions as are told; no options.
-    let fd = unsafe {
-        libbpf_sys::bpf_prog_load(
-            libbpf_sys::BPF_PROG_TYPE_SOCKET_FILTER,
-            c"nothing".as_ptr(),
-            c"GPL".as_ptr(),
-            code.as_ptr().cast(),
-            code.len() as _,
-            std::ptr::null_mut(),
-        )
-    };
-    assert!(fd >= 0, "{}", io::Error::from_raw_os_error(-fd));
-    // SAFETY: `fd` is new; nobody else has it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    // SAFETY: a C string.
-    let pinned = unsafe { libbpf_sys::bpf_obj_pin(fd.as_raw_fd(), path.as_ptr()) };
-    assert_eq!(pinned, 0);
 }
 
 #[test]
@@ -223,15 +194,6 @@ fn a_map_whose_memory_is_mapped_for_writing_is_not_frozen() {
     // SAFETY: nobody uses the memory.
     unsafe { libc::munmap(memory, 8) };
     map.freeze().expect("it is no longer mapped");
-}
-
-/// Puts `other` in the place of the map's file descriptor.
-#[track_caller]
-pub(super) fn replace(map: &impl AsFd, other: &impl AsFd) {
-    let fd = map.as_fd().as_raw_fd();
-    // SAFETY: two open file descriptors, of which nothing else is kept.
-    let replaced = unsafe { libc::dup2(other.as_fd().as_raw_fd(), fd) };
-    assert_eq!(replaced, fd, "{}", io::Error::last_os_error());
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::os::fd::AsFd;
 
-use super::churn::while_written;
 use kamap_bpf::{
     AnyMap, Array, ArrayOfMaps, BloomFilter, Check, Error, Hash, HashOfMaps, Hashed, LpmTrie,
     LruHash, LruPerCpuHash, Map, MapData, MapSpec, PerCpu, PerCpuArray, PerCpuHash, Queue, Stack,
     UpdateMode,
 };
+use kamap_tests::maps::{Net, while_written};
 
 /// With two bytes of padding after `half`, and so large that it is copied with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, MapData)]
@@ -316,14 +316,6 @@ fn a_bloom_filter_never_denies_what_is_in_it() {
     let wrong =
         (1_000..2_000).filter(|&word| map.may_contain(&padded(word, 1)).expect("it can be read"));
     assert!(wrong.count() < 500, "it denies most of what is not");
-}
-
-/// The key of a trie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, MapData)]
-#[repr(C)]
-pub(super) struct Net {
-    pub(super) prefix_len: u32,
-    pub(super) address: [u8; 4],
 }
 
 fn net(prefix_len: u32, address: [u8; 4]) -> Net {

@@ -10,10 +10,8 @@ use kamap_bpf::{
     AnyMap, Array, Check, Checked, Error, Hash, LpmTrie, LruPerCpuHash, Map, MapData, PerCpuArray,
     Queue, UpdateMode, map_data,
 };
-use kamap_tests::BpfFs;
+use kamap_tests::{BpfFs, typed};
 use libbpf_rs::libbpf_sys;
-
-use crate::typed;
 
 #[derive(Clone, Copy, MapData)]
 #[repr(C)]

@@ -1,9 +1,7 @@
 //! Values with a lock of their own.
 
 use kamap_bpf::{Array, Error, Hash, Lockable, Map, MapData, SpinLock, UpdateMode};
-
-use super::churn::while_written;
-use super::handles::replace;
+use kamap_tests::maps::{replace, while_written};
 
 #[derive(Clone, Copy, MapData)]
 #[repr(C)]

@@ -2,7 +2,7 @@
 
 use kamap_bpf::{AnyMap, Array, BatchBuf, Check, Checked, Error, Map, MapData};
 
-use crate::typed;
+use kamap_tests::typed;
 
 /// What libbpf-cargo makes of the section: with four bytes of padding at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, MapData)]
