@@ -105,10 +105,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let mut unknown = Vec::new();
         let read = follow.read(WAIT, |item| {
             if let Item::Lost(_) = &item {
-                tree.lose();
+                tree.note_loss();
             }
             if let Item::Event(event) = &item {
-                if tree.put(event).is_err() {
+                if tree.add(event).is_err() {
                     unknown.push(event.clone());
                 }
                 if !printed.contains(event.kind.into()) {
@@ -122,10 +122,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Ok((status, losses)) => {
                 // Without a row there is no exit event.
                 if losses.total() > 0 {
-                    tree.lose();
+                    tree.note_loss();
                 }
                 for event in unknown {
-                    fault.unless(tree.put(&event));
+                    fault.unless(tree.add(&event));
                 }
                 status
             }

@@ -37,7 +37,7 @@ impl Summary<'_> {
         let mut line =
             |line: &str| writeln!(out, "{}", cut(line, width.map_or(usize::MAX, usize::from)));
         let charset = Charset::of_output();
-        let branches = self.tree.tree().tree();
+        let branches = self.tree.tree().branches();
         let is_cut = |branch: &&Branch<'_>| branch.life.process.args_cut;
         let cut_below = branches.iter().filter(is_cut).count();
         line("")?;
@@ -89,7 +89,7 @@ impl Summary<'_> {
 
     /// A line for each process, and one that sums up. The stream had events of `kinds`.
     pub(super) fn json(&self, out: &mut impl Write, lines: &Lines, kinds: Kinds) -> io::Result<()> {
-        for branch in self.tree.tree().tree() {
+        for branch in self.tree.tree().branches() {
             json_line(out, &lines.process(&branch, &self.tree, kinds))?;
         }
         let run = lines.run(self.command, self.status, &self.tree, self.losses);
@@ -147,7 +147,7 @@ mod tests {
         let mut tree = ProcessTree::default();
         let mut put = |process: &Process, time, kind| {
             let event = Event::new(0, seconds(time), process.clone(), kind);
-            tree.put(&event).expect("it contradicts nothing");
+            tree.add(&event).expect("it contradicts nothing");
         };
         let make = Process::new(7, seconds(1)).with_args(["make"]);
         let child = |pid, start, name| {

@@ -230,11 +230,11 @@ fn a_failed_exec_of_a_thread_is_one_of_its_process() {
     let builder = Tracker::builder().events(Kinds::ALL);
     let mut follow = builder.follow(&mut threads).expect("it starts");
     let pid = follow.pid();
-    let (mut events, mut lives) = (Vec::new(), ProcessTree::default());
+    let (mut events, mut tree) = (Vec::new(), ProcessTree::default());
     let status = eventually("it ends", || {
         let read = follow.read(Duration::ZERO, |item| match item {
             Item::Event(event) => {
-                lives.put(&event).expect("nothing contradicts it");
+                tree.add(&event).expect("nothing contradicts it");
                 events.push(event);
             }
             other => panic!("{other:?}"),
@@ -266,10 +266,10 @@ fn a_failed_exec_of_a_thread_is_one_of_its_process() {
             (pid, Some(start))
         );
     }
-    assert_eq!(lives.len(), 2);
-    let of_process = &lives.all()[0];
+    assert_eq!(tree.len(), 2);
+    let of_process = &tree.processes()[0];
     assert_eq!((of_process.process.pid, of_process.failed_execs), (pid, 1));
-    assert_eq!(lives.all()[1].parent, Some(0));
+    assert_eq!(tree.processes()[1].parent, Some(0));
 }
 
 /// Has a child replace itself by `program`; returns its life.

@@ -124,12 +124,12 @@ fn the_lives_of_a_command_are_a_tree() {
     let mut follow = follow(Command::new("bash").args(["-c", script]));
     let (status, events) = to_the_end(&mut follow);
     assert_eq!(status.signal(), Some(libc::SIGKILL));
-    let mut lives = ProcessTree::default();
+    let mut tree = ProcessTree::default();
     for event in &events {
-        lives.put(event).expect("nothing contradicts it");
+        tree.add(event).expect("nothing contradicts it");
     }
-    let tree: Vec<_> = lives
-        .tree()
+    let branches: Vec<_> = tree
+        .branches()
         .into_iter()
         .map(|branch| {
             let (time, end) = branch.life.end.expect("it has ended");
@@ -143,7 +143,7 @@ fn the_lives_of_a_command_are_a_tree() {
         .collect();
     let branch = |depth, last, comm: &str, status| (depth, last, comm.to_owned(), status);
     assert_eq!(
-        tree,
+        branches,
         [
             branch(0, true, "bash", libc::SIGKILL),
             branch(1, false, "bash", 3 << 8),
@@ -152,7 +152,10 @@ fn the_lives_of_a_command_are_a_tree() {
         ]
     );
     assert_eq!(
-        lives.all().iter().filter(|life| life.has_failed()).count(),
+        tree.processes()
+            .iter()
+            .filter(|life| life.has_failed())
+            .count(),
         3
     );
 }
@@ -163,17 +166,17 @@ fn what_a_command_leaves_behind_is_followed_on() {
     let mut follow = follow(Command::new("bash").args(["-c", script]));
     let (status, events) = to_the_end(&mut follow);
     assert!(status.success());
-    let mut lives = ProcessTree::default();
+    let mut tree = ProcessTree::default();
     for event in &events {
-        lives.put(event).expect("nothing contradicts it");
+        tree.add(event).expect("nothing contradicts it");
     }
-    let running: Vec<_> = lives
-        .all()
+    let running: Vec<_> = tree
+        .processes()
         .iter()
         .filter(|life| life.end.is_none())
         .collect();
     let [left] = running[..] else {
-        panic!("one is left: {lives:?}");
+        panic!("one is left: {tree:?}");
     };
     let pid = left.process.pid;
     // SAFETY: takes numbers only. It is the one that was left behind, which nobody else
