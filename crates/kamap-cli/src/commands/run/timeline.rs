@@ -10,7 +10,7 @@ use serde::ser::{Error, SerializeMap};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::status::status_of;
+use super::status::{process_at, status_of};
 use crate::render::{Cells, Charset, Column, columns, quote};
 
 /// What a slice shows of its process, below its name.
@@ -65,10 +65,7 @@ pub(super) fn write(
             args: Shown {
                 cells: &cells,
                 columns: &columns,
-                process: match &life.end {
-                    Some((time, exit)) => ProcessAt::ended(process, *time, exit),
-                    None => ProcessAt::alive(process, summary.now()),
-                },
+                process: process_at(life, summary),
                 status: status_of(life, summary),
             },
         });
