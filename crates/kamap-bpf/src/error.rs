@@ -74,7 +74,7 @@ pub enum Error {
         what: String,
     },
     /// There is more than one map of this name.
-    #[error("there are {} maps with the name `{name}`; open one by its id: {ids:?}", ids.len())]
+    #[error("there are {} maps with the name `{name}`; open one by its ID: {ids:?}", ids.len())]
     Ambiguous {
         /// The name.
         name: String,
@@ -90,7 +90,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The map is of another kind.
-    #[error("map `{map}` is of kind {}, expected {}", Kind(*found), Kind(*expected))]
+    #[error("map `{map}` is of type {}, expected {}", Kind(*found), Kind(*expected))]
     WrongKind {
         /// Name of the map.
         map: String,
@@ -113,7 +113,7 @@ pub enum Error {
     },
     /// Keys or values have another layout than the Rust types.
     #[error(
-        "the layout of map `{map}` is not that of the Rust types: {}",
+        "the layout of map `{map}` differs from that of the Rust types: {}",
         Listed(differences)
     )]
     LayoutDiffers {
@@ -124,7 +124,7 @@ pub enum Error {
     },
     /// The map has no BTF to compare the layout with.
     #[error(
-        "map `{map}` has no BTF that tells the layout of its keys and values; open it with \
+        "map `{map}` has no BTF that describes its keys and values; open it with \
          `Check::LayoutOrSizes` if their sizes are enough"
     )]
     NoBtf {
@@ -196,13 +196,13 @@ pub enum Error {
         source: io::Error,
     },
     /// The map's values have no lock.
-    #[error("the values of map `{map}` have no `struct bpf_spin_lock` by its BTF")]
+    #[error("the values of map `{map}` have no `struct bpf_spin_lock` in their BTF")]
     NoSpinLock {
         /// Name of the map.
         map: String,
     },
     /// A map is not like those that a map of maps was made for.
-    #[error("map `{inner}` is not like the maps that map `{map}` was made for")]
+    #[error("map `{inner}` does not match the maps that map `{map}` was created for")]
     WrongInner {
         /// Name of the map of maps.
         map: String,
@@ -233,7 +233,7 @@ pub enum Error {
     },
     /// This kernel cannot do it with this kind of map.
     #[error(
-        "this kernel cannot {operation} in map `{map}` of kind {}; Linux {since} can",
+        "this kernel cannot {operation} in map `{map}` of type {}; Linux {since} can",
         Kind(*kind)
     )]
     Unsupported {
@@ -297,7 +297,7 @@ pub enum Error {
         map: String,
     },
     /// The map's BTF does not say the type of its keys or values.
-    #[error("the BTF of map `{map}` does not tell the type of its {part}s: {reason}")]
+    #[error("the BTF of map `{map}` does not describe the type of its {part}s: {reason}")]
     BadBtf {
         /// Name of the map.
         map: String,
@@ -317,7 +317,7 @@ pub enum Error {
         expected: usize,
     },
     /// What a ring has cannot be records.
-    #[error("what map `{map}` has at byte {position} of its stream is no record")]
+    #[error("map `{map}` has no valid record at byte {position} of its stream")]
     NoRecord {
         /// Name of the map.
         map: String,
@@ -325,15 +325,15 @@ pub enum Error {
         position: u64,
     },
     /// Somebody else reads the same ring buffer.
-    #[error("map `{map}` has another reader; the records of a ring buffer go to one")]
+    #[error("map `{map}` has another reader; a ring buffer can have only one")]
     AnotherReader {
         /// Name of the map.
         map: String,
     },
     /// The buffers of a perf event array cannot be of this size.
     #[error(
-        "the buffers of map `{map}` cannot have {bytes} bytes: it takes a power of two, \
-         {least} at least"
+        "the buffers of map `{map}` cannot have {bytes} bytes: the size must be a power of two \
+         and at least {least}"
     )]
     BufferSize {
         /// Name of the map.
@@ -366,7 +366,7 @@ pub enum Error {
         expected: usize,
     },
     /// No map of this kind can do this.
-    #[error("map `{map}` is of kind {}, which cannot {operation}", Kind(*kind))]
+    #[error("map `{map}` is of type {}, which cannot {operation}", Kind(*kind))]
     NotOfKind {
         /// Name of the map.
         map: String,
@@ -399,7 +399,7 @@ impl Error {
 
 fn needed(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
-        Some(libc::EPERM) => " (an id or a name takes CAP_SYS_ADMIN, a path CAP_BPF)",
+        Some(libc::EPERM) => " (opening by ID or name needs CAP_SYS_ADMIN, by path CAP_BPF)",
         _ => "",
     }
 }
@@ -408,7 +408,7 @@ fn place(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
         // Of a folder that is not there, or of what stands for it in another file system.
         Some(libc::EPERM | libc::ENOENT) => {
-            " (it takes a folder of a BPF file system, and a name without dots)"
+            " (the folder must be in a BPF file system, and the name must have no dots)"
         }
         _ => "",
     }

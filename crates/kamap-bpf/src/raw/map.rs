@@ -384,18 +384,18 @@ mod tests {
                 (
                     MapType::HASH,
                     Operation::TAKE,
-                    "this kernel cannot take in map `nothing` of kind `hash`; Linux 5.14 can",
+                    "this kernel cannot take in map `nothing` of type `hash`; Linux 5.14 can",
                 ),
                 (
                     MapType::PERCPU_ARRAY,
                     Operation::READ_BATCH,
-                    "this kernel cannot read a batch in map `nothing` of kind `percpu_array`; \
+                    "this kernel cannot read a batch in map `nothing` of type `percpu_array`; \
                      Linux 5.13 can",
                 ),
                 (
                     MapType::ARRAY_OF_MAPS,
                     Operation::READ_BATCH,
-                    "this kernel cannot read a batch in map `nothing` of kind `array_of_maps`; \
+                    "this kernel cannot read a batch in map `nothing` of type `array_of_maps`; \
                      Linux 5.19 can",
                 ),
             ] {
@@ -410,7 +410,7 @@ mod tests {
             let never = error(MapType::ARRAY, Operation::TAKE, errno);
             assert_eq!(
                 never.to_string(),
-                "map `nothing` is of kind `array`, which cannot take"
+                "map `nothing` is of type `array`, which cannot take"
             );
             assert!(matches!(never, Error::NotOfKind { .. }), "{never:?}");
         }

@@ -365,9 +365,9 @@ fn values_without_keys_come_in_the_order_of_the_kind(
     let error = refused(&["dump", ours]);
     assert_eq!(
         error,
-        format!("map `ours` is of kind `{kind}`, which cannot walk")
+        format!("map `ours` is of type `{kind}`, which cannot walk")
     );
-    let of_kind = format!("map `ours` is of kind `{kind}`");
+    let of_kind = format!("map `ours` is of type `{kind}`");
     assert_eq!(
         refused(&["update", ours, "1", "--if-absent"]),
         format!("{of_kind}, which has no keys to be absent or present")
@@ -745,7 +745,7 @@ fn what_has_no_parts_cannot_be_set() {
         let path = path.to_str().expect("it is UTF-8");
         assert_eq!(
             refused(&["update", path, "0", "--set", "x=1"]),
-            format!("map `{kind}` is of kind `{kind}`, {reason}")
+            format!("map `{kind}` is of type `{kind}`, {reason}")
         );
     }
 }
@@ -826,7 +826,7 @@ fn a_value_with_a_lock_can_be_written_holding_it() {
     );
     assert_eq!(
         refused(&["delete", path, "3"]),
-        "map `typed` is of kind `array`, which cannot remove"
+        "map `typed` is of type `array`, which cannot remove"
     );
 }
 
@@ -868,7 +868,7 @@ fn a_pin_opens_where_its_btf_may_not_be_read() {
     );
     assert_eq!(
         stderr,
-        "kamap: it takes CAP_SYS_ADMIN to read the BTF of map `typed`: its types are unknown\n"
+        "kamap: reading the BTF of map `typed` needs CAP_SYS_ADMIN: its types are unknown\n"
     );
     let mut command = Command::new("setpriv");
     command.args(["--bounding-set=-all,+bpf", "--inh-caps=-all", KAMAP]);
@@ -907,8 +907,8 @@ fn a_map_is_found_by_id_name_and_path_unless_several_have_the_name() {
         assert_eq!(
             refused(&["pin", &name, place]),
             format!(
-                "{failed} `{place}`: {reason} (it takes a folder of a BPF file system, and a name \
-                 without dots)"
+                "{failed} `{place}`: {reason} (the folder must be in a BPF file system, and the name must \
+                 have no dots)"
             )
         );
     }
@@ -943,7 +943,7 @@ fn a_map_is_found_by_id_name_and_path_unless_several_have_the_name() {
     let ids = format!("{id}, {}", two.info().id);
     assert_eq!(
         error,
-        format!("there are 2 maps with the name `{name}`; open one by its id: [{ids}]")
+        format!("there are 2 maps with the name `{name}`; open one by its ID: [{ids}]")
     );
     drop((one, two));
     assert_eq!(kamap(&["lookup", path, "0"]), "hex: 05 00 00 00\n");
@@ -996,7 +996,7 @@ fn a_struct_ops_map_is_shown_by_the_types_of_the_kernel() {
     assert!(hex.starts_with("hex: "), "{hex}");
 
     // What is read has IDs of programs, what is written would need their file descriptors.
-    let error = "map `congestion` is of kind `struct_ops`, which cannot insert plain data";
+    let error = "map `congestion` is of type `struct_ops`, which cannot insert plain data";
     let value = value.to_string();
     for arguments in [&["{..}"][..], &[&value], &["--set", "data.ssthresh=0"]] {
         let arguments = [&["update", &id, "0"], arguments].concat();
@@ -1076,6 +1076,6 @@ fn programs_and_cgroups_are_put_in_by_what_users_have_of_them() {
     let error = refused(&["dump", &cgroups]);
     assert_eq!(
         error,
-        "map `cgroup_array` is of kind `cgroup_array`, which cannot read values"
+        "map `cgroup_array` is of type `cgroup_array`, which cannot read values"
     );
 }

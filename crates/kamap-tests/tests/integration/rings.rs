@@ -636,8 +636,8 @@ fn a_map_of_another_kind_and_a_buffer_of_another_size_are_refused() {
         assert_eq!(
             error.to_string(),
             format!(
-                "the buffers of map `samples` cannot have {bytes} bytes: it takes a power of \
-                 two, 4096 at least"
+                "the buffers of map `samples` cannot have {bytes} bytes: the size must be a \
+                 power of two and at least 4096"
             )
         );
     }

@@ -249,7 +249,7 @@ fn what_the_kernel_denies_or_cannot_do_is_told_as_that() {
         assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
         assert_eq!(
             error.to_string(),
-            format!("this kernel cannot {operation} in map `denied` of kind `hash`; Linux 5.6 can")
+            format!("this kernel cannot {operation} in map `denied` of type `hash`; Linux 5.6 can")
         );
     }
 }
@@ -281,20 +281,20 @@ fn what_no_kernel_can_do_with_a_type_is_told_apart_from_what_this_one_cannot() {
         .expect_err("nothing can be removed");
     assert_eq!(
         error.to_string(),
-        "map `array` is of kind `array`, which cannot take"
+        "map `array` is of type `array`, which cannot take"
     );
     let map = Map::<Counts>::create("swapped", 8).expect("it can be created");
     replace(&map, &array);
     let error = map.take(&1).expect_err("it is an array now");
     assert_eq!(
         error.to_string(),
-        "this kernel cannot take in map `swapped` of kind `hash`; Linux 5.14 can"
+        "this kernel cannot take in map `swapped` of type `hash`; Linux 5.14 can"
     );
     let locked = Map::<Array<SpinLock>>::create("locked", 1).expect("it can be created");
     if let Err(error) = locked.freeze() {
         assert_eq!(
             error.to_string(),
-            "map `locked` is of kind `array`, which cannot freeze values with a lock, a timer or \
+            "map `locked` is of type `array`, which cannot freeze values with a lock, a timer or \
              another special field"
         );
     }
@@ -344,7 +344,7 @@ fn a_map_is_found_by_its_name() {
     let ambiguous = Map::<Counts>::open_name(&name, Check::Layout).expect_err("there are two");
     assert_eq!(
         ambiguous.to_string(),
-        format!("there are 2 maps with the name `{name}`; open one by its id: {ids:?}")
+        format!("there are 2 maps with the name `{name}`; open one by its ID: {ids:?}")
     );
     // What begins alike has another name.
     let short = &name[..10];

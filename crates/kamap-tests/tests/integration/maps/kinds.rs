@@ -461,7 +461,7 @@ fn maps_can_lie_in_maps() {
         .expect_err("its flags differ");
     assert_eq!(
         unlike.to_string(),
-        "map `sparse` is not like the maps that map `outer` was made for"
+        "map `sparse` does not match the maps that map `outer` was created for"
     );
 }
 
@@ -477,7 +477,7 @@ fn a_map_is_put_into_an_array_of_maps_whatever_was_there() {
                 error
                     .expect_err("the kernel knows no condition")
                     .to_string(),
-                "map `outer` is of kind `array_of_maps`, which cannot insert on a condition"
+                "map `outer` is of type `array_of_maps`, which cannot insert on a condition"
             );
             outer
                 .insert_map(&0, &inner, UpdateMode::Any)
@@ -489,7 +489,7 @@ fn a_map_is_put_into_an_array_of_maps_whatever_was_there() {
     let unlike = outer.insert_map(&0, &longer, UpdateMode::Any);
     assert_eq!(
         unlike.expect_err("it has more entries").to_string(),
-        "map `longer` is not like the maps that map `outer` was made for"
+        "map `longer` does not match the maps that map `outer` was created for"
     );
 }
 

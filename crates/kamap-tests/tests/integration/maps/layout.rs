@@ -49,7 +49,7 @@ fn swapped_fields_of_a_pinned_map_are_refused_by_name() {
     ] {
         assert_eq!(
             differs.expect_err("two fields are swapped").to_string(),
-            "the layout of map `flows` is not that of the Rust types: \
+            "the layout of map `flows` differs from that of the Rust types: \
              value.received: at byte 8 in BTF, at byte 4 in Rust; \
              value.sent: at byte 4 in BTF, at byte 8 in Rust"
         );
@@ -213,7 +213,7 @@ fn the_index_of_an_array_can_have_a_sign_in_c() {
         assert_eq!(
             error.expect_err("it has a sign").to_string(),
             format!(
-                "the layout of map `typed` is not that of the Rust types: \
+                "the layout of map `typed` differs from that of the Rust types: \
                  {part}: signed in BTF, unsigned in Rust"
             )
         );
@@ -244,7 +244,7 @@ fn a_map_without_btf_has_to_be_allowed() {
     let refused = Map::<Hash<u32, u64>>::from_fd(without_btf(), Check::Layout);
     assert_eq!(
         refused.expect_err("it has no BTF").to_string(),
-        "map `plain` has no BTF that tells the layout of its keys and values; open it with \
+        "map `plain` has no BTF that describes its keys and values; open it with \
          `Check::LayoutOrSizes` if their sizes are enough"
     );
     let allowed = Map::<Hash<u32, u64>>::from_fd(without_btf(), Check::LayoutOrSizes);

@@ -159,6 +159,6 @@ fn a_map_of_values_without_a_lock_is_not_locked() {
     let error = map.locked().expect_err("its values have no lock");
     assert_eq!(
         error.to_string(),
-        "the values of map `lockless` have no `struct bpf_spin_lock` by its BTF"
+        "the values of map `lockless` have no `struct bpf_spin_lock` in their BTF"
     );
 }

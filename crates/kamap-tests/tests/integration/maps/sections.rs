@@ -64,7 +64,7 @@ fn a_section_that_lacks_more_than_padding_or_has_more_is_refused() {
     let differs = Map::<Array<Variables>>::from_fd(fd, Check::Layout);
     assert_eq!(
         differs.expect_err("it has one more").to_string(),
-        "the layout of map `typed` is not that of the Rust types: \
+        "the layout of map `typed` differs from that of the Rust types: \
          value.last: at byte 12 in BTF, absent in Rust"
     );
 }
