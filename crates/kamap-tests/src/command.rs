@@ -44,7 +44,7 @@ impl Tables {
     /// If there is none.
     #[track_caller]
     pub fn fresh_table(&mut self) -> Value {
-        // With a margin: kamap has measured the time of day at its start.
+        // With a margin, because kamap measured the offset of the wall clock when it started.
         let now = jiff::Timestamp::now() + Duration::from_millis(5);
         loop {
             let table = self.table();
@@ -287,7 +287,7 @@ pub fn compare_with_proc(read: impl FnOnce() -> Value) {
         let start = row["start_time"].as_str().expect("it is text");
         let start = start.parse::<jiff::Timestamp>().expect("it is RFC 3339");
         let start = Duration::from_nanos((start.as_nanosecond() - boot) as u64);
-        // A tick or two off: the time of day has been there and back.
+        // A difference of a tick or two comes from the conversion to the wall clock and back.
         let start = ticks(start);
         let known = |stat: &Stat| stat.pid == pid && stat.start.abs_diff(start) <= 2;
         assert!(

@@ -52,7 +52,7 @@ impl<'storage> Congestion<'storage> {
             .expect("the object is in order");
         let name = format!("kamap{}", std::process::id());
         let operations = open.maps.congestion.initial_value_mut();
-        // It follows three pointers.
+        // The name follows three pointers.
         operations.expect("it has a value")[24..][..name.len()].copy_from_slice(name.as_bytes());
         let mut skel = open.load().expect("the kernel takes it");
         let link = skel.maps.congestion.attach_struct_ops();

@@ -1,6 +1,6 @@
-//! Executables that no compiler makes, as the bytes of ELF files.
+//! ELF files that no compiler generates.
 
-/// A program like [`TINY`](crate::TINY), for a machine of 32 bits: header and code.
+/// A 32-bit program like [`TINY`](crate::TINY), made of headers and code only.
 #[cfg(target_arch = "x86_64")]
 pub fn tiny_of_32_bits() -> Vec<u8> {
     const ADDRESS: u32 = 0x0804_8000;
@@ -33,7 +33,7 @@ pub fn tiny_of_32_bits() -> Vec<u8> {
         words(&[1, ADDRESS + HEADERS, 52, 0, 0]),
         // Sizes: this header, one program header, no section headers.
         halves(&[52, 32, 1, 0, 0, 0]),
-        // All of the file, to be read and executed.
+        // All of the file: readable and executable.
         words(&[1, 0, ADDRESS, ADDRESS, len, len, 5, 0x1000]),
         CODE.to_vec(),
     ];
@@ -64,10 +64,10 @@ pub fn beyond_memory() -> Vec<u8> {
         words(&[0]),
         // Sizes: this header, two program headers, no section headers.
         halves(&[64, 56, 2, 0, 0, 0]),
-        // To be read and executed.
+        // Readable and executable.
         words(&[1, 5]),
         longs(&[0, ADDRESS, ADDRESS, PAGE, PAGE, PAGE]),
-        // To be read and written.
+        // Readable and writable.
         words(&[1, 6]),
         longs(&[PAGE, BEYOND, 0, PAGE, PAGE, PAGE]),
     ];
@@ -100,7 +100,7 @@ pub fn fails_late(address: u64, text: &[u8]) -> Vec<u8> {
         words(&[page, 64, 0]),
         halves(&[0, 0, 64, 56, 2, 0, 0, 0]),
         segment(6, PAGE, page, 2 * PAGE),
-        // Beyond what user space has.
+        // An address that user space does not have.
         segment(6, PAGE, 0xffff_8000_0000_0000, PAGE),
     ]
     .concat();

@@ -1,4 +1,4 @@
-//! Files to be executed.
+//! Executable files.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
-/// A child that has exec'd and waits. Dropped, it is killed and reaped.
+/// A child that has exec'd and waits. On drop it is killed and reaped.
 #[derive(Debug)]
 pub struct Held {
     child: Child,
@@ -16,7 +16,7 @@ impl Held {
     ///
     /// # Panics
     ///
-    /// If it does not start or ends without a word.
+    /// If it does not start, or ends without printing a line.
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
         let mut child = command
@@ -48,7 +48,7 @@ impl Held {
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If the child ends without printing another line.
     #[track_caller]
     pub fn line(&mut self) -> String {
         let mut line = String::new();
@@ -71,7 +71,7 @@ impl Held {
         stdin.write_all(text.as_bytes()).expect("the child reads");
     }
 
-    /// Tells the child to end, by closing its standard input.
+    /// Closes the child's standard input, which makes it end.
     pub fn let_go(&mut self) {
         drop(self.child.stdin.take());
     }
@@ -158,7 +158,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Both fail if the child is gone already, which is as well.
+        // Both fail if the child has ended already, which is fine.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

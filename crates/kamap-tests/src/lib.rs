@@ -58,17 +58,18 @@ pub use program::Program;
 pub use terminal::OnTerminal;
 pub use tiny::Tiny;
 
-/// How long anything may take that does not depend on load alone.
+/// How long to wait for anything that should happen soon.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Path of a program that does what `held` does, linked statically.
+/// Path of a statically linked program that behaves like `held`.
 pub const TINY: &str = env!("TINY");
 
-/// Where bpftool is. What Ubuntu has in its place may know the running kernel's only.
+/// The path of bpftool. On Ubuntu, `bpftool` can be a wrapper that only works for the kernel it
+/// came with.
 ///
 /// # Panics
 ///
-/// If there is none.
+/// If it is not installed.
 #[track_caller]
 pub fn bpftool() -> PathBuf {
     let folders = ["/usr/lib/linux-tools", "/usr/lib"].into_iter();
@@ -86,11 +87,11 @@ pub fn bpftool() -> PathBuf {
         .expect("bpftool is installed: `ci/setup test`")
 }
 
-/// Waits until `ready` gives something.
+/// Waits until `ready` returns a value, for at most a minute.
 ///
 /// # Panics
 ///
-/// If it does not within a minute.
+/// If it does not.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
@@ -103,7 +104,7 @@ pub fn eventually<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Lets this process have as many open files as it may: each [`Held`] takes two.
+/// Raises the limit of open files as far as possible. Each [`Held`] needs two.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! A BPF program, for tests of what is not a map.
+//! BPF programs.
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};

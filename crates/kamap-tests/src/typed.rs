@@ -38,7 +38,7 @@ pub fn processes(kind: &str, locked: bool) -> AnyMap {
         ("state", state, 96, 0),
         ("ports", ports, 128, 0),
     ];
-    // The kernel allows of these but one in a struct.
+    // A struct can only have one of the two: bitfields, or a lock.
     let last = if locked {
         (
             "lock",
@@ -66,7 +66,7 @@ pub fn of_ints(kind: &str) -> AnyMap {
     btf.map(kind, (4, int), (4, int), 16)
 }
 
-/// The variables of a program, as a linker leaves them where two files have a `counter`:
+/// The variables of a program, as a linker arranges them if two files have a `counter`:
 ///
 /// ```c
 /// static __u32 counter;
@@ -101,8 +101,8 @@ pub fn variables() -> AnyMap {
     btf.map("array", (4, 0), (20, section), 1)
 }
 
-/// The variables `__u64 total; __u32 count;` of a program, and `__u32 last` if `longer`. The
-/// section ends with the last one.
+/// The variables `__u64 total; __u32 count;` of a program, and with `longer` also `__u32 last`. The
+/// section ends with the last variable.
 ///
 /// # Panics
 ///
@@ -146,7 +146,7 @@ impl Btf {
         Self(unsafe { sys::btf__new_empty() })
     }
 
-    /// Returns the ID of what is added. `add` is given the BTF and `name`.
+    /// Returns the ID of the new type. `add` gets the BTF and `name`.
     #[track_caller]
     fn add(
         &mut self,
@@ -205,7 +205,7 @@ impl Btf {
         id
     }
 
-    /// A section of variables: name, type, offset and size of each.
+    /// A section of variables, each with name, type, offset and size.
     #[track_caller]
     fn section(&mut self, name: &str, size: u32, variables: &[(&str, i32, u32, u32)]) -> i32 {
         let variables: Vec<_> = variables
@@ -231,7 +231,7 @@ impl Btf {
         section
     }
 
-    /// A map of such keys and values, each given by its size and type.
+    /// Creates a map. Keys and values are given by size and type.
     #[track_caller]
     fn map(
         self,
