@@ -8,9 +8,7 @@ use std::path::Path;
 
 pub use entry_types::{EntryTypes, TypeSource};
 
-use crate::raw::{
-    Batch, Info, MapSpec, NewBtf, Operation, Program, RawMap, UpdateMode, Walk, open_program,
-};
+use crate::raw::{Batch, Info, MapSpec, NewBtf, Operation, RawMap, UpdateMode, Walk};
 use crate::{MapType, Result};
 
 /// A map of any type, opened without knowing it. Keys and values are bytes, whose lengths are
@@ -361,26 +359,6 @@ impl From<AnyMap> for OwnedFd {
     fn from(map: AnyMap) -> Self {
         map.raw.into()
     }
-}
-
-/// Opens the program with this ID, for [`AnyMap::insert_file`].
-///
-/// # Errors
-///
-/// [`Error::NotFound`](crate::Error::NotFound), or [`Error::NotOpened`](crate::Error::NotOpened)
-/// without `CAP_SYS_ADMIN`.
-pub fn open_program_id(id: u32) -> Result<OwnedFd> {
-    open_program(Program::Id(id))
-}
-
-/// Opens the program that is pinned at `path`, for [`AnyMap::insert_file`].
-///
-/// # Errors
-///
-/// [`Error::NotFound`](crate::Error::NotFound), [`Error::NotAPin`](crate::Error::NotAPin), or
-/// [`Error::NotOpened`](crate::Error::NotOpened).
-pub fn open_program_pinned(path: impl AsRef<Path>) -> Result<OwnedFd> {
-    open_program(Program::Pinned(path.as_ref()))
 }
 
 fn lock(locked: bool) -> u64 {

@@ -70,7 +70,7 @@ pub enum Error {
     /// There is no such map or program.
     #[error("there is no {what}")]
     NotFound {
-        /// What was looked for, such as "map with the id 7".
+        /// What was looked for, such as "map with ID 7".
         what: String,
     },
     /// There is more than one map of this name.
@@ -84,7 +84,7 @@ pub enum Error {
     /// There may be such a map or program, but it cannot be opened.
     #[error("failed to open the {what}: {source}{}", needed(source))]
     NotOpened {
-        /// What was looked for, such as "map with the id 7".
+        /// What was looked for, such as "map with ID 7".
         what: String,
         /// The kernel's answer.
         source: io::Error,

@@ -140,11 +140,6 @@ impl MapType {
         self.keys() == Some(Keys::Index)
     }
 
-    /// Whether values come out in an order, one at a time.
-    pub fn is_queue(self) -> bool {
-        matches!(self, Self::QUEUE | Self::STACK)
-    }
-
     /// Whether it can only say if a value may have been inserted.
     pub fn is_bloom_filter(self) -> bool {
         self == Self::BLOOM_FILTER

@@ -20,7 +20,7 @@ pub use create::MapSpec;
 pub(crate) use create::NewBtf;
 pub use info::Info;
 pub(crate) use map::RawMap;
-pub(crate) use open::{Program, open_program};
+pub use open::{open_program_id, open_program_pinned};
 pub(crate) use operation::Operation;
 pub use operation::UpdateMode;
 pub(crate) use walk::Walk;

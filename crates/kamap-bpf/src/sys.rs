@@ -25,11 +25,15 @@ fn check(ret: i32) -> io::Result<i32> {
     }
 }
 
-/// Converts the result of a call that returns a new file descriptor.
-fn owned(ret: i32) -> io::Result<OwnedFd> {
-    let fd = check(ret)?;
+/// Converts the result of a call without a value.
+fn no_value(ret: i32) -> io::Result<()> {
+    check(ret).map(drop)
+}
+
+/// Takes ownership of the file descriptor that a call has just created.
+fn owned(fd: io::Result<i32>) -> io::Result<OwnedFd> {
     // SAFETY: the call returned `fd`, and nothing else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(unsafe { OwnedFd::from_raw_fd(fd?) })
 }
 
 /// The kernel's information about the map behind `fd`. An error if it is not a map.
@@ -91,7 +95,7 @@ pub(crate) fn create(
     options: &libbpf_sys::bpf_map_create_opts,
 ) -> io::Result<OwnedFd> {
     // SAFETY: `name` is a C string, and `options` states its size.
-    owned(unsafe {
+    owned(check(unsafe {
         libbpf_sys::bpf_map_create(
             kind,
             name.as_ptr(),
@@ -100,7 +104,7 @@ pub(crate) fn create(
             max_entries,
             options,
         )
-    })
+    }))
 }
 
 /// Opens the object that is pinned at `path`.
@@ -111,7 +115,9 @@ pub(crate) fn open_pinned(path: &CStr, flags: u32) -> io::Result<OwnedFd> {
         ..Default::default()
     };
     // SAFETY: `path` is a C string, and `options` states its size.
-    owned(unsafe { libbpf_sys::bpf_obj_get_opts(path.as_ptr(), &options) })
+    owned(check(unsafe {
+        libbpf_sys::bpf_obj_get_opts(path.as_ptr(), &options)
+    }))
 }
 
 pub(crate) fn open_id(id: u32, flags: u32) -> io::Result<OwnedFd> {
@@ -121,12 +127,14 @@ pub(crate) fn open_id(id: u32, flags: u32) -> io::Result<OwnedFd> {
         ..Default::default()
     };
     // SAFETY: `options` states its size.
-    owned(unsafe { libbpf_sys::bpf_map_get_fd_by_id_opts(id, &options) })
+    owned(check(unsafe {
+        libbpf_sys::bpf_map_get_fd_by_id_opts(id, &options)
+    }))
 }
 
 pub(crate) fn open_program_id(id: u32) -> io::Result<OwnedFd> {
     // SAFETY: takes a number.
-    owned(unsafe { libbpf_sys::bpf_prog_get_fd_by_id(id) })
+    owned(check(unsafe { libbpf_sys::bpf_prog_get_fd_by_id(id) }))
 }
 
 /// The smallest map ID that is greater than `id`.
@@ -139,12 +147,12 @@ pub(crate) fn next_id(id: u32) -> io::Result<u32> {
 
 pub(crate) fn pin(fd: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
     // SAFETY: `path` is a C string.
-    check(unsafe { libbpf_sys::bpf_obj_pin(fd.as_raw_fd(), path.as_ptr()) }).map(drop)
+    no_value(unsafe { libbpf_sys::bpf_obj_pin(fd.as_raw_fd(), path.as_ptr()) })
 }
 
 pub(crate) fn freeze(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: only takes a file descriptor.
-    check(unsafe { libbpf_sys::bpf_map_freeze(fd.as_raw_fd()) }).map(drop)
+    no_value(unsafe { libbpf_sys::bpf_map_freeze(fd.as_raw_fd()) })
 }
 
 /// How `fd` was opened: `O_RDONLY`, `O_WRONLY` or `O_RDWR`.
@@ -178,8 +186,7 @@ pub(crate) unsafe fn lookup(
     flags: u64,
 ) -> io::Result<()> {
     // SAFETY: the caller guarantees that the pointers are valid.
-    check(unsafe { libbpf_sys::bpf_map_lookup_elem_flags(fd.as_raw_fd(), key, value, flags) })
-        .map(drop)
+    no_value(unsafe { libbpf_sys::bpf_map_lookup_elem_flags(fd.as_raw_fd(), key, value, flags) })
 }
 
 /// Looks up and deletes.
@@ -194,10 +201,9 @@ pub(crate) unsafe fn take(
     flags: u64,
 ) -> io::Result<()> {
     // SAFETY: the caller guarantees that the pointers are valid.
-    check(unsafe {
+    no_value(unsafe {
         libbpf_sys::bpf_map_lookup_and_delete_elem_flags(fd.as_raw_fd(), key, value, flags)
     })
-    .map(drop)
 }
 
 /// # Safety
@@ -210,7 +216,7 @@ pub(crate) unsafe fn update(
     flags: u64,
 ) -> io::Result<()> {
     // SAFETY: the caller guarantees that the pointers are valid.
-    check(unsafe { libbpf_sys::bpf_map_update_elem(fd.as_raw_fd(), key, value, flags) }).map(drop)
+    no_value(unsafe { libbpf_sys::bpf_map_update_elem(fd.as_raw_fd(), key, value, flags) })
 }
 
 /// # Safety
@@ -218,7 +224,7 @@ pub(crate) unsafe fn update(
 /// `key` must be valid for reads of a key.
 pub(crate) unsafe fn delete(fd: BorrowedFd<'_>, key: *const c_void) -> io::Result<()> {
     // SAFETY: the caller guarantees that the pointer is valid.
-    check(unsafe { libbpf_sys::bpf_map_delete_elem(fd.as_raw_fd(), key) }).map(drop)
+    no_value(unsafe { libbpf_sys::bpf_map_delete_elem(fd.as_raw_fd(), key) })
 }
 
 /// # Safety
@@ -230,7 +236,7 @@ pub(crate) unsafe fn next_key(
     next: *mut c_void,
 ) -> io::Result<()> {
     // SAFETY: the caller guarantees that the pointers are valid.
-    check(unsafe { libbpf_sys::bpf_map_get_next_key(fd.as_raw_fd(), key, next) }).map(drop)
+    no_value(unsafe { libbpf_sys::bpf_map_get_next_key(fd.as_raw_fd(), key, next) })
 }
 
 fn batch_options(flags: u64) -> libbpf_sys::bpf_map_batch_opts {
@@ -270,7 +276,7 @@ pub(crate) unsafe fn lookup_batch(
     };
     // SAFETY: the caller guarantees that its pointers are valid; the others are to local variables.
     let ret = unsafe { call(fd.as_raw_fd(), from, to, keys, values, &mut count, &options) };
-    (count.min(room), check(ret).map(drop))
+    (count.min(room), no_value(ret))
 }
 
 /// Returns how many entries were written before the first that failed.
@@ -291,7 +297,7 @@ pub(crate) unsafe fn update_batch(
     let ret = unsafe {
         libbpf_sys::bpf_map_update_batch(fd.as_raw_fd(), keys, values, &mut done, &options)
     };
-    counted(count, done, check(ret).map(drop))
+    counted(count, done, no_value(ret))
 }
 
 /// Returns how many keys were deleted before the first that failed.
@@ -309,7 +315,7 @@ pub(crate) unsafe fn delete_batch(
     // SAFETY: the caller guarantees that the pointer is valid; the others are to local variables.
     let ret =
         unsafe { libbpf_sys::bpf_map_delete_batch(fd.as_raw_fd(), keys, &mut done, &options) };
-    counted(count, done, check(ret).map(drop))
+    counted(count, done, no_value(ret))
 }
 
 /// How many were done. A call that is rejected at once leaves the count unchanged, so a count of
@@ -353,9 +359,9 @@ pub(crate) fn wait<const N: usize>(
 /// A file descriptor that becomes readable when [`signal`] is called.
 pub(crate) fn event() -> io::Result<OwnedFd> {
     // SAFETY: takes numbers and returns one.
-    let fd = checked(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
-    // SAFETY: the call returned `fd`, and nothing else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    owned(checked(unsafe {
+        libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK)
+    }))
 }
 
 /// Makes an [`event`] readable. It stays readable, because nothing reads it.
@@ -397,17 +403,13 @@ pub(crate) fn open_perf_event(cpu: u32, counts: u32, wakeup_events: u32) -> io::
             flags,
         )
     };
-    let fd = checked(fd as c_int)?;
-    // SAFETY: the call returned `fd`, and nothing else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    owned(checked(fd as c_int))
 }
 
 /// A file descriptor that is readable while one of those added to it is.
 pub(crate) fn epoll() -> io::Result<OwnedFd> {
     // SAFETY: takes a number and returns one.
-    let fd = checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-    // SAFETY: the call returned `fd`, and nothing else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    owned(checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }))
 }
 
 pub(crate) fn epoll_add(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {

@@ -25,7 +25,7 @@ impl RawMap {
     /// Opens the map with this ID. `flags`: `BPF_F_RDONLY`, `BPF_F_WRONLY`, or none.
     pub(crate) fn open_id(id: u32, flags: u32) -> Result<Self> {
         let fd = sys::open_id(id, flags);
-        Self::from_fd(fd.map_err(|err| not_opened(format!("map with the id {id}"), err))?)
+        Self::from_fd(fd.map_err(|err| not_opened(format!("map with ID {id}"), err))?)
     }
 
     /// Opens the map that is pinned at `path`.
@@ -156,20 +156,23 @@ impl RawMap {
     }
 }
 
-/// Which program [`open_program`] opens.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Program<'a> {
-    Id(u32),
-    Pinned(&'a Path),
+/// Opens the program with this ID, for [`AnyMap::insert_file`](crate::AnyMap::insert_file).
+///
+/// # Errors
+///
+/// [`Error::NotFound`], or [`Error::NotOpened`] without `CAP_SYS_ADMIN`.
+pub fn open_program_id(id: u32) -> Result<OwnedFd> {
+    sys::open_program_id(id).map_err(|err| not_opened(format!("program with ID {id}"), err))
 }
 
-/// Opens a program.
-pub(crate) fn open_program(which: Program<'_>) -> Result<OwnedFd> {
-    match which {
-        Program::Id(id) => sys::open_program_id(id)
-            .map_err(|err| not_opened(format!("program with the id {id}"), err)),
-        Program::Pinned(path) => open_pinned(path, 0, "program"),
-    }
+/// Opens the program that is pinned at `path`, for
+/// [`AnyMap::insert_file`](crate::AnyMap::insert_file).
+///
+/// # Errors
+///
+/// [`Error::NotFound`], [`Error::NotAPin`], or [`Error::NotOpened`].
+pub fn open_program_pinned(path: impl AsRef<Path>) -> Result<OwnedFd> {
+    open_pinned(path.as_ref(), 0, "program")
 }
 
 fn open_pinned(path: &Path, flags: u32, what: &str) -> Result<OwnedFd> {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use self::buffer::{Buffer, Found, NoRecord, padded};
 use super::mmap::page_size;
-use super::record::Record;
-use super::stop::{Stop, run};
+use super::record::{Record, decode};
+use super::stop::{Stop, run, wait};
 use crate::map_type::MapType;
 use crate::raw::{Operation, RawMap, UpdateMode};
 use crate::{Error, Result, cpus, sys};
@@ -92,18 +92,26 @@ pub fn open_cpu_clocks(map: BorrowedFd<'_>) -> io::Result<()> {
     let no_such_array = || io::Error::from_raw_os_error(libc::EINVAL);
     let map = RawMap::duplicate(map).and_then(|map| map.expect(MapType::PERF_EVENT_ARRAY));
     let map = map.map_err(|_| no_such_array())?;
-    for cpu in cpus::online()? {
-        let event = match sys::open_perf_event(cpu, libbpf_sys::PERF_COUNT_SW_CPU_CLOCK, 0) {
-            // The CPU has gone offline.
-            Err(err) if err.raw_os_error() == Some(libc::ENODEV) => continue,
-            event => event?,
-        };
-        put(&map, cpu, event.as_fd()).map_err(|err| match err {
+    for (cpu, event) in open_events(libbpf_sys::PERF_COUNT_SW_CPU_CLOCK, 0)? {
+        put(&map, cpu, event?.as_fd()).map_err(|err| match err {
             Error::Kernel { source, .. } | Error::Denied { source, .. } => source,
             other => io::Error::other(other),
         })?;
     }
     Ok(())
+}
+
+/// Opens an event of each CPU that is online, see [`sys::open_perf_event`].
+fn open_events(
+    counts: u32,
+    wakeup_events: u32,
+) -> io::Result<impl Iterator<Item = (u32, io::Result<OwnedFd>)>> {
+    let open = move |cpu| match sys::open_perf_event(cpu, counts, wakeup_events) {
+        // The CPU has gone offline.
+        Err(err) if err.raw_os_error() == Some(libc::ENODEV) => None,
+        event => Some((cpu, event)),
+    };
+    Ok(cpus::online()?.into_iter().filter_map(open))
 }
 
 /// Inserts the event of a CPU into a perf event array.
@@ -197,16 +205,11 @@ impl<E: Record + ?Sized> PerfEventArray<E> {
             record: Vec::new(),
             samples: PhantomData,
         };
-        let map = &this.map;
-        let cpus = cpus::online().map_err(|err| failed(map, "find the online CPUs", err))?;
-        for cpu in cpus {
+        let events = open_events(libbpf_sys::PERF_COUNT_SW_BPF_OUTPUT, wakeup_events);
+        let events = events.map_err(|err| failed(&this.map, "find the online CPUs", err))?;
+        for (cpu, event) in events {
             let map = &this.map;
-            let output = libbpf_sys::PERF_COUNT_SW_BPF_OUTPUT;
-            let event = match sys::open_perf_event(cpu, output, wakeup_events) {
-                // The CPU has gone offline.
-                Err(err) if err.raw_os_error() == Some(libc::ENODEV) => continue,
-                event => event.map_err(|err| failed(map, "open the perf event of a CPU", err))?,
-            };
+            let event = event.map_err(|err| failed(map, "open the perf event of a CPU", err))?;
             let buffer = Buffer::map(cpu, event, bytes);
             let buffer = buffer.map_err(|err| failed(map, "map a buffer", err))?;
             sys::epoll_add(this.wakeups.as_fd(), buffer.event.as_fd())
@@ -234,7 +237,7 @@ impl<E: Record + ?Sized> PerfEventArray<E> {
                 return Ok(false);
             }
             // The wake-up can be for samples that have been read since.
-            if !self.wait_for([self.as_fd()], Some(left))? {
+            if !wait(&self.map, [self.as_fd()], Some(left))? {
                 return Ok(self.has_more());
             }
         }
@@ -242,14 +245,6 @@ impl<E: Record + ?Sized> PerfEventArray<E> {
 
     fn has_more(&self) -> bool {
         self.buffers.iter().any(Buffer::has_more)
-    }
-
-    fn wait_for<const N: usize>(
-        &self,
-        fds: [BorrowedFd<'_>; N],
-        timeout: Option<Duration>,
-    ) -> Result<bool> {
-        sys::wait(fds, timeout).map_err(|err| failed(&self.map, "wait", err))
     }
 
     /// Passes each sample to `each` and waits for more, until `each` breaks or `stop` is used.
@@ -276,7 +271,7 @@ impl<E: Record + ?Sized> PerfEventArray<E> {
             Ok(ControlFlow::Continue(()))
         };
         run(self, stop, read, |samples| {
-            samples.wait_for([samples.as_fd(), stop.as_fd()], None)
+            wait(&samples.map, [samples.as_fd(), stop.as_fd()], None)
         })
     }
 
@@ -295,14 +290,8 @@ impl<E: Record + ?Sized> PerfEventArray<E> {
             Found::Lost(count) => return Ok(Some(Sample::Lost { cpu, count })),
             Found::Sample(at) => &self.record[at],
         };
-        match E::decode(bytes, padded) {
-            Ok(event) => Ok(Some(Sample::Event { cpu, event })),
-            Err(expected) => Err(Error::RecordSize {
-                map: self.map.name().to_owned(),
-                found: bytes.len(),
-                expected,
-            }),
-        }
+        let event = decode::<E>(&self.map, bytes, padded)?;
+        Ok(Some(Sample::Event { cpu, event }))
     }
 
     /// Copies the next record out of its buffer.

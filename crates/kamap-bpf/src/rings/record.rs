@@ -1,6 +1,8 @@
 //! What rings return.
 
+use crate::Error;
 use crate::data::MapData;
+use crate::raw::RawMap;
 
 /// The type of the records of a ring: a type of fixed size ([`MapData`]), or `[u8]` for records of
 /// different lengths.
@@ -13,6 +15,19 @@ pub trait Record: private::Sealed {
     /// error with that size.
     #[doc(hidden)]
     fn decode(bytes: &[u8], padded: fn(usize) -> usize) -> Result<Self::Item<'_>, usize>;
+}
+
+/// Decodes a record of `map`, see [`Record::decode`].
+pub(super) fn decode<'a, E: Record + ?Sized>(
+    map: &RawMap,
+    bytes: &'a [u8],
+    padded: fn(usize) -> usize,
+) -> crate::Result<E::Item<'a>> {
+    E::decode(bytes, padded).map_err(|expected| Error::RecordSize {
+        map: map.name().to_owned(),
+        found: bytes.len(),
+        expected,
+    })
 }
 
 mod private {

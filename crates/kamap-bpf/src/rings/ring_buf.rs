@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::mmap::{Mmap, Ring, page_size};
-use super::record::Record;
-use super::stop::{Stop, run};
+use super::record::{Record, decode};
+use super::stop::{Stop, run, wait};
 use crate::map_type::MapType;
 use crate::raw::{Operation, RawMap};
-use crate::{Error, Result, sys};
+use crate::{Error, Result};
 
 /// Flags in the length of a record (linux/bpf.h): it is not submitted yet; it was discarded.
 const BUSY: u32 = libbpf_sys::BPF_RINGBUF_BUSY_BIT;
@@ -145,16 +145,7 @@ impl<E: Record + ?Sized> RingBuf<E> {
     ///
     /// [`Error::Kernel`].
     pub fn wait(&self, timeout: Duration) -> Result<bool> {
-        self.wait_for([self.as_fd()], Some(timeout))
-    }
-
-    fn wait_for<const N: usize>(
-        &self,
-        fds: [BorrowedFd<'_>; N],
-        timeout: Option<Duration>,
-    ) -> Result<bool> {
-        let waited = sys::wait(fds, timeout);
-        waited.map_err(|err| self.map.error(Operation::other("wait"), &[], err))
+        wait(&self.map, [self.as_fd()], Some(timeout))
     }
 
     /// Passes each record to `each` and waits for more, until `each` breaks or `stop` is used.
@@ -178,7 +169,7 @@ impl<E: Record + ?Sized> RingBuf<E> {
             Ok(ControlFlow::Continue(()))
         };
         run(self, stop, read, |ring| {
-            ring.wait_for([ring.as_fd(), stop.as_fd()], None)
+            wait(&ring.map, [ring.as_fd(), stop.as_fd()], None)
         })
     }
 
@@ -195,14 +186,7 @@ impl<E: Record + ?Sized> RingBuf<E> {
         let Some(len) = self.take()? else {
             return Ok(None);
         };
-        match E::decode(&self.record[..len], |size| size) {
-            Ok(record) => Ok(Some(record)),
-            Err(expected) => Err(Error::RecordSize {
-                map: self.map.name().to_owned(),
-                found: len,
-                expected,
-            }),
-        }
+        decode::<E>(&self.map, &self.record[..len], |size| size).map(Some)
     }
 
     /// Keeps the room of read records until [`release`](Self::release). If this reader ends before,

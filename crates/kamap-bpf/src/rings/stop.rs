@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::raw::{Operation, RawMap};
 use crate::{Result, sys};
 
 /// Stops a reader that [runs](crate::RingBuf::run), from any thread. All clones stop the same
@@ -44,6 +45,15 @@ impl AsFd for Stop {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
     }
+}
+
+/// Waits until one of `fds` is readable, for a reader of `map`. See [`sys::wait`].
+pub(super) fn wait<const N: usize>(
+    map: &RawMap,
+    fds: [BorrowedFd<'_>; N],
+    timeout: Option<Duration>,
+) -> Result<bool> {
+    sys::wait(fds, timeout).map_err(|err| map.error(Operation::other("wait"), &[], err))
 }
 
 /// Alternates between `read`, which passes on everything that is there, and `wait`, until `read`

@@ -82,18 +82,13 @@ pub(super) fn check<T: Kind>(info: &Info, check: Check) -> Result<Checked> {
 }
 
 fn compare(path: &str, rust: &Layout, btf: &Type, differences: &mut Vec<Difference>) {
-    let mut differ = |btf: String, rust: String| {
+    if rust.size != btf.size {
+        let bytes = |size| format!("{size} bytes");
         differences.push(Difference {
             path: path.to_owned(),
-            btf,
-            rust,
+            btf: bytes(btf.size),
+            rust: bytes(rust.size),
         });
-    };
-    if rust.size != btf.size {
-        differ(
-            format!("{} bytes", btf.size),
-            format!("{} bytes", rust.size),
-        );
         // What lies in it tells why.
         if !matches!(
             (rust.shape, &btf.shape),

@@ -376,6 +376,6 @@ fn a_map_tells_what_it_is() {
     });
     assert_eq!(
         gone.to_string(),
-        format!("there is no map with the id {}", info.id)
+        format!("there is no map with ID {}", info.id)
     );
 }
