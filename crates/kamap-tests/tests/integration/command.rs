@@ -102,7 +102,8 @@ fn a_row_of_json_says_what_is_so() {
 #[test]
 fn all_once_holds_what_proc_holds() {
     compare_with_proc(|| {
-        let table = output(kamap(&["--all", "--once", "--json"]));
+        // Nothing is lost, so `--strict` changes nothing.
+        let table = output(kamap(&["--all", "--once", "--json", "--strict"]));
         assert_eq!(table.lines().count(), 1);
         serde_json::from_str(&table).expect("it is JSON")
     });
@@ -203,15 +204,13 @@ fn processes_can_be_chosen() {
             .map(|row| row["pid"].as_u64().expect("it is a number"));
         pids.map(|pid| pid as u32).collect()
     };
-    assert_eq!(chosen(&["--pid", &pid]), [child.pid()]);
     assert_eq!(chosen(&["--pid", &format!("{pid},2")]), [2, child.pid()]);
-    assert!(chosen(&["--ppid", &parent]).contains(&child.pid()));
-    assert!(!chosen(&["--ppid", "2"]).contains(&child.pid()));
-    assert!(chosen(&["--comm", "^he.d$"]).contains(&child.pid()));
-    assert!(!chosen(&["--comm", "^eld"]).contains(&child.pid()));
-    assert!(chosen(&["--user", "root"]).contains(&child.pid()));
-    assert!(!chosen(&["--user", "4711"]).contains(&child.pid()));
-    assert_eq!(chosen(&["--pid", &pid, "--comm", "nothing"]), [0_u32; 0]);
+    let all = ["--ppid", &parent, "--comm", "^he.d$", "--user", "root"];
+    assert!(chosen(&all).contains(&child.pid()));
+    for other in [["--ppid", "2"], ["--comm", "^eld"], ["--user", "4711"]] {
+        let both = [["--pid", &pid], other].concat();
+        assert_eq!(chosen(&both), [0_u32; 0], "{other:?}");
+    }
 }
 
 #[test]
@@ -352,17 +351,47 @@ fn elsewhere_than_on_a_terminal_one_table_follows_the_other() {
 
 #[test]
 fn a_full_table_is_told_below_it() {
-    let arguments = ["--once", "--max-entries", "1"];
-    let text = output(kamap(&arguments));
-    let strict = Command::new(KAMAP).args(arguments).arg("--strict").output();
-    assert_eq!(strict.expect("it starts").status.code(), Some(3));
-    output(kamap(&["--once", "--strict"]));
+    let mut kamap = kamap(&["--once", "--max-entries", "1", "--strict"]);
+    let output = kamap.output().expect("it starts");
+    assert_eq!(output.status.code(), Some(3));
+    let text = String::from_utf8(output.stdout).expect("it is UTF-8");
     let footer = text.lines().last().expect("there is a footer");
     assert!(
         footer.contains("found the table full, first PID "),
         "{footer}"
     );
     assert!(footer.contains("--max-entries"), "{footer}");
+}
+
+#[test]
+fn losses_are_no_failure_unless_strict() {
+    let text = output(kamap(&["--once", "--max-entries", "1"]));
+    assert!(text.contains("found the table full"), "{text}");
+}
+
+#[test]
+fn a_comparison_without_a_difference_is_one_line() {
+    let text = output(kamap(&["verify", "--strict"]));
+    assert_eq!(text.lines().count(), 1);
+    assert!(
+        text.contains(" processes checked: 0 missing, 0 stale, 0 mismatched  seen "),
+        "{text}"
+    );
+}
+
+#[test]
+fn json_of_a_comparison_lists_the_missing_processes() {
+    let mut kamap = kamap(&["verify", "--max-entries", "1", "--json"]);
+    let output = kamap.output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    let line: Value = serde_json::from_slice(&output.stdout).expect("it is one line of JSON");
+    assert_eq!(line["exact"], false);
+    let missing = line["missing"].as_array().expect("there are some");
+    let this = missing
+        .iter()
+        .find(|process| process["pid"] == std::process::id());
+    let this = this.expect("this process is missing");
+    assert!(this["start_time"].is_string() && this["comm"].is_string());
 }
 
 #[test]

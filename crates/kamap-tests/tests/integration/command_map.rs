@@ -779,9 +779,11 @@ fn conditions_decide_whether_a_key_is_written() {
     let there = refused(&["update", path, "1", "{pid: 3, ..}", "--if-absent"]);
     assert_eq!(there, "map `typed` has this key already");
     let pid = || kamap(&["lookup", path, "1"]);
-    assert!(pid().starts_with("{pid: 2,"), "{}", pid());
+    let shown = pid();
+    assert!(shown.starts_with("{pid: 2,"), "{shown}");
     kamap(&["update", path, "1", "{pid: 4, ..}", "--if-present"]);
-    assert!(pid().starts_with("{pid: 4,"), "{}", pid());
+    let shown = pid();
+    assert!(shown.starts_with("{pid: 4,"), "{shown}");
     // These values have no lock to be held.
     for (arguments, operation) in [
         (&["update", path, "1", "{..}", "--locked"][..], "insert"),
@@ -793,8 +795,11 @@ fn conditions_decide_whether_a_key_is_written() {
             format!("failed to {operation} in map `typed`: Invalid argument (os error 22)")
         );
     }
-    for key in 2..=16 {
-        kamap(&["update", path, &key.to_string(), "{..}"]);
+    let opened = AnyMap::open_pinned(path).expect("it is there");
+    for key in 2..=16_u32 {
+        let value = vec![0; opened.value_len()];
+        let inserted = opened.insert(&key.to_ne_bytes(), &value, UpdateMode::IfAbsent, false);
+        assert!(inserted.expect("there is room"));
     }
     assert_eq!(
         refused(&["update", path, "17", "{..}"]),

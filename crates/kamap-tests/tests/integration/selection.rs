@@ -1,5 +1,6 @@
 //! Which processes the default view shows, and how JSON identifies them.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
@@ -54,12 +55,16 @@ fn a_subshell_of_a_shell_that_was_there_is_not_shown_unless_asked_for() {
 fn a_process_that_is_asked_for_by_its_pid_is_shown_whatever_its_origin() {
     let before = Held::start(&mut held());
     let forked = Held::start(&mut Command::new(FORKED));
-    for pid in [1, before.pid(), forked.said().parse().expect("a PID")] {
-        let table = output(kamap(&["--once", "--json", "--pid", &pid.to_string()]));
-        let table: Value = serde_json::from_str(&table).expect("it is JSON");
-        let pids: Vec<_> = rows(&table).iter().map(|row| &row["pid"]).collect();
-        assert_eq!(pids, [&json!(pid)]);
-    }
+    let child = forked.said().parse().expect("a PID");
+    let asked = BTreeSet::from([1, before.pid(), child]);
+    let pids: Vec<_> = asked.iter().map(u32::to_string).collect();
+    let table = output(kamap(&["--once", "--json", "--pid", &pids.join(",")]));
+    let table: Value = serde_json::from_str(&table).expect("it is JSON");
+    let pids = rows(&table).iter().map(|row| row["pid"].as_u64());
+    assert_eq!(
+        pids.collect::<BTreeSet<_>>(),
+        asked.iter().map(|&pid| Some(pid.into())).collect()
+    );
 }
 
 #[test]

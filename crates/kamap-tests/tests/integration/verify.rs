@@ -203,15 +203,7 @@ fn verify(arguments: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn the_command_succeeds_where_the_table_is_exact() {
-    let (status, text) = verify(&["--strict"]);
-    assert_eq!(status, Some(0), "{text}");
-    assert_eq!(text.lines().count(), 1);
-    assert!(
-        text.contains(" processes checked: 0 missing, 0 stale, 0 mismatched  seen "),
-        "{text}"
-    );
-
-    let (status, json) = verify(&["--json", "--count", "3", "--interval", "1ms"]);
+    let (status, json) = verify(&["--json", "--strict", "--count", "3", "--interval", "1ms"]);
     assert_eq!(status, Some(0), "{json}");
     assert_eq!(json.lines().count(), 3);
     for line in json.lines() {
@@ -244,17 +236,6 @@ fn the_command_fails_where_the_table_is_not_exact() {
         "{text}"
     );
     assert!(sum.contains("found the table full"), "{text}");
-
-    let (status, json) = verify(&["--max-entries", "1", "--json"]);
-    assert_eq!(status, Some(1));
-    let line: Value = serde_json::from_str(&json).expect("it is one line of JSON");
-    assert_eq!(line["exact"], false);
-    let missing = line["missing"].as_array().expect("there are some");
-    let this = missing
-        .iter()
-        .find(|process| process["pid"] == std::process::id());
-    let this = this.expect("this process is missing");
-    assert!(this["start_time"].is_string() && this["comm"].is_string());
 }
 
 /// Exact before and after, yet something was lost in between.
