@@ -15,7 +15,7 @@ use crate::programs::{FORKED, HELD, KAMAP, NAMED, held, kamap};
 fn short_lived_processes_are_counted_and_only_the_living_are_shown() {
     let mut kamap = Tables::start(kamap(&[]));
     let before = kamap.fresh_table();
-    // All of its children are short-lived but the last.
+    // All of its children end at once, except for the last one.
     let tiny = Tiny::new();
     let script = "i=0; while [ $i -lt 200 ]; do \"$1\" </dev/null >/dev/null; i=$((i + 1)); done
                   \"$0\"";
@@ -129,7 +129,7 @@ fn nothing_stays_loaded_after_a_signal(#[case] signal: i32) {
         assert_eq!(status.signal(), Some(signal));
     } else {
         assert_eq!(status.code(), Some(0));
-        // The summary comes last, and the last line is whole.
+        // The summary comes last, and its line is complete.
         let last = rest.lines().last().expect("it prints a summary");
         assert!(serde_json::from_str::<Value>(last).is_ok(), "{last}");
         assert!(rest.ends_with('\n'));
@@ -303,7 +303,7 @@ fn on_a_screen_an_empty_table_says_what_will_appear() {
 #[test]
 fn what_runs_a_program_from_before_is_shown_with_all_only() {
     let seeded = Held::start(&mut held());
-    // It has forked before kamap watches, and forks again then.
+    // It has forked before kamap started, and forks again later.
     let script = "echo; read x; (echo; read x); exit 0";
     let mut shell = Held::start(Command::new("sh").args(["-c", script]));
     for all in [false, true] {
@@ -315,7 +315,7 @@ fn what_runs_a_program_from_before_is_shown_with_all_only() {
             assert_eq!(shell.line(), "", "its subshell runs");
         }
         let table = kamap.fresh_table();
-        // It runs the program that its parent has executed.
+        // It runs the program that its parent exec'd.
         assert_eq!(row(&table, forked).expect("it is alive")["origin"], "fork");
         assert_eq!(
             row(&table, parent.pid()).expect("it has exec'd")["origin"],
@@ -416,7 +416,7 @@ fn on_a_terminal_the_table_is_drawn_in_place_and_fits() {
         assert!(frame.lines().count() <= 8, "{frame:?}");
     }
     assert!(screen.contains("older processes do not fit"), "{screen:?}");
-    // What stays on the terminal is the last table.
+    // The last table remains on the terminal.
     let table: Vec<_> = rest
         .lines()
         .filter(|line| !line.contains("live "))

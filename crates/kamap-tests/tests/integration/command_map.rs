@@ -1,4 +1,4 @@
-//! `kamap map`, and what bpftool makes of the same maps.
+//! `kamap map`, and bpftool on the same maps.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,7 +27,7 @@ fn run(command: &mut Command) -> (i32, String, String) {
     (code, text(stdout), text(stderr))
 }
 
-/// Runs `kamap map`, which must succeed without a word of complaint.
+/// Runs `kamap map`, which must succeed without output on standard error.
 #[track_caller]
 fn kamap(arguments: &[&str]) -> String {
     let (code, stdout, stderr) = run(Command::new(KAMAP).arg("map").args(arguments));
@@ -48,7 +48,7 @@ fn refused(arguments: &[&str]) -> String {
     line.to_owned()
 }
 
-/// Runs `bpftool map`, which must succeed. The words of its arguments are split.
+/// Runs `bpftool map`, which must succeed. Its arguments are separated by spaces.
 #[track_caller]
 fn bpftool(arguments: &str) -> Value {
     let mut command = Command::new(kamap_tests::bpftool());
@@ -68,7 +68,7 @@ fn bytes(value: &Value) -> Vec<u8> {
     bytes.iter().map(byte).collect()
 }
 
-/// Bytes as kamap prints them: `{"hex": "01ff"}`. Numbers are known to have 4 bytes.
+/// Bytes as kamap prints them: `{"hex": "01ff"}`. Numbers have 4 bytes here.
 #[track_caller]
 fn hex(value: &Value) -> Vec<u8> {
     if let Some(number) = value.as_u64() {
@@ -85,14 +85,14 @@ fn hex(value: &Value) -> Vec<u8> {
         .collect()
 }
 
-/// Values by key, of each CPU.
+/// Values by key; for a per-CPU map one for each CPU.
 type Contents = BTreeMap<Vec<u8>, Vec<Vec<u8>>>;
 
 #[track_caller]
 fn by_bpftool(path: &str) -> Contents {
     let entries = bpftool(&format!("dump pinned {path}"));
     let entries = entries.as_array().expect("it is a list").iter();
-    // Instead of a value it prints an error where there is none.
+    // If there is no value, it prints an error instead.
     let entries = entries.filter(|entry| entry["value"].get("error").is_none());
     let entry = |entry: &Value| {
         let values = match entry["values"].as_array() {
@@ -123,7 +123,7 @@ fn by_kamap(path: &str) -> Contents {
     lines.lines().map(entry).collect()
 }
 
-/// A kind that both make: its sizes, and the flags it needs.
+/// A map type that both create, with sizes and flags.
 struct Made {
     kind: &'static str,
     key: u32,
@@ -138,7 +138,7 @@ impl Made {
         assert_eq!(kamap(&words(&self.arguments(path, inner))), "");
     }
 
-    /// What `kamap map` makes it with.
+    /// The arguments with which `kamap map` creates it.
     fn arguments(&self, path: &Path, inner: Option<&str>) -> Vec<String> {
         let path = path.to_str().expect("it is UTF-8");
         let [key, value, entries, flags] =
@@ -175,14 +175,14 @@ fn words(arguments: &[String]) -> Vec<&str> {
     arguments.iter().map(String::as_str).collect()
 }
 
-/// What both say of the map that is pinned there.
+/// Compares how both describe the map that is pinned there.
 #[track_caller]
 fn compare_descriptions(path: &str, made: &Made) {
     let theirs = bpftool(&format!("show pinned {path}"));
     let ours = kamap(&["show", path, "--json"]);
     let ours: Value = serde_json::from_str(&ours).expect("it is JSON");
     assert_eq!(ours["kind"], made.kind);
-    // The kernel may have added some.
+    // The kernel can add flags.
     let flags = theirs["flags"].as_u64().expect("it is a number") as u32;
     assert_eq!(flags & made.flags, made.flags);
     assert_eq!(ours["flags"], json!(kamap_bpf::flags::names(flags)));
@@ -232,12 +232,12 @@ fn what_one_writes_the_other_reads(
     compare_descriptions(ours, &made);
     compare_descriptions(theirs, &made);
 
-    // The loopback device and the first CPU are there on each machine. An index or the
-    // length of a prefix is a number of the machine.
+    // Every machine has a loopback device and a first CPU. An index, and the length of a prefix, is
+    // in the byte order of the machine.
     let (first, second) = (0, if kind == "cpumap" { 0 } else { 1 });
     let data: Vec<u8> = match kind {
         "devmap_hash" | "cpumap" => 1_u32.to_ne_bytes().to_vec(),
-        // Without a program.
+        // Devices without a program.
         "devmap" => [1_u32, 0].map(u32::to_ne_bytes).concat(),
         _ => (1..=value as u8).collect(),
     };
@@ -273,7 +273,7 @@ fn what_one_writes_the_other_reads(
             entries.insert(bytes, vec![data.clone(); cpus]);
         }
         let mut found = [by_bpftool(path), by_kamap(path)];
-        // What has never been written is in an array as well.
+        // An array also has elements that were never written.
         for found in &mut found {
             found.retain(|key, _| entries.contains_key(key));
         }
@@ -313,7 +313,7 @@ fn what_one_makes_the_other_knows(
     let [ours, theirs] = ["ours", "theirs"].map(|name| folder.at(name));
     let known = MapType::from_name(kind).expect("there is such a type");
     if Probe::new().map_type(known) == Support::Absent {
-        // Built without, or too old.
+        // The kernel is too old, or was built without this type.
         let error = refused(&words(&made.arguments(&ours, None)));
         assert!(
             error.starts_with("the kernel refused map `ours`"),
@@ -448,7 +448,7 @@ fn a_bloom_filter_tells_what_it_surely_has_not() {
     assert_eq!(kamap(&["lookup", path, "7"]), "hex: 07 00 00 00\n");
     bpftool(&format!("push pinned {path} value 8 0 0 0"));
     assert_eq!(kamap(&["lookup", path, "8"]), "hex: 08 00 00 00\n");
-    // One of 1,000 can pass for one that is there; not all do.
+    // At most 1 in 1,000 absent values may seem present, not all of them.
     let absent = (100..110).find(|number: &i32| {
         let mut command = Command::new(KAMAP);
         run(command.args(["map", "lookup", path, &number.to_string()])).0 == 1
@@ -460,7 +460,7 @@ fn a_bloom_filter_tells_what_it_surely_has_not() {
     );
 }
 
-/// A map with BTF, pinned.
+/// A pinned map with BTF.
 struct Typed {
     _folder: BpfFs,
     path: PathBuf,
@@ -513,7 +513,7 @@ fn values_are_given_and_shown_as_their_btf_says() {
     let hex = kamap(&["lookup", path, "1", "--hex"]);
     assert!(hex.starts_with("hex: 07 00 00 00 61 1b 00"), "{hex}");
 
-    // What bpftool reads of it, and what it writes.
+    // bpftool reads the same values, and kamap reads what bpftool writes.
     let theirs = &bpftool(&format!("dump pinned {path}"))[0]["formatted"];
     assert_eq!(
         (&theirs["key"], &theirs["value"]["pid"]),
@@ -636,7 +636,7 @@ fn a_member_is_set_without_zeroing_the_others() {
     assert_eq!(kamap(&["dump", path]), format!("1 => {expected}\n"));
 
     let refused = |arguments: &[&str]| refused(&[&["update", path], arguments].concat());
-    // Of several that are not all right, none is applied.
+    // If one of several assignments is wrong, none is applied.
     assert_eq!(
         refused(&["1", "--set", "pid=9", "--set", "nice=32"]),
         "value.nice: expected a whole number from 0 to 31, found `32`"
@@ -784,7 +784,7 @@ fn conditions_decide_whether_a_key_is_written() {
     kamap(&["update", path, "1", "{pid: 4, ..}", "--if-present"]);
     let shown = pid();
     assert!(shown.starts_with("{pid: 4,"), "{shown}");
-    // These values have no lock to be held.
+    // These values have no lock.
     for (arguments, operation) in [
         (&["update", path, "1", "{..}", "--locked"][..], "insert"),
         (&["lookup", path, "1", "--locked"], "look up"),
@@ -1000,7 +1000,7 @@ fn a_struct_ops_map_is_shown_by_the_types_of_the_kernel() {
     let hex = kamap(&["lookup", &id, "0", "--hex"]);
     assert!(hex.starts_with("hex: "), "{hex}");
 
-    // What is read has IDs of programs, what is written would need their file descriptors.
+    // Reading returns IDs of programs, but writing would need their file descriptors.
     let error = "map `congestion` is of type `struct_ops`, which cannot insert plain data";
     let value = value.to_string();
     for arguments in [&["{..}"][..], &[&value], &["--set", "data.ssthresh=0"]] {

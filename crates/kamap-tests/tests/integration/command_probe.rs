@@ -58,7 +58,7 @@ fn what_kamap_itself_uses_is_offered() {
             "{helper}: {helpers:?}"
         );
     }
-    // Not asked for.
+    // They were not requested.
     assert_eq!(
         line(&lines, "program_type", "raw_tracepoint").get("helpers"),
         None

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::programs::{FORKED, KAMAP, held, kamap};
 
-/// A shell that forks itself at each line, and says so.
+/// A shell that prints a line, and forks for each line that it reads.
 const FORKING: &str = "echo; while read x; do (echo; read y); done";
 
 #[test]
@@ -96,7 +96,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The events of what `run` starts, which is to end, by kind.
+/// The first line of `kamap events`, and the events of the process that `run` starts and waits for.
 #[track_caller]
 fn events(run: impl FnOnce() -> u32) -> (Value, Vec<Value>) {
     let mut kamap = Command::new(KAMAP);
@@ -104,7 +104,7 @@ fn events(run: impl FnOnce() -> u32) -> (Value, Vec<Value>) {
     let mut kamap =
         Held::start(kamap.args(["events", "--json", "--ancestors", "1", "--kind", kinds]));
     let first = serde_json::from_str(kamap.said()).expect("it is JSON");
-    // The line comes as soon as the programs are attached.
+    // The first line is printed when the programs are attached.
     let pid = run();
     let mut life = Vec::new();
     loop {

@@ -16,7 +16,7 @@ use crate::programs::{HOLDS, KAMAP, THREADS, held};
 const START_TIME: usize = 0;
 const EXEC_ID: usize = 40;
 
-/// The differences about `pid`: missing, stale, mismatched.
+/// How many differences there are for `pid`: missing, stale, mismatched.
 fn about(found: &Verification, pid: u32) -> (usize, usize, usize) {
     let count = |list: &[Suspect]| list.iter().filter(|process| process.pid == pid).count();
     let mismatched = found.mismatched.iter();
@@ -74,8 +74,8 @@ fn a_table_is_exact_while_processes_start_and_exec_and_end() {
     assert!(tracker.seen().expect("it can be read").exec > 20);
 }
 
-/// An exec past the point of no return has given the process another memory and another count of
-/// execs, but is not told as one.
+/// After an exec that fails past the point of no return, the process has other memory and another
+/// exec count, but the kernel reports no exec.
 #[rstest]
 #[case::at_its_end("exit", Kinds::LIFE)]
 #[case::where_its_call_returns("syscall", Kinds::LIFE)]
@@ -96,7 +96,7 @@ fn a_process_that_is_held_after_an_exec_that_failed_late_is_no_difference(
         assert_eq!(about(&found, pid), (0, 0, 0), "{found:?}");
         assert!(row(&tracker, pid).is_some());
     }
-    // Nor is it one for a tracker that comes later.
+    // It is none for a tracker that starts later, either.
     let later = self::tracker();
     let found = later.verify().expect("the kernel tells");
     assert_eq!(about(&found, pid), (0, 0, 0), "{found:?}");
@@ -185,7 +185,7 @@ fn a_row_that_missed_an_exec_is_mismatched() {
     assert_eq!(field.kernel & 0xff, exec_id);
 }
 
-/// Runs `kamap verify` to its end; returns its exit status and what it prints.
+/// Runs `kamap verify` to its end; returns its exit status and its output.
 #[track_caller]
 fn verify(arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(KAMAP)
@@ -238,7 +238,7 @@ fn the_command_fails_where_the_table_is_not_exact() {
     assert!(sum.contains("found the table full"), "{text}");
 }
 
-/// Exact before and after, yet something was lost in between.
+/// Both comparisons are exact, but something was lost between them.
 #[rstest]
 #[case::is_told(false, 0)]
 #[case::is_not_to_be(true, 3)]

@@ -13,13 +13,14 @@ use kamap_bpf::{
 use kamap_tests::maps::{Net, while_written};
 
 const ROUNDS: u32 = 2_000;
-/// Keys below are there all the time: few, or more than a small batch has.
+/// Keys below these are always present: few, or more than fit into a small batch.
 const STABLE: u32 = 40;
 const MANY: u32 = 300;
 
-/// Inserts, replaces and removes: each round a key above `MANY` comes, one goes, and
-/// a stable one is replaced. It is read with little room and with much: so that most
-/// batches end amid the map, some for want of room, or all is in one.
+/// Inserts, replaces and removes: in each round a key above `MANY` is inserted, another one is
+/// removed, and a stable one is replaced. The map is read with small and large batches: so that
+/// most batches end inside the map, some because they are full, or so that one batch has
+/// everything.
 #[track_caller]
 fn churns<T>(name: &str, max_entries: u32, value: impl Fn(u32) -> T::Value + Sync)
 where
@@ -63,19 +64,19 @@ where
             assert!(seen[key as usize], "{key} did not come");
         }
         assert!(count > 1 || room > MANY as usize, "all in one of {room}");
-        // A system call for each batch, which has a bucket at least, to have twice the
-        // room, and to see the end.
+        // One step for each batch, which has at least one bucket, one to double the batch, and one
+        // for the end.
         let steps = steps_at_first - steps_left(&batches);
         let growing = max_entries.ilog2();
         assert!(steps <= count + u64::from(growing) + 1, "{steps} steps");
         assert!(steps <= u64::from(max_entries.next_power_of_two() + growing));
     };
     while_written(ROUNDS, write, read);
-    // With so few buckets some have more than one key.
+    // With so few buckets, some have more than one key.
     assert!(grew || max_entries > 2 * MANY, "there was room enough");
 }
 
-/// How many more steps a walk would take before it is given up.
+/// How many steps a walk has left before it returns an error.
 #[track_caller]
 fn steps_left(walk: &impl Debug) -> u64 {
     let shown = format!("{walk:?}");
@@ -93,7 +94,7 @@ fn what_stays_in_a_hash_map_comes_exactly_once() {
 
 #[test]
 fn what_stays_in_an_lru_hash_map_comes_exactly_once() {
-    // Of a map this large, nothing that is used is forgotten.
+    // The map is so large that it evicts nothing that is in use.
     churns::<LruHash<u32, u64>>("churned", 4_096, u64::from);
 }
 
@@ -208,7 +209,7 @@ fn a_walk_over_a_trie_that_never_comes_to_an_end_is_given_up() {
                 assert_eq!((key, value), (net(found), found));
                 found += 1;
                 assert!(map.remove(&key).expect("it can be removed"));
-                // It lies behind the one before.
+                // The key after the current one.
                 let put = map.insert(&net(found), &found, UpdateMode::Any);
                 assert!(put.expect("there is room for one"));
             }

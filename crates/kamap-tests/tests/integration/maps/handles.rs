@@ -1,4 +1,4 @@
-//! Handles: what they may do, where they come from, what becomes of them.
+//! Handles: access modes, ways to open them, pins, errors.
 
 use std::fs::File;
 use std::io;
@@ -333,7 +333,7 @@ fn an_error_comes_once_and_ends_the_walk() {
 
 #[test]
 fn a_map_is_found_by_its_name() {
-    // The kernel keeps 15 bytes of it.
+    // The kernel keeps the first 15 bytes.
     let name = format!("by_{:07}_and_more", std::process::id());
     let map = counts(&name);
     let found = Map::<Counts, ReadOnly>::open_name(&name, Check::Layout).expect("there is one");
@@ -346,7 +346,7 @@ fn a_map_is_found_by_its_name() {
         ambiguous.to_string(),
         format!("there are 2 maps with the name `{name}`; open one by its ID: {ids:?}")
     );
-    // What begins alike has another name.
+    // A name that is a prefix of another one is a different name.
     let short = &name[..10];
     let none = Map::<Counts>::open_name(short, Check::Layout).expect_err("there is none");
     assert!(matches!(none, Error::NotFound { .. }), "{none}");

@@ -1,4 +1,4 @@
-//! Maps whose keys and values lie as the Rust types say, or do not.
+//! Layouts of keys and values, compared with the Rust types.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -23,7 +23,7 @@ struct Flow {
     last: i64,
 }
 
-/// The same, but for two fields of one size.
+/// The same, with two fields of one size swapped.
 #[derive(Clone, Copy, MapData)]
 #[repr(C)]
 struct Swapped {
@@ -75,7 +75,7 @@ map_data! {
 mod skeleton {
     use std::mem::MaybeUninit;
 
-    /// As libbpf-cargo makes it of `struct { _Bool open; _Bool seen[2]; __u32 port; }`.
+    /// What libbpf-cargo generates for `struct { _Bool open; _Bool seen[2]; __u32 port; }`.
     #[derive(Clone, Copy)]
     #[repr(C)]
     pub(super) struct Flags {
@@ -131,7 +131,7 @@ fn addresses_and_floats_are_what_they_are_in_c() {
         ratio: 0.5,
         short: -2.0,
     };
-    // The kernel knows floats in BTF since Linux 5.13.
+    // BTF has floats since Linux 5.13.
     let map = Map::<Hash<Ipv4Addr, Mixed>>::create("mixed", 2).expect("it can be created");
     map.insert(&mixed.four, &mixed, UpdateMode::Any)
         .expect("there is room");
@@ -149,7 +149,7 @@ fn addresses_and_floats_are_what_they_are_in_c() {
     assert!(shown.ends_with("ratio: 0.5, short: -2.0}"), "{shown}");
 }
 
-/// Whether the kernel has names for what the map holds.
+/// Whether the kernel has BTF with names for the fields.
 #[track_caller]
 fn describes(types: Result<Types, Error>) -> bool {
     match types.expect("it can be read") {
@@ -206,7 +206,7 @@ fn the_index_of_an_array_can_have_a_sign_in_c() {
         per_cpu.expect("an index is an index").checked(),
         Checked::Layout
     );
-    // The values and the keys of others are compared.
+    // For other types, values and keys are compared.
     let value = Map::<Array<u32>>::from_fd(fd("array"), Check::Layout);
     let key = Map::<Hash<u32, i32>>::from_fd(fd("hash"), Check::Layout);
     for (error, part) in [(value.map(drop), "value"), (key.map(drop), "key")] {
@@ -276,13 +276,13 @@ fn a_map_whose_btf_may_not_be_read_has_to_be_allowed() {
     );
 }
 
-/// Takes CAP_SYS_ADMIN from this thread.
+/// Removes CAP_SYS_ADMIN from this thread.
 #[track_caller]
 fn without_sys_admin() {
     const VERSION_3: u32 = 0x2008_0522;
     const SYS_ADMIN: u32 = 21;
     let header = [VERSION_3, 0];
-    // Effective, permitted and inheritable, of capabilities 0 to 31, then of the others.
+    // Effective, permitted and inheritable sets: capabilities 0 to 31, then the others.
     let mut data = [[0_u32; 3]; 2];
     // SAFETY: of this version, and so large.
     let got = unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) };
