@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::claim::Claim;
 use crate::counts::Counts;
 use crate::maps::{Array, Map, RingBuf, page_size};
-use crate::process::terminated;
+use crate::process::until_nul;
 use crate::skel::take;
 use crate::skel::types::{bss, kamap_ancestor, kamap_event, kamap_event_kind, kamap_reader};
 use crate::{Ancestor, Cause, Error, Event, EventKind, Exit, Item, Kinds, Losses, Process, Result};
@@ -233,7 +233,7 @@ fn decode(record: &[u8], ancestors: usize) -> Option<(Event, u64)> {
             known.push(Ancestor {
                 pid: ancestor.pid,
                 start_time: Duration::from_nanos(ancestor.start_time),
-                comm: terminated(&ancestor.comm),
+                comm: until_nul(&ancestor.comm).collect(),
             });
         }
     }

@@ -15,6 +15,7 @@ use crate::maps::{self, Array, Check, Hash, Kind, Map, RingBuf};
 use crate::options::Options;
 use crate::pin_names;
 use crate::place::{self, Place};
+use crate::process::until_nul;
 use crate::rows::Rows;
 use crate::seed::Seed;
 use crate::skel::types::{kamap_description, kamap_layout, kamap_process};
@@ -107,7 +108,7 @@ fn put_text(to: &mut [i8], text: &str) {
 }
 
 fn text(text: &[i8]) -> String {
-    String::from_utf8_lossy(&crate::process::terminated(text)).into_owned()
+    String::from_utf8_lossy(&until_nul(text).collect::<Vec<_>>()).into_owned()
 }
 
 impl Pinned {

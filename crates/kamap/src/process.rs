@@ -169,41 +169,47 @@ impl Process {
     }
 
     /// The process with what can change as `task` has it.
-    pub(crate) fn refreshed(self, task: &Task) -> Self {
-        let now = Self::decode(&task.facts, &task.exe);
+    pub(crate) fn refreshed(mut self, task: &Task) -> Self {
+        self.take_state(&task.facts);
         // One whose main thread has gone has no executable any more.
-        let (exe, exe_cut) = match now.exec_id == self.exec_id && !now.exe.is_empty() {
-            true => (now.exe, now.exe_cut),
-            false => (self.exe, self.exe_cut),
-        };
-        Self {
-            ppid: now.ppid,
-            parent_start_time: now.parent_start_time,
-            uid: now.uid,
-            gid: now.gid,
-            cgroup_id: now.cgroup_id,
-            comm: now.comm,
-            exe,
-            exe_cut,
-            ..self
+        if task.facts.exec_id == self.exec_id && !task.exe.is_empty() {
+            self.take_exe_of(&task.facts, &task.exe);
         }
+        self
+    }
+
+    /// Takes over what can change without an exec, but for the path of the executable.
+    fn take_state(&mut self, facts: &kamap_facts) {
+        self.ppid = facts.ppid;
+        self.parent_start_time =
+            (facts.ppid != 0).then(|| Duration::from_nanos(facts.parent_start_time));
+        self.uid = facts.uid;
+        self.gid = facts.gid;
+        self.cgroup_id = facts.cgroup_id;
+        self.comm.clear();
+        self.comm.extend(until_nul(&facts.comm));
+    }
+
+    /// Takes over the path of the executable, of which `exe` is what was kept.
+    fn take_exe_of(&mut self, facts: &kamap_facts, exe: &[u8]) {
+        self.exe_cut = has(facts, kamap_flag::KAMAP_EXE_CUT);
+        self.exe = path([
+            (self.exe_cut, "…".as_bytes()),
+            (true, exe),
+            (has(facts, kamap_flag::KAMAP_EXE_DELETED), b" (deleted)"),
+        ]);
     }
 
     /// The process with these facts and this text.
     pub(crate) fn decode(facts: &kamap_facts, text: &[u8]) -> Self {
-        let flag = |flag: kamap_flag| facts.flags.0 & flag.0 != 0;
+        let flag = |flag| has(facts, flag);
         let (exe, rest) = split(text, facts.exe_len.into());
         let (file, rest) = split(rest, facts.file_len.into());
         let (args, _) = split(rest, facts.args_kept);
         let time = |nanos| (nanos != 0).then(|| Duration::from_nanos(nanos));
 
-        Self {
+        let mut process = Self {
             pid: facts.pid,
-            ppid: facts.ppid,
-            parent_start_time: (facts.ppid != 0)
-                .then(|| Duration::from_nanos(facts.parent_start_time)),
-            uid: facts.uid,
-            gid: facts.gid,
             start_time: Duration::from_nanos(facts.start_time),
             first_exec_time: time(facts.first_exec_time),
             last_exec_time: time(facts.last_exec_time),
@@ -214,18 +220,10 @@ impl Process {
                 _ => Origin::Seed,
             },
             program_seen: flag(kamap_flag::KAMAP_PROGRAM_SEEN),
-            cgroup_id: facts.cgroup_id,
             kernel_thread: flag(kamap_flag::KAMAP_KTHREAD),
-            exe_cut: flag(kamap_flag::KAMAP_EXE_CUT),
             file_cut: flag(kamap_flag::KAMAP_FILE_CUT),
             args_cut: facts.args_kept < facts.args_len,
             exec_id: facts.exec_id,
-            comm: terminated(&facts.comm),
-            exe: path([
-                (flag(kamap_flag::KAMAP_EXE_CUT), "…".as_bytes()),
-                (true, exe),
-                (flag(kamap_flag::KAMAP_EXE_DELETED), b" (deleted)"),
-            ]),
             file: flag(kamap_flag::KAMAP_FILE_KNOWN).then(|| {
                 path([
                     (true, file),
@@ -234,14 +232,31 @@ impl Process {
                 ])
             }),
             args: args.to_vec(),
-        }
+            // What follows is taken over below.
+            ppid: 0,
+            parent_start_time: None,
+            uid: 0,
+            gid: 0,
+            cgroup_id: 0,
+            comm: Vec::new(),
+            exe_cut: false,
+            exe: OsString::new(),
+        };
+        process.take_state(facts);
+        process.take_exe_of(facts, exe);
+        process
     }
 }
 
+/// Whether this flag is set.
+fn has(facts: &kamap_facts, flag: kamap_flag) -> bool {
+    facts.flags.0 & flag.0 != 0
+}
+
 /// The bytes of a C string, or all where no NUL ends it.
-pub(crate) fn terminated(text: &[i8]) -> Vec<u8> {
+pub(crate) fn until_nul(text: &[i8]) -> impl Iterator<Item = u8> {
     let bytes = text.iter().map(|byte| byte.cast_unsigned());
-    bytes.take_while(|&byte| byte != 0).collect()
+    bytes.take_while(|&byte| byte != 0)
 }
 
 /// Like `split_at`, but never beyond the end.
@@ -251,7 +266,9 @@ fn split(text: &[u8], len: u32) -> (&[u8], &[u8]) {
 
 fn path(parts: [(bool, &[u8]); 3]) -> OsString {
     let parts = parts.iter().filter(|part| part.0).map(|part| part.1);
-    OsString::from_vec(parts.flatten().copied().collect())
+    let mut path = Vec::with_capacity(parts.clone().map(<[u8]>::len).sum());
+    parts.for_each(|part| path.extend_from_slice(part));
+    OsString::from_vec(path)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::Clock;
 use crate::Process;
-use crate::process::terminated;
+use crate::process::until_nul;
 use crate::skel::types::{kamap_flag, kamap_life};
 use crate::tasks::Task;
 
@@ -177,7 +177,7 @@ impl Look {
                 None => differences.push(Difference::Missing(Suspect {
                     pid: task.facts.pid,
                     start_time: Duration::from_nanos(task.facts.start_time),
-                    comm: terminated(&task.facts.comm),
+                    comm: until_nul(&task.facts.comm).collect(),
                 })),
                 Some(row)
                     if self.before.get(&task.facts.pid) == Some(row)
