@@ -1,4 +1,4 @@
-//! Following a command and all that descends from it.
+//! Following a command and everything that descends from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsRawFd;
@@ -63,8 +63,8 @@ fn exactly_the_descendants_are_followed_whoever_their_parent_is() {
     let done = AtomicBool::new(false);
     let (status, events) = thread::scope(|scope| {
         let _done = SetOnDrop(&done);
-        // Others are born all the time, of another thread of this process, with more
-        // arguments than are kept.
+        // Another thread of this process starts processes all the time, with more arguments than
+        // are kept.
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 let mut other = Command::new(tiny.path());
@@ -80,9 +80,9 @@ fn exactly_the_descendants_are_followed_whoever_their_parent_is() {
             .arg(&pipe)
             .stdout(output);
         let mut follow = follow(&mut family);
-        // Of this thread only the first child is followed.
+        // Only the first child of this thread is followed.
         tiny.run();
-        // It ends once all five have been seen to end or to be itself.
+        // It ends when the end of all five has been read.
         kamap_tests::eventually("all have told their PID", || {
             let told = std::fs::read_to_string(&pids).expect("it can be read");
             (told.lines().count() == 5).then_some(())
@@ -107,7 +107,7 @@ fn exactly_the_descendants_are_followed_whoever_their_parent_is() {
     for event in events {
         lives.entry(event.process.pid).or_default().push(event);
     }
-    // What bash forks to fork again, and dies, prints nothing.
+    // The process that bash forks to fork again, and that ends, prints nothing.
     let silent: Vec<_> = lives.keys().filter(|pid| !told.contains(pid)).collect();
     assert_eq!(silent.len(), 1, "{silent:?}");
     assert!(told.iter().all(|pid| lives.contains_key(pid)));
@@ -202,7 +202,7 @@ fn a_signal_reaches_the_command() {
     follow.signal(libc::SIGTERM);
     let (status, _) = to_the_end(&mut follow);
     assert_eq!(status.signal(), Some(libc::SIGTERM));
-    // There is nobody left to get it.
+    // No process is left to receive it.
     follow.signal(libc::SIGTERM);
 }
 
