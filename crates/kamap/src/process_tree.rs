@@ -23,7 +23,7 @@ pub struct ProcessTree {
 pub struct Life {
     /// The process, at the time of its last exec or of its exit; else of its first event.
     pub process: Process,
-    /// Its parent at the time of its first event, as a place in [`ProcessTree::processes`], if the parent was
+    /// Its parent at the time of its first event, as an index in [`ProcessTree::processes`], if the parent was
     /// known then. It began earlier.
     pub parent: Option<usize>,
     /// When it ended, since boot, and how; `None` if there was no exit event.
