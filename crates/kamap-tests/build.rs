@@ -7,6 +7,7 @@ fn main() {
     tiny(&out_dir.join("tiny"));
     for name in [
         "congestion",
+        "floor",
         "kernel_and_user_map",
         "perf_events",
         "records",

@@ -61,6 +61,7 @@ mod follow;
 mod iterator;
 #[cfg(feature = "serde")]
 pub mod json;
+mod kernel_types;
 mod kernel_version;
 mod kinds;
 mod libbpf_log;
@@ -90,6 +91,7 @@ mod tasks;
 mod tracker;
 mod tree_summary;
 mod verify;
+mod wakeups;
 
 pub use builder::{AttachOptions, Builder};
 pub use clock::Clock;

@@ -279,7 +279,7 @@ impl Pinned {
             known.ancestors,
             known.max_args,
             known.events,
-        );
+        )?;
         events.claimed(claim, &read)
     }
 

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::time::Duration;
 
 use super::mmap::{Mmap, Ring, page_size};
@@ -51,6 +51,8 @@ pub struct RingBuf<E: Record + ?Sized> {
     ring: Ring,
     /// The position up to which this reader has read.
     position: usize,
+    /// The position of the last record that it has read.
+    last: usize,
     /// The last value that it wrote to `consumer`.
     released: usize,
     /// Whether read records keep their room until [`release`](Self::release).
@@ -128,6 +130,7 @@ impl<E: Record + ?Sized> RingBuf<E> {
             consumer,
             ring,
             position,
+            last: position,
             released: position,
             keeps: false,
             record: Vec::new(),
@@ -197,24 +200,57 @@ impl<E: Record + ?Sized> RingBuf<E> {
 
     /// Releases the room of all records that have been read.
     ///
+    /// A program that submits the next record without a flag wakes this reader then: the kernel
+    /// compares the two positions (`bpf_ringbuf_commit` in kernel/bpf/ringbuf.c).
+    ///
     /// # Errors
     ///
     /// [`Error::AnotherReader`], as for [`read`](Self::read).
     pub fn release(&mut self) -> Result<()> {
-        let position = self.consumer.number::<AtomicUsize>(0);
+        self.last = self.position;
+        self.release_up_to(self.position)
+    }
+
+    /// Releases all but the last one: until [`release`](Self::release), only a program that submits with
+    /// `BPF_RB_FORCE_WAKEUP` wakes this reader.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AnotherReader`], as for [`read`](Self::read).
+    pub fn release_but_last(&mut self) -> Result<()> {
+        self.release_up_to(self.last)
+    }
+
+    fn release_up_to(&mut self, position: usize) -> Result<()> {
         // Release: all reads happen before the kernel reuses the room.
-        position
+        self.consumer
+            .number::<AtomicUsize>(0)
             .compare_exchange(
                 self.released,
-                self.position,
+                position,
                 Ordering::Release,
                 Ordering::Relaxed,
             )
             .map_err(|_| Error::AnotherReader {
                 map: self.map.name().to_owned(),
             })?;
-        self.released = self.position;
+        self.released = position;
         Ok(())
+    }
+
+    /// Whether [`read`](Self::read) has something to read, or to skip. If not, the next record wakes a
+    /// reader that has [released](Self::release) everything.
+    pub fn is_ready(&self) -> bool {
+        // The kernel writes the header, then reads the reader's position. This reader has written its
+        // position, and now reads the header: one of the two sees what the other has written.
+        fence(Ordering::SeqCst);
+        let end = self.ring.pages.number::<AtomicUsize>(0);
+        if end.load(Ordering::Acquire) == self.position {
+            return false;
+        }
+        // The kernel never leaves such a position: reading returns an error.
+        !self.position.is_multiple_of(8)
+            || self.ring.header(self.position).load(Ordering::Acquire) & BUSY == 0
     }
 
     /// How many bytes of the ring are kept.
@@ -269,6 +305,7 @@ impl<E: Record + ?Sized> RingBuf<E> {
                 let at = self.position.wrapping_add(HEADER);
                 self.ring.copy(at, &mut self.record[..len]);
             }
+            self.last = self.position;
             self.position = self.position.wrapping_add(whole);
             if !self.keeps {
                 self.release()?;
@@ -391,5 +428,45 @@ mod tests {
         other.store(16, Ordering::Relaxed);
         let error = ring.read().expect_err("its room is not this reader's");
         assert!(matches!(&error, Error::AnotherReader { map } if map == "nothing"));
+    }
+
+    #[test]
+    fn a_reader_that_does_not_want_to_be_woken_keeps_the_last_record() {
+        let mut ring = ring(0);
+        ring.keep();
+        let at = |ring: &RingBuf<[u8]>| {
+            let position = ring.consumer.number::<AtomicUsize>(0);
+            position.load(Ordering::Relaxed)
+        };
+        for position in [0, 16, 32] {
+            put(&mut ring, position, 8, b"8 bytes.");
+        }
+        reserved_up_to(&mut ring, 48);
+        for _ in 0..2 {
+            ring.read().expect("it is a record").expect("there is one");
+        }
+        assert_eq!((at(&ring), ring.kept()), (0, 32));
+        ring.release_but_last().expect("it is the only reader");
+        assert_eq!((at(&ring), ring.kept()), (16, 16));
+        ring.release().expect("it is the only reader");
+        assert_eq!((at(&ring), ring.kept()), (32, 0));
+        // There is none that was read since.
+        ring.release_but_last().expect("it is the only reader");
+        assert_eq!(at(&ring), 32);
+    }
+
+    #[test]
+    fn it_is_ready_when_there_is_something_to_read_or_to_skip() {
+        let mut ring = ring(0);
+        assert!(!ring.is_ready(), "it is empty");
+        put(&mut ring, 0, 8 | BUSY, b"8 bytes.");
+        reserved_up_to(&mut ring, 16);
+        assert!(!ring.is_ready(), "it is not submitted");
+        for header in [8, 8 | DISCARDED] {
+            put(&mut ring, 0, header, b"8 bytes.");
+            assert!(ring.is_ready(), "{header:x}");
+        }
+        ring.read().expect("it is skipped");
+        assert!(!ring.is_ready(), "all is read");
     }
 }
