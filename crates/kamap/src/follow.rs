@@ -29,18 +29,18 @@ use crate::{
 /// use kamap::{Item, ProcessTree, Tracker};
 ///
 /// let mut follow = Tracker::builder().follow(Command::new("make").arg("-j2"))?;
-/// let mut lives = ProcessTree::default();
+/// let mut tree = ProcessTree::default();
 /// let status = loop {
 ///     let status = follow.read(Duration::from_secs(1), |item| {
 ///         if let Item::Event(event) = item {
-///             lives.put(&event).expect("nothing contradicts it");
+///             tree.add(&event).expect("nothing contradicts it");
 ///         }
 ///     })?;
 ///     if let Some(status) = status {
 ///         break status;
 ///     }
 /// };
-/// println!("{status}, {} processes", lives.len());
+/// println!("{status}, {} processes", tree.len());
 /// # Ok::<(), kamap::Error>(())
 /// ```
 #[derive(Debug)]

@@ -103,7 +103,10 @@ fn read(mut events: Events, stop: &Stop, to: &Sender<Item>) -> kamap::Result<()>
 
 #[track_caller]
 fn started(filter: Filter) -> (Tracker, Waiting) {
-    let mut tracker = Tracker::builder().events(filter).start().expect("it starts");
+    let mut tracker = Tracker::builder()
+        .events(filter)
+        .start()
+        .expect("it starts");
     let events = tracker.take_events().expect("they were asked for");
     (tracker, Waiting::start(events))
 }
@@ -113,10 +116,10 @@ fn a_reader_sleeps_while_there_is_nothing_for_it() {
     let (tracker, reader) = started(nobody());
     let tiny = Tiny::new();
     let before = reader.sleeps();
-    let lives = tracker.seen().expect("they are counted").exits;
+    let lives = tracker.seen().expect("they are counted").exit;
     eventually("much has happened", || {
         tiny.run();
-        let exits = tracker.seen().expect("they are counted").exits;
+        let exits = tracker.seen().expect("they are counted").exit;
         (exits > lives + 200).then_some(())
     });
     assert_eq!(reader.sleeps(), before, "it woke up");

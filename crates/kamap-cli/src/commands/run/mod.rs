@@ -106,12 +106,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let mut unknown = Vec::new();
         let read = follow.read(Duration::MAX, |item| {
             match &item {
-                Item::Lost(_) => tree.lose(),
+                Item::Lost(_) => tree.note_loss(),
                 Item::Replaced(_) => return,
                 _ => {}
             }
             if let Item::Event(event) = &item {
-                if tree.put(event).is_err() {
+                if tree.add(event).is_err() {
                     unknown.push(event.clone());
                 }
                 if !printed.contains(event.kind.into()) {
@@ -125,10 +125,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Ok((status, losses)) => {
                 // Without a row there is no exit event.
                 if losses.total() > 0 {
-                    tree.lose();
+                    tree.note_loss();
                 }
                 for event in unknown {
-                    fault.unless(tree.put(&event));
+                    fault.unless(tree.add(&event));
                 }
                 status
             }
