@@ -7,7 +7,7 @@ use std::process::Command;
 use kamap::{Kinds, Process, Tracker};
 use kamap_tests::Held;
 use kamap_tests::stream::{end, kinds, with};
-use kamap_tests::table::{nothing_lost, row};
+use kamap_tests::table::{nothing_lost, row, tracker};
 use rstest::rstest;
 
 use crate::programs::{FAILS, FORKED};
@@ -86,6 +86,21 @@ fn a_long_path_is_whole_in_events_and_cut_in_a_row(#[case] len: usize, #[case] n
         assert_whole(&event.process, &path);
     }
     nothing_lost(&tracker);
+}
+
+#[test]
+fn a_path_of_many_folders_is_whole_in_a_row_that_has_room_for_it() {
+    let top = tempfile::tempdir().expect("a folder can be made");
+    let path = deep(top.path(), FORKED, 180, 1);
+    assert!(path.components().count() > 60);
+    let tracker = tracker();
+    let mut parent = Held::start(&mut Command::new(&path));
+    assert_whole(&row(&tracker, parent.pid()).expect("it is alive"), &path);
+    let later = Tracker::builder().start().expect("it starts");
+    let seeded = row(&later, parent.pid()).expect("it is alive");
+    assert_eq!((seeded.exe(), seeded.exe_cut), (Some(&*path), false));
+    parent.let_go();
+    assert!(parent.release().success());
 }
 
 #[test]
