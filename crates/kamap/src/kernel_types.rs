@@ -243,8 +243,8 @@ impl<'a> Reduction<'a> {
 
     fn number(&mut self, id: u32) {
         let next = self.order.len() as u32 + 1;
-        if !self.ids.contains_key(&id) {
-            self.ids.insert(id, next);
+        // A type that already has a number has a smaller one.
+        if *self.ids.entry(id).or_insert(next) == next {
             self.order.push(id);
         }
     }
