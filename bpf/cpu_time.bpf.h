@@ -166,11 +166,6 @@ static long add_thread(u32 i, struct threads *threads)
 	return 0;
 }
 
-static __always_inline int can_walk_threads(void)
-{
-	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop);
-}
-
 /*
  * Walks through the threads that have not been released; returns whether none was meanwhile. That
  * moves the thread's time to the sum, under a sequence count: a walk that saw it change would count a
@@ -202,7 +197,7 @@ static __noinline u64 sum_cpu_time(const struct task_struct *task, u64 time)
 	u64 now = scheduler_clock(time);
 	u64 sum;
 
-	if (signal->nr_threads > 1 && can_walk_threads()) {
+	if (signal->nr_threads > 1 && can_loop()) {
 		struct threads threads;
 
 		/* No loop: the verifier of 6.1 takes none that begins behind a call. */

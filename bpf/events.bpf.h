@@ -229,20 +229,36 @@ static __noinline void number_event(struct kamap_event *event)
 
 /*
  * Hands over a record with `room` for its text. Waking the reader costs more than all else
- * here, so it is done only when the bytes that wait pass a multiple of wake_at, or it is
- * `urgent`; now and then the reader looks by itself. Of two CPUs that reserve at once
+ * here. The kernel does it for the first record behind those whose room the reader has given
+ * back: one that does not want to be woken for it keeps some room. It is woken as well when the
+ * bytes that wait pass a multiple of wake_at, or if it is `urgent`. Of two CPUs that reserve at once
  * neither may see that they have passed one: the next multiple is seen then.
  */
 static __always_inline void submit_event(struct kamap_event *event, u32 room, int urgent)
 {
 	u64 waiting = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
 	u64 before = waiting - ((record_size(room) + BPF_RINGBUF_HDR_SZ + 7) & -8);
-	u64 flags = BPF_RB_NO_WAKEUP;
+	u64 flags = 0;
 
 	if (urgent || (waiting ^ before) >= wake_at)
 		flags = BPF_RB_FORCE_WAKEUP;
 	number_event(event);
 	bpf_ringbuf_submit(event, flags);
+}
+
+/*
+ * Wakes a reader that waits, for what it finds in the counters: a record that it skips. Where the ring
+ * is full, it has something to read.
+ */
+static __always_inline void wake_reader(void)
+{
+	void *record;
+
+	if (!wanted_events)
+		return;
+	record = bpf_ringbuf_reserve(&events, sizeof(u64), 0);
+	if (record)
+		bpf_ringbuf_discard(record, 0);
 }
 
 /* Emits an event of a process as its row has it. */

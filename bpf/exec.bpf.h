@@ -105,7 +105,7 @@ static __always_inline void emit_exec(struct draft *draft, struct task_struct *t
 	const struct kamap_facts *facts = &draft->row.facts;
 
 	if ((facts->flags & (KAMAP_EXE_CUT | KAMAP_FILE_CUT)) &&
-	    bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
+	    can_loop()) {
 		emit_exec_with_paths(draft, task, time, file);
 	} else if (facts->args_kept < facts->args_len) {
 		emit_exec_with_args(draft, task, time);

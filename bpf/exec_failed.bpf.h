@@ -190,7 +190,7 @@ static __always_inline int put_asked_args(char *text, u32 used, u32 end, volatil
 	at->argv = call->argv;
 	at->done = 0;
 	at->more = 1;
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
+	if (can_loop()) {
 		bpf_loop(MAX_PIECES, put_asked_piece, &args, 0);
 	} else {
 		for (u32 i = 0; i < MAX_PIECES_UNROLLED; i++)

@@ -62,7 +62,7 @@ static __always_inline int emit_exit(const struct task_struct *task, const struc
 	event->cpu_time = sum_cpu_time(task, time);
 	err = bpf_map_delete_elem(&processes, &pid);
 	if (err) {
-		bpf_ringbuf_discard(event, BPF_RB_NO_WAKEUP);
+		bpf_ringbuf_discard(event, 0);
 		return err;
 	}
 	if (is_cut_untold(&event->facts))

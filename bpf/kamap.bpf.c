@@ -60,8 +60,10 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 
 	/* BPF_ANY: `seed` may have met the child before this program did. */
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
-	if (err)
+	if (err) {
 		count_refusal(pid, err, 1);
+		wake_reader();
+	}
 	if (wants_event(KAMAP_EVENT_FORK, &draft->row.facts, child))
 		emit_row(KAMAP_EVENT_FORK, draft->row.facts.start_time, 0, &draft->row,
 			 child);
@@ -103,8 +105,10 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	}
 
 	err = bpf_map_update_elem(&processes, &pid, &draft->row, BPF_ANY);
-	if (err)
+	if (err) {
 		count_refusal(pid, err, 0);
+		wake_reader();
+	}
 	if (wants_event(KAMAP_EVENT_EXEC, &draft->row.facts, task))
 		emit_exec(draft, task, now, bprm->filename);
 	give_back_draft(draft);
@@ -132,7 +136,7 @@ int on_exit(u64 *ctx)
 		 * A thread that still has its memory is the last one, and has yet to say how
 		 * much of it there was (signal->maxrss): its own exit tells. Here it has none.
 		 */
-		if (dead && read->signal->nr_threads > 1 && can_walk_threads())
+		if (dead && read->signal->nr_threads > 1 && can_loop())
 			dead = !others_have_memory(read);
 	}
 	if (!dead)

@@ -134,6 +134,13 @@ struct kamap_given_args {
 	char text[KAMAP_TEXT_LEN];
 };
 
+/* Numbers of types in the BTF of the kernel, each by its name. */
+struct kamap_type_ids {
+	u32 task_struct;
+	u32 dentry;
+	u32 mount;
+};
+
 enum kamap_event_kind {
 	KAMAP_EVENT_FORK = 1 << 0,
 	KAMAP_EVENT_EXEC = 1 << 1,

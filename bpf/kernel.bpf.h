@@ -332,6 +332,26 @@ enum bpf_func_id {
 	BPF_FUNC_loop = 181,	/* since 5.17 */
 };
 
+static __always_inline int can_loop(void)
+{
+	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop);
+}
+
+/*
+ * The numbers of types in the BTF of the running kernel. libbpf, which could put them into the
+ * instructions, gets a part of that only. Set before loading.
+ */
+const volatile struct kamap_type_ids type_ids = {};
+
+/* What is at an address, to be read as this struct: no instruction, but the verifier has to know the kfunc. */
+#define cast_to(type, address)							\
+	((const struct type *)bpf_rdonly_cast((const void *)(address), type_ids.type))
+
+static __always_inline int can_cast(void)
+{
+	return bpf_ksym_exists(bpf_rdonly_cast);	/* since 6.2 */
+}
+
 /*
  * The same task, to read pointers from. What a program is called with is trusted, and for
  * each pointer that it reads from there the verifier searches all types of the kernel,
@@ -342,9 +362,7 @@ enum bpf_func_id {
  */
 static __always_inline const struct task_struct *untrusted(const struct task_struct *task)
 {
-	if (bpf_ksym_exists(bpf_rdonly_cast))	/* since 6.2 */
-		return bpf_core_cast(task, struct task_struct);
-	return task;
+	return can_cast() ? cast_to(task_struct, task) : task;
 }
 
 #endif

@@ -1,4 +1,4 @@
-//! Builds what of the suite is not Rust: a program, and the BPF programs.
+//! Builds the parts of the suite that are not Rust: a program in C, and BPF programs.
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +7,7 @@ fn main() {
     tiny(&out_dir.join("tiny"));
     for name in [
         "congestion",
+        "floor",
         "kernel_and_user_map",
         "perf_events",
         "records",
@@ -36,7 +37,7 @@ fn tiny(program: &Path) {
 
 /// Compiles `bpf/NAME.bpf.c` and generates `NAME.skel.rs`.
 fn skeleton(name: &str, out_dir: &Path) {
-    // The kernel's types, and libbpf's helpers.
+    // Headers with kernel types and libbpf's helpers.
     let headers = "../../bpf";
     println!("cargo::rerun-if-changed=bpf");
     println!("cargo::rerun-if-changed={headers}");
@@ -50,7 +51,7 @@ fn skeleton(name: &str, out_dir: &Path) {
             "-Werror",
             &format!("-I{headers}"),
         ])
-        // Not formatted, see the build script of kamap.
+        // Not formatted, because that would need rustfmt.
         .rustfmt("")
         .build_and_generate(out_dir.join(format!("{name}.skel.rs")));
     if let Err(err) = built {

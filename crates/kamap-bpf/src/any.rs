@@ -1,4 +1,4 @@
-//! Maps whose types are known at run time only.
+//! Maps whose types are only known at run time.
 
 mod entry_types;
 
@@ -8,15 +8,13 @@ use std::path::Path;
 
 pub use entry_types::{EntryTypes, TypeSource};
 
-use crate::raw::{
-    Batch, Info, MapSpec, NewBtf, Operation, Program, RawMap, UpdateMode, Walk, open_program,
-};
+use crate::raw::{Batch, Info, MapSpec, NewBtf, Operation, RawMap, UpdateMode, Walk};
 use crate::{MapType, Result};
 
-/// A map of any type, opened without knowing it. Keys and values are bytes, whose lengths are
-/// compared with those of the map.
+/// A map of any type, which need not be known. Keys and values are bytes, whose lengths are compared
+/// with those of the map.
 ///
-/// [`types`](Self::types) says what the bytes mean.
+/// [`types`](Self::types) returns the meaning of the bytes.
 ///
 /// ```no_run
 /// use kamap_bpf::{AnyMap, UpdateMode};
@@ -37,7 +35,7 @@ pub struct AnyMap {
 }
 
 impl AnyMap {
-    /// Takes over the map behind `fd`.
+    /// Takes ownership of the map behind `fd`.
     ///
     /// # Errors
     ///
@@ -68,8 +66,7 @@ impl AnyMap {
         RawMap::open_pinned(path.as_ref(), 0).map(Self::from)
     }
 
-    /// Opens the map with this name. Of a longer name the first 15 bytes count, which is what
-    /// the kernel has.
+    /// Opens the map with this name. Only the first 15 bytes count, because the kernel keeps no more.
     ///
     /// # Errors
     ///
@@ -80,12 +77,11 @@ impl AnyMap {
         RawMap::open_name(name, 0).map(Self::from)
     }
 
-    /// All maps of the machine, by ID. One that goes at the same time is left out.
+    /// All maps of the machine, by ID. A map that is freed meanwhile is left out.
     ///
     /// # Errors
     ///
-    /// [`Error::NotOpened`](crate::Error::NotOpened) without `CAP_SYS_ADMIN`. It comes once and
-    /// ends the list.
+    /// [`Error::NotOpened`](crate::Error::NotOpened) without `CAP_SYS_ADMIN`. An error ends the list.
     pub fn all() -> Result<impl Iterator<Item = Result<Self>>> {
         Ok(RawMap::all(0)?.map(|map| map.map(Self::from)))
     }
@@ -112,7 +108,7 @@ impl AnyMap {
         RawMap::create(kind, (key_size, value_size), spec, NewBtf::default()).map(Self::from)
     }
 
-    /// What the kernel said of the map when it was opened.
+    /// The kernel's information when the map was opened.
     pub fn info(&self) -> &Info {
         self.raw.info()
     }
@@ -135,13 +131,13 @@ impl AnyMap {
         EntryTypes::without_btf(self.info())
     }
 
-    /// Bytes of a key.
+    /// Size of a key in bytes.
     pub fn key_len(&self) -> usize {
         self.raw.sizes().key
     }
 
-    /// Bytes of a value, as the operations take and return it: of a per-CPU map those of all
-    /// possible CPUs, each rounded up to 8 bytes.
+    /// Size of a value in bytes, as the operations take and return it. In a per-CPU map it has the
+    /// values of all possible CPUs, each rounded up to 8 bytes.
     pub fn value_len(&self) -> usize {
         self.raw.sizes().value
     }
@@ -149,7 +145,7 @@ impl AnyMap {
     /// The value of `key`, if it is present. A queue or stack has no keys, and returns the next
     /// value without removing it.
     ///
-    /// `locked` (`BPF_F_LOCK`): while holding the `bpf_spin_lock` that the value must have.
+    /// With `locked` (`BPF_F_LOCK`) it holds the `bpf_spin_lock` in the value, which must have one.
     ///
     /// # Errors
     ///
@@ -190,7 +186,7 @@ impl AnyMap {
     /// also where values refer to something: see [`insert_file`](Self::insert_file); and for a
     /// struct_ops map, whose programs only their loader can insert.
     pub fn insert(&self, key: &[u8], value: &[u8], mode: UpdateMode, locked: bool) -> Result<bool> {
-        // In what is written to a struct_ops map, functions are file descriptors.
+        // A value that is written to a struct_ops map would need file descriptors of programs.
         if self.info().kind.refers().is_some() || self.info().kind.is_struct_ops() {
             return Err(self.raw.not_of_kind(Operation::INSERT_DATA));
         }
@@ -198,7 +194,7 @@ impl AnyMap {
             .update(Operation::INSERT, key, value, mode, lock(locked))
     }
 
-    /// Lets `key` refer to an open file: a map in a map of maps, a program in a program array, a
+    /// Makes `key` refer to an open file: a map in a map of maps, a program in a program array, a
     /// cgroup, a perf event or a socket.
     ///
     /// # Errors
@@ -211,7 +207,7 @@ impl AnyMap {
         }
         let fd = file.as_raw_fd();
         let (short, long) = (fd.to_ne_bytes(), i64::from(fd).to_ne_bytes());
-        // Values of sockets may also have 8 bytes.
+        // Maps of sockets can also have values of 8 bytes.
         let value = if self.value_len() == 4 {
             &short[..]
         } else {
@@ -233,8 +229,8 @@ impl AnyMap {
         self.raw.remove(key)
     }
 
-    /// Removes `key` and returns its value, if it was present, in one step. Of a queue or stack
-    /// the next value. Hash maps have it since Linux 5.14.
+    /// Removes `key` and returns its value, if it was present, in one step; from a queue or stack the
+    /// next value. For hash maps it needs Linux 5.14.
     ///
     /// # Errors
     ///
@@ -312,8 +308,8 @@ impl AnyMap {
         self.raw.pin(path.as_ref())
     }
 
-    /// Removes the pin at `path`, which must be of a map. The map stays as long as anybody else
-    /// has it. Returns it.
+    /// Removes the pin at `path`, which must be of a map. Returns the map, which exists as long as
+    /// anything refers to it.
     ///
     /// # Errors
     ///
@@ -325,7 +321,7 @@ impl AnyMap {
         Ok(map)
     }
 
-    /// Ends all writing by user space, permanently. Programs can still write.
+    /// Denies all writing by user space, permanently. Programs can still write.
     ///
     /// # Errors
     ///
@@ -361,26 +357,6 @@ impl From<AnyMap> for OwnedFd {
     fn from(map: AnyMap) -> Self {
         map.raw.into()
     }
-}
-
-/// Opens the program with this ID, for [`AnyMap::insert_file`].
-///
-/// # Errors
-///
-/// [`Error::NotFound`](crate::Error::NotFound), or [`Error::NotOpened`](crate::Error::NotOpened)
-/// without `CAP_SYS_ADMIN`.
-pub fn open_program_id(id: u32) -> Result<OwnedFd> {
-    open_program(Program::Id(id))
-}
-
-/// Opens the program that is pinned at `path`, for [`AnyMap::insert_file`].
-///
-/// # Errors
-///
-/// [`Error::NotFound`](crate::Error::NotFound), [`Error::NotAPin`](crate::Error::NotAPin), or
-/// [`Error::NotOpened`](crate::Error::NotOpened).
-pub fn open_program_pinned(path: impl AsRef<Path>) -> Result<OwnedFd> {
-    open_program(Program::Pinned(path.as_ref()))
 }
 
 fn lock(locked: bool) -> u64 {

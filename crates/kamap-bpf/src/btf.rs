@@ -1,8 +1,8 @@
-//! The types of a map's keys and values, as its BTF tells them.
+//! The types of a map's keys and values, read from its BTF.
 //!
-//! [`Types::of`] finds them. A [`Type`] is a whole description, without typedefs and
-//! qualifiers, that refers to nothing in the kernel any more. By it bytes become a
-//! [`Value`] ([`Type::read`]), which can be shown, and literals bytes ([`Type::parse`]).
+//! [`Types::of`] finds them. A [`Type`] is a complete description: typedefs and qualifiers are
+//! resolved, and it refers to nothing in the kernel. With it, bytes are read as a [`Value`]
+//! ([`Type::read`]) that can be printed, and literals are converted to bytes ([`Type::parse`]).
 
 mod bits;
 mod handle;
@@ -26,38 +26,39 @@ pub use value::{Fields, List, Value};
 use crate::raw::Info;
 use crate::{Error, Result};
 
-/// What is known of the types of a map's keys and values.
+/// What is known about the types of a map's keys and values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Types {
     /// The map's BTF has been read.
     Known {
-        /// Type of the keys; `None` where the map was made without one, as that of a
-        /// program's variables is.
+        /// Type of the keys; `None` if the map was created without one, as for a program's global
+        /// variables.
         key: Option<Type>,
-        /// Type of the values. Those of a struct_ops map are of a type of the kernel, in which
-        /// a pointer to a function is the ID of the program that is called (0: none); `None`
-        /// where `/sys/kernel/btf/vmlinux` does not have it, such as that of a module.
+        /// Type of the values. The values of a struct_ops map have a type of the kernel. In it, a
+        /// pointer to a function is the ID of the program that is called (0: none). `None` if
+        /// `/sys/kernel/btf/vmlinux` does not have the type, for example because a module defines
+        /// it.
         value: Option<Type>,
     },
     /// The map has no BTF.
     None,
-    /// The map has BTF, which may not be read: that takes `CAP_SYS_ADMIN`.
+    /// The map has BTF, but this process may not read it: that needs `CAP_SYS_ADMIN`.
     NotPermitted,
 }
 
 impl Types {
-    /// Finds the types of the map behind `map`, a file descriptor.
+    /// Finds the types of the map behind the file descriptor `map`.
     ///
     /// # Errors
     ///
-    /// [`Error::BadBtf`] where the BTF says other sizes than the map, or makes no sense;
-    /// [`Error::NotAMap`]; or [`Error::Kernel`] where the BTF could not be read.
+    /// [`Error::BadBtf`] if the BTF is invalid or its sizes differ from those of the map;
+    /// [`Error::NotAMap`]; [`Error::Kernel`] if the BTF could not be read.
     pub fn of(map: impl AsFd) -> Result<Self> {
         Self::find(&Info::of(map.as_fd())?)
     }
 
-    /// The same for the map that `info` is of.
+    /// Finds the types of the map that `info` describes.
     pub(crate) fn find(info: &Info) -> Result<Self> {
         let bad = |part, bad: Bad| Error::BadBtf {
             map: info.name.clone(),
@@ -66,7 +67,7 @@ impl Types {
         };
         let of_kernel = info.types.kernel_value;
         if of_kernel != 0 {
-            // The BTF that such a map has as well is that of its programs.
+            // A struct_ops map also has BTF of its own, but that describes its programs.
             let value = Btf::of_kernel()
                 .filter(|btf| btf.entry(of_kernel).is_ok())
                 .map(|btf| btf.of_operations(of_kernel, info.value_size as usize));
@@ -110,20 +111,20 @@ impl Type {
     }
 }
 
-/// How deep types may lie in each other, as for the kernel.
+/// How deeply types may be nested; the kernel has the same limit.
 const MAX_DEPTH: u32 = 32;
 
-/// How many members and names a type may have in all. A type that contains a union of
-/// unions of unions can have very many without being large.
+/// How many members and names a type may have in total. A small type can have very many, if it
+/// consists of nested unions.
 const MAX_PARTS: usize = 100_000;
 
 impl Btf {
-    /// The type with this ID, which is to have so many bytes.
+    /// The type with this ID. An error if it does not have `expected` bytes.
     fn of_size(&self, id: u32, expected: usize) -> Result<Type, Bad> {
         self.find(id)?.check_size(expected)
     }
 
-    /// The same, of the values of a struct_ops map.
+    /// The type of a struct_ops map's values. An error if it does not have `expected` bytes.
     fn of_operations(&self, id: u32, expected: usize) -> Result<Type, Bad> {
         let mut walk = Walk::new(self);
         walk.functions_are_programs = true;
@@ -137,26 +138,26 @@ impl Btf {
 
     /// The entry with this ID.
     fn entry(&self, id: u32) -> Result<Entry<'_>, Bad> {
-        // SAFETY: `self` is valid; what is returned is null, or lives as long and is not
-        // changed, since nothing changes the BTF.
+        // SAFETY: `self` is valid. The result is null or points into the BTF, which lives as long
+        // and is never changed.
         let entry = unsafe { libbpf_sys::btf__type_by_id(self.0.as_ptr(), id).as_ref() };
         entry.map(|raw| Entry { raw }).ok_or(Bad::NoType { id })
     }
 
     fn name(&self, offset: u32) -> String {
-        // SAFETY: as above; null where there is no such name.
+        // SAFETY: as above; the result is null if there is no such name.
         let name = unsafe { libbpf_sys::btf__name_by_offset(self.0.as_ptr(), offset) };
         if name.is_null() {
             return String::new();
         }
-        // SAFETY: libbpf has checked that the last of its strings ends.
+        // SAFETY: libbpf has checked that the string table is terminated.
         let name = unsafe { CStr::from_ptr(name) };
         name.to_string_lossy().into_owned()
     }
 }
 
-/// Numbers and names of the functions that the running kernel has for programs; none
-/// without BTF.
+/// IDs and names of the helper functions that the running kernel has for programs; empty without
+/// BTF.
 pub(crate) fn kernel_helpers() -> Vec<(u32, String)> {
     const PREFIX: &str = "BPF_FUNC_";
     let helpers = || {
@@ -175,7 +176,7 @@ pub(crate) fn kernel_helpers() -> Vec<(u32, String)> {
         }
     };
     let helpers = helpers().unwrap_or_default().into_iter();
-    // The first stands for none; the last one has another name.
+    // ID 0 means no helper, and the end marker has another prefix.
     let helper = |helper: Enumerator| {
         let name = helper.name.strip_prefix(PREFIX)?.to_owned();
         let id = u32::try_from(helper.value).ok()?;
@@ -184,10 +185,10 @@ pub(crate) fn kernel_helpers() -> Vec<(u32, String)> {
     helpers.filter_map(helper).collect()
 }
 
-/// Why a type cannot be told.
+/// Why a type cannot be described.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Bad {
-    #[error("it has {found} bytes by the BTF, {expected} by the map")]
+    #[error("it has {found} bytes according to the BTF, {expected} according to the map")]
     Size { found: usize, expected: usize },
     #[error("it refers to type {id}, which does not exist")]
     NoType { id: u32 },
@@ -195,15 +196,15 @@ pub(crate) enum Bad {
     NoValues { id: u32, kind: u32 },
     #[error("type {id} is larger than memory")]
     TooLarge { id: u32 },
-    #[error("a member of type {id} lies beyond its end")]
+    #[error("a member of type {id} exceeds its size")]
     Beyond { id: u32 },
-    #[error("its types lie more than {MAX_DEPTH} deep in each other")]
+    #[error("its types are nested more than {MAX_DEPTH} levels deep")]
     TooDeep,
     #[error("it has more than {MAX_PARTS} members")]
     TooMany,
 }
 
-/// A type as BTF has it.
+/// A type as stored in BTF.
 #[derive(Clone, Copy)]
 struct Entry<'btf> {
     raw: &'btf libbpf_sys::btf_type,
@@ -214,12 +215,12 @@ impl<'btf> Entry<'btf> {
         self.raw.info >> 24 & 0x1f
     }
 
-    /// Its flag: the enum is signed, the struct has bitfields.
+    /// The kind flag: an enum is signed, a struct has bitfields.
     fn flag(self) -> bool {
         self.raw.info >> 31 != 0
     }
 
-    /// How many parts follow it.
+    /// How many members, enumerators or variables follow the entry.
     fn parts(self) -> usize {
         (self.raw.info & 0xffff) as usize
     }
@@ -229,29 +230,28 @@ impl<'btf> Entry<'btf> {
     }
 
     fn size_or_type(self) -> u32 {
-        // SAFETY: both fields of the union are the same four bytes.
+        // SAFETY: both fields of the union are the same `u32`.
         unsafe { self.raw.__bindgen_anon_1.type_ }
     }
 
-    /// What follows it.
+    /// The data that follows the entry.
     ///
     /// # Safety
     ///
-    /// For the kind of this type, `count` times `T` must follow.
+    /// For an entry of this kind, `count` values of `T` must follow.
     unsafe fn following<T>(self, count: usize) -> &'btf [T] {
-        // SAFETY: the caller vouches for it, and libbpf has checked that types do not
-        // reach over the end. All of BTF is aligned to four bytes, which is what each
-        // `T` consists of.
+        // SAFETY: the caller guarantees that they follow, and libbpf has checked that no type
+        // exceeds the BTF. BTF is aligned to four bytes, and every `T` consists of `u32`s.
         unsafe { std::slice::from_raw_parts(std::ptr::from_ref(self.raw).add(1).cast(), count) }
     }
 }
 
-/// From the types of BTF, which refer to each other, to a [`Type`], which does not.
+/// Resolves a type of BTF, which refers to other types, into a self-contained [`Type`].
 struct Walk<'btf> {
     btf: &'btf Btf,
-    /// How many parts there are by now.
+    /// How many parts have been resolved so far.
     parts: usize,
-    /// Whether a pointer to a function is the ID of a program.
+    /// Whether a pointer to a function stands for the ID of a program.
     functions_are_programs: bool,
 }
 
@@ -264,7 +264,7 @@ impl<'btf> Walk<'btf> {
         }
     }
 
-    /// The type with this ID, in which each member has a name of its own.
+    /// The type with this ID. Each of its members gets a unique name.
     fn whole(mut self, id: u32) -> Result<Type, Bad> {
         let mut ty = self.resolve(id, 0)?;
         ty.number_members();
@@ -284,9 +284,9 @@ impl<'btf> Walk<'btf> {
         let name = self.btf.name(entry.raw.name_off);
         let shape = match entry.kind() {
             libbpf_sys::BTF_KIND_INT => {
-                // SAFETY: a number follows an integer.
+                // SAFETY: an integer is followed by a `u32`.
                 let encoding = unsafe { entry.following::<u32>(1)[0] };
-                // A bitfield as compilers made it before 2019.
+                // Compilers before 2019 described a bitfield like this.
                 if (encoding & 0x00ff_ffff) as usize != 8 * size {
                     return Err(Bad::NoValues {
                         id,
@@ -304,7 +304,7 @@ impl<'btf> Walk<'btf> {
                 }
             }
             libbpf_sys::BTF_KIND_ARRAY => {
-                // SAFETY: one follows an array.
+                // SAFETY: an array is followed by a `btf_array`.
                 let array = unsafe { &entry.following::<libbpf_sys::btf_array>(1)[0] };
                 let element = self.resolve(array.type_, depth + 1)?;
                 let len = array.nelems as usize;
@@ -337,7 +337,7 @@ impl<'btf> Walk<'btf> {
         Ok(self.skip(id)?.1.kind() == libbpf_sys::BTF_KIND_FUNC_PROTO)
     }
 
-    /// The type that is meant, behind typedefs and qualifiers, and its ID.
+    /// Follows typedefs and qualifiers; returns the type behind them and its ID.
     fn skip(&self, mut id: u32) -> Result<(u32, Entry<'btf>), Bad> {
         for _ in 0..=MAX_DEPTH {
             let entry = self.btf.entry(id)?;
@@ -356,7 +356,7 @@ impl<'btf> Walk<'btf> {
 
     /// The members of a struct or union.
     fn members(&mut self, id: u32, entry: Entry<'_>, depth: u32) -> Result<Vec<Member>, Bad> {
-        // SAFETY: these follow a struct or union.
+        // SAFETY: a struct or union is followed by its members.
         let members = unsafe { entry.following::<libbpf_sys::btf_member>(entry.parts()) };
         let mut found = Vec::with_capacity(members.len());
         for member in members {
@@ -388,9 +388,9 @@ impl<'btf> Walk<'btf> {
         Ok(found)
     }
 
-    /// The variables of a section, as the members of a struct.
+    /// The variables of a section, as members of a struct.
     fn variables(&mut self, id: u32, entry: Entry<'_>, depth: u32) -> Result<Vec<Member>, Bad> {
-        // SAFETY: these follow a section.
+        // SAFETY: a section is followed by its variables.
         let variables = unsafe { entry.following::<libbpf_sys::btf_var_secinfo>(entry.parts()) };
         let mut found = Vec::with_capacity(variables.len());
         for variable in variables {
@@ -416,7 +416,7 @@ impl<'btf> Walk<'btf> {
         };
         let count = entry.parts();
         if entry.kind() == libbpf_sys::BTF_KIND_ENUM {
-            // SAFETY: these follow an enum.
+            // SAFETY: an enum is followed by its enumerators.
             let names = unsafe { entry.following::<libbpf_sys::btf_enum>(count) };
             let value = |value: i32| match entry.flag() {
                 true => i128::from(value),
@@ -427,7 +427,7 @@ impl<'btf> Walk<'btf> {
                 .map(|name| enumerator(name.name_off, value(name.val)))
                 .collect()
         } else {
-            // SAFETY: these follow an enum of 64 bits.
+            // SAFETY: an enum of 64 bits is followed by its enumerators.
             let names = unsafe { entry.following::<libbpf_sys::btf_enum64>(count) };
             let value = |low: u32, high: u32| {
                 let value = u64::from(high) << 32 | u64::from(low);
@@ -444,7 +444,7 @@ impl<'btf> Walk<'btf> {
     }
 }
 
-/// Bytes of a pointer in a map, on any machine.
+/// Size of a pointer in BPF memory, on every machine.
 const POINTER: usize = 8;
 
 fn integer(name: &str, size: usize, encoding: u32) -> Shape {
@@ -453,7 +453,7 @@ fn integer(name: &str, size: usize, encoding: u32) -> Shape {
     if is(libbpf_sys::BTF_INT_BOOL) {
         Shape::Bool
     } else if size == 1 && (name == "char" || is(libbpf_sys::BTF_INT_CHAR)) {
-        // Compilers tell characters from small integers by the name alone.
+        // In BTF from compilers, only the name distinguishes characters from small integers.
         Shape::Char { signed }
     } else {
         Shape::Integer { signed }

@@ -1,31 +1,32 @@
-//! What this process may do.
+//! Capabilities of this process.
 
 use std::io;
 
-/// A capability: its name and its bit (linux/capability.h).
+/// A capability: its name and its number (linux/capability.h).
 pub type Capability = (&'static str, u32);
 
-/// For programs and maps (Linux 5.8).
+/// Needed to create maps and load programs (Linux 5.8).
 pub const BPF: Capability = ("CAP_BPF", 39);
-/// For programs that read memory of the kernel, and for perf events (Linux 5.8).
+/// Needed to load programs that read kernel memory, and to open perf events (Linux 5.8).
 pub const PERFMON: Capability = ("CAP_PERFMON", 38);
-/// For programs that see network traffic.
+/// Needed to load programs that see network traffic.
 pub const NET_ADMIN: Capability = ("CAP_NET_ADMIN", 12);
 
-/// One that includes these others, as far as BPF is concerned.
+/// `CAP_SYS_ADMIN` includes the others, as far as BPF is concerned.
 const SYS_ADMIN: u32 = 21;
 
-/// Names of those of `wanted` that this process lacks: `CAP_SYS_ADMIN` includes each.
+/// Names of the capabilities in `wanted` that this process lacks. `CAP_SYS_ADMIN` includes all of
+/// them.
 ///
 /// # Errors
 ///
-/// Where `/proc/self/status` cannot be read.
+/// If `/proc/self/status` cannot be read.
 pub fn missing(wanted: &[Capability]) -> io::Result<Vec<&'static str>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     Ok(missing_by(&status, wanted))
 }
 
-/// The same of a process with this `/proc/PID/status`.
+/// The same for a process with this content of `/proc/PID/status`.
 fn missing_by(status: &str, wanted: &[Capability]) -> Vec<&'static str> {
     let effective = status
         .lines()

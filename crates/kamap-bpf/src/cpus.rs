@@ -1,4 +1,4 @@
-//! Which CPUs there are, as lists in sysfs say.
+//! Lists of CPUs in sysfs.
 
 use std::fs;
 use std::io;
@@ -6,13 +6,13 @@ use std::sync::OnceLock;
 
 use crate::{Error, Result};
 
-/// Bytes from the value of one CPU to the value of the next in a per-CPU map.
+/// Distance in bytes between the values of two CPUs in a per-CPU map.
 pub(crate) fn stride(value_size: usize) -> usize {
     value_size.next_multiple_of(8)
 }
 
-/// Numbers of all possible CPUs, which are those that per-CPU maps have values for, in the
-/// order of the values. They do not change while the machine runs, so they are read once.
+/// Numbers of all possible CPUs, in order: per-CPU maps have a value for each of them. They do not
+/// change while the machine runs, so they are read once.
 pub(crate) fn possible() -> Result<&'static [u32]> {
     static POSSIBLE: OnceLock<Vec<u32>> = OnceLock::new();
     if let Some(cpus) = POSSIBLE.get() {

@@ -1,4 +1,4 @@
-//! Types whose bytes can be keys and values: their layout, and the way to bytes and back.
+//! Types of keys and values: their layout, and the conversion from and to bytes.
 
 pub(crate) mod bytes;
 mod layout;

@@ -9,15 +9,15 @@ use crate::map_type::MapType;
 /// The result of a map operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Where a map's BTF and the Rust types differ.
+/// A difference between a map's BTF and the Rust types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
     /// The field, such as `value.flow.port`.
     pub path: String,
-    /// What the BTF says of it.
+    /// What it is in the BTF.
     pub btf: String,
-    /// What Rust says of it.
+    /// What it is in Rust.
     pub rust: String,
 }
 
@@ -31,8 +31,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Only some of many entries were written, or of many keys removed: those before the first
-/// that failed.
+/// Only some of the entries were written, or some of the keys removed: those before the first that
+/// failed.
 #[derive(Debug, thiserror::Error)]
 #[error("after {done}: {source}")]
 #[non_exhaustive]
@@ -43,18 +43,18 @@ pub struct Partial {
     pub source: Error,
 }
 
-/// What can go wrong with a map. An error names the map, where there is one.
+/// What can go wrong with a map. Errors name the map, if there is one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// It is something else than a BPF map.
+    /// It is not a BPF map.
     #[error("{what} is {}", NotAMap(*found))]
     NotAMap {
-        /// Which thing: "the file descriptor", or what is pinned at a path.
+        /// The object: "the file descriptor", or what is pinned at a path.
         what: String,
-        /// What it is, such as "a BPF program", where that is known.
+        /// What it is, such as "a BPF program", if that is known.
         found: Option<&'static str>,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
     /// The path is not a pin, so it can be opened neither as a map nor as a program.
@@ -64,17 +64,17 @@ pub enum Error {
         path: PathBuf,
         /// What it is, such as "a directory".
         found: &'static str,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
     /// There is no such map or program.
     #[error("there is no {what}")]
     NotFound {
-        /// What was looked for, such as "map with the id 7".
+        /// What was looked for, such as "map with ID 7".
         what: String,
     },
     /// There is more than one map of this name.
-    #[error("there are {} maps with the name `{name}`; open one by its id: {ids:?}", ids.len())]
+    #[error("there are {} maps with the name `{name}`; open one by its ID: {ids:?}", ids.len())]
     Ambiguous {
         /// The name.
         name: String,
@@ -84,13 +84,13 @@ pub enum Error {
     /// There may be such a map or program, but it cannot be opened.
     #[error("failed to open the {what}: {source}{}", needed(source))]
     NotOpened {
-        /// What was looked for, such as "map with the id 7".
+        /// What was looked for, such as "map with ID 7".
         what: String,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// The map is of another kind.
-    #[error("map `{map}` is of kind {}, expected {}", Kind(*found), Kind(*expected))]
+    /// The map has another type.
+    #[error("map `{map}` is of type {}, expected {}", Kind(*found), Kind(*expected))]
     WrongKind {
         /// Name of the map.
         map: String,
@@ -113,7 +113,7 @@ pub enum Error {
     },
     /// Keys or values have another layout than the Rust types.
     #[error(
-        "the layout of map `{map}` is not that of the Rust types: {}",
+        "the layout of map `{map}` differs from that of the Rust types: {}",
         Listed(differences)
     )]
     LayoutDiffers {
@@ -124,7 +124,7 @@ pub enum Error {
     },
     /// The map has no BTF to compare the layout with.
     #[error(
-        "map `{map}` has no BTF that tells the layout of its keys and values; open it with \
+        "map `{map}` has no BTF that describes its keys and values; open it with \
          `Check::LayoutOrSizes` if their sizes are enough"
     )]
     NoBtf {
@@ -140,7 +140,7 @@ pub enum Error {
         /// Name of the map.
         map: String,
     },
-    /// The file descriptor may do less than the handle is to do.
+    /// The file descriptor does not allow what the handle needs.
     #[error(
         "the file descriptor of map `{map}` is {}, expected {expected}",
         if *read_only { "read-only" } else { "write-only" }
@@ -148,12 +148,12 @@ pub enum Error {
     WrongAccess {
         /// Name of the map.
         map: String,
-        /// Whether it may only read; else it may only write.
+        /// Whether it is read-only; otherwise it is write-only.
         read_only: bool,
-        /// What was asked for.
+        /// What the handle needs.
         expected: &'static str,
     },
-    /// There is no room for another key.
+    /// The map is full.
     #[error("map `{map}` is full ({max_entries} entries)")]
     Full {
         /// Name of the map.
@@ -181,7 +181,7 @@ pub enum Error {
         /// Bits that a key has.
         bits: usize,
     },
-    /// There have to be as many values as there can be CPUs.
+    /// The number of values differs from the number of possible CPUs.
     #[error("{found} values for {expected} possible CPUs; give one for each")]
     WrongCpuCount {
         /// How many values were given.
@@ -192,17 +192,17 @@ pub enum Error {
     /// The number of possible CPUs is unknown.
     #[error("failed to read the number of possible CPUs: {source}")]
     PossibleCpus {
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
     /// The map's values have no lock.
-    #[error("the values of map `{map}` have no `struct bpf_spin_lock` by its BTF")]
+    #[error("the values of map `{map}` have no `struct bpf_spin_lock` in their BTF")]
     NoSpinLock {
         /// Name of the map.
         map: String,
     },
-    /// A map is not like those that a map of maps was made for.
-    #[error("map `{inner}` is not like the maps that map `{map}` was made for")]
+    /// A map does not match those for which a map of maps was created.
+    #[error("map `{inner}` does not match the maps that map `{map}` was created for")]
     WrongInner {
         /// Name of the map of maps.
         map: String,
@@ -215,7 +215,7 @@ pub enum Error {
         /// Name of the map.
         map: String,
     },
-    /// Somebody writes the map just now, or its memory is mapped for writing.
+    /// The map is being written, or its memory is mapped for writing.
     #[error("map `{map}` cannot be frozen while it is written or its memory is mapped for writing")]
     Busy {
         /// Name of the map.
@@ -226,14 +226,14 @@ pub enum Error {
     Denied {
         /// Name of the map.
         map: String,
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// This kernel cannot do it with this kind of map.
+    /// This kernel does not have the operation for this map type.
     #[error(
-        "this kernel cannot {operation} in map `{map}` of kind {}; Linux {since} can",
+        "this kernel cannot {operation} in map `{map}` of type {}; Linux {since} can",
         Kind(*kind)
     )]
     Unsupported {
@@ -241,11 +241,11 @@ pub enum Error {
         map: String,
         /// Its type.
         kind: MapType,
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// The first version of Linux that can.
+        /// The first version of Linux that has it.
         since: &'static str,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
     /// The map cannot be pinned or unpinned.
@@ -255,7 +255,7 @@ pub enum Error {
         map: String,
         /// The place.
         path: PathBuf,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
     /// Something else is pinned there.
@@ -266,7 +266,7 @@ pub enum Error {
         /// The place.
         path: PathBuf,
     },
-    /// The map that is there is not like the one that would be created.
+    /// The existing map differs from the one that would be created.
     #[error("map `{map}` has {what} {found}, expected {expected}")]
     WrongSpec {
         /// Name of the map.
@@ -285,19 +285,19 @@ pub enum Error {
         map: String,
         /// The number of entries asked for.
         max_entries: u32,
-        /// Why, where the kernel's answer has only one possible cause here.
+        /// The cause, if it is certain.
         cause: Option<&'static str>,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// Reading the whole map took more steps than any map of its size can need.
+    /// Reading the whole map took more steps than a map of this size can need.
     #[error("map `{map}` could not be read to its end")]
     Unstable {
         /// Name of the map.
         map: String,
     },
-    /// The map's BTF does not say the type of its keys or values.
-    #[error("the BTF of map `{map}` does not tell the type of its {part}s: {reason}")]
+    /// The map's BTF does not describe its keys or values.
+    #[error("the BTF of map `{map}` does not describe the type of its {part}s: {reason}")]
     BadBtf {
         /// Name of the map.
         map: String,
@@ -316,24 +316,24 @@ pub enum Error {
         /// Bytes of the Rust type.
         expected: usize,
     },
-    /// What a ring has cannot be records.
-    #[error("what map `{map}` has at byte {position} of its stream is no record")]
+    /// A ring contains something that is not a record.
+    #[error("map `{map}` has no valid record at byte {position} of its stream")]
     NoRecord {
         /// Name of the map.
         map: String,
-        /// How many bytes the ring has taken before, in all.
+        /// Its position: how many bytes were written to the ring before it.
         position: u64,
     },
-    /// Somebody else reads the same ring buffer.
-    #[error("map `{map}` has another reader; the records of a ring buffer go to one")]
+    /// Another reader uses the same ring buffer.
+    #[error("map `{map}` has another reader; a ring buffer can have only one")]
     AnotherReader {
         /// Name of the map.
         map: String,
     },
-    /// The buffers of a perf event array cannot be of this size.
+    /// The buffers of a perf event array cannot have this size.
     #[error(
-        "the buffers of map `{map}` cannot have {bytes} bytes: it takes a power of two, \
-         {least} at least"
+        "the buffers of map `{map}` cannot have {bytes} bytes: the size must be a power of two \
+         and at least {least}"
     )]
     BufferSize {
         /// Name of the map.
@@ -346,14 +346,14 @@ pub enum Error {
     /// A literal does not fit the type.
     #[error("{path}: expected {expected}, found {found}")]
     BadLiteral {
-        /// What was to be read, such as `value.ports[3]`.
+        /// The position in the type, such as `value.ports[3]`.
         path: String,
-        /// What could be there.
+        /// What would be valid.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
-    /// A key or value has another length than those of the map.
+    /// The length of a key or value differs from that of the map's.
     #[error("a {part} of map `{map}` has {expected} bytes, not {found}")]
     WrongLength {
         /// Name of the map.
@@ -365,12 +365,12 @@ pub enum Error {
         /// Bytes that the map has.
         expected: usize,
     },
-    /// No map of this kind can do this.
-    #[error("map `{map}` is of kind {}, which cannot {operation}", Kind(*kind))]
+    /// Maps of this type do not have the operation.
+    #[error("map `{map}` is of type {}, which cannot {operation}", Kind(*kind))]
     NotOfKind {
         /// Name of the map.
         map: String,
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
         /// Its type.
         kind: MapType,
@@ -380,9 +380,9 @@ pub enum Error {
     Kernel {
         /// Name of the map.
         map: String,
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
 }
@@ -399,16 +399,16 @@ impl Error {
 
 fn needed(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
-        Some(libc::EPERM) => " (an id or a name takes CAP_SYS_ADMIN, a path CAP_BPF)",
+        Some(libc::EPERM) => " (opening by ID or name needs CAP_SYS_ADMIN, by path CAP_BPF)",
         _ => "",
     }
 }
 
 fn place(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
-        // Of a folder that is not there, or of what stands for it in another file system.
+        // The folder does not exist, or is in another file system.
         Some(libc::EPERM | libc::ENOENT) => {
-            " (it takes a folder of a BPF file system, and a name without dots)"
+            " (the folder must be in a BPF file system, and the name must have no dots)"
         }
         _ => "",
     }
@@ -426,7 +426,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What something is instead of a map.
+/// What an object is instead of a map.
 struct NotAMap(Option<&'static str>);
 
 impl fmt::Display for NotAMap {

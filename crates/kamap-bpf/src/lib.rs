@@ -67,14 +67,14 @@ mod rings;
 mod sys;
 mod typed;
 
-pub use any::{AnyMap, EntryTypes, TypeSource, open_program_id, open_program_pinned};
+pub use any::{AnyMap, EntryTypes, TypeSource};
 #[doc(hidden)]
 pub use data::SkeletonField;
 pub use data::{Field, Layout, MapData, Shape, SpinLock};
 pub use error::{Difference, Error, Partial, Result};
 pub use map_type::{MapType, Refers};
 pub use probe::{Helper, Probe, ProgramType, Support};
-pub use raw::{Info, MapSpec, UpdateMode, flags};
+pub use raw::{Info, MapSpec, UpdateMode, flags, open_program_id, open_program_pinned};
 pub use rings::{PerfEventArray, Record, RingBuf, Sample, Stop, open_cpu_clocks, page_size};
 pub use typed::{
     Access, Array, ArrayOfMaps, Batch, BatchBuf, Batches, BloomFilter, Check, Checked, Creatable,

@@ -1,4 +1,4 @@
-//! The types of maps, and what is particular to each.
+//! Map types and their properties.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::sys::map_type_name;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MapType(pub u32);
 
-/// What the values of a map refer to, if they are not data.
+/// What the values of a map refer to, unless they are data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refers {
@@ -25,13 +25,13 @@ pub enum Refers {
 /// How a map finds its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keys {
-    /// By buckets, in which batches are read.
+    /// By hash buckets, which can be read in batches.
     Hash,
-    /// By the numbers from 0 on.
+    /// By an index that begins at 0.
     Index,
-    /// By the longest prefix.
+    /// By the longest matching prefix.
     Prefix,
-    /// In another way. The kernel only knows the key after a key.
+    /// In another way. The kernel only offers the key after a key.
     Other,
     /// It has no keys.
     None,
@@ -45,7 +45,7 @@ enum Values {
     Data,
     /// Data for each possible CPU.
     PerCpu,
-    /// Data with side effects: devices and CPUs, which also an array can remove.
+    /// Data with side effects: devices and CPUs. They can be removed even from an array.
     Slots,
     /// The functions of a struct_ops map.
     Operations,
@@ -58,14 +58,14 @@ enum Values {
 /// Declares the constants of [`MapType`] and the properties of each.
 macro_rules! map_types {
     ($($name:ident = $constant:ident: $keys:ident, $values:ident;)*) => {
-        /// The types by name.
+        /// Map types by name.
         impl MapType {
             $(
                 #[doc = concat!("`", stringify!($constant), "`")]
                 pub const $name: Self = Self(libbpf_sys::$constant);
             )*
 
-            /// How values are found, and what they are. None for an unknown type.
+            /// How values are found, and what they are. `None` for an unknown type.
             fn properties(self) -> Option<(Keys, Values)> {
                 match self {
                     $(Self::$name => Some((Keys::$keys, Values::$values)),)*
@@ -138,11 +138,6 @@ impl MapType {
     /// from an array whose values refer to something.
     pub fn is_array(self) -> bool {
         self.keys() == Some(Keys::Index)
-    }
-
-    /// Whether values come out in an order, one at a time.
-    pub fn is_queue(self) -> bool {
-        matches!(self, Self::QUEUE | Self::STACK)
     }
 
     /// Whether it can only say if a value may have been inserted.

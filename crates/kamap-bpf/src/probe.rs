@@ -1,4 +1,4 @@
-//! What of BPF the running kernel offers.
+//! What the running kernel offers for BPF.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -11,16 +11,17 @@ use crate::MapType;
 use crate::btf::kernel_helpers;
 use crate::capabilities::{self, BPF, NET_ADMIN, PERFMON};
 
-/// Finds out what of BPF the running kernel offers, by trying.
+/// Finds out what the running kernel offers for BPF, by trying it.
 ///
-/// Never fails: what cannot be known is [`Support::Unknown`], with the reason.
+/// It never fails: if something cannot be determined, the answer is [`Support::Unknown`] with the
+/// reason.
 #[derive(Clone, Debug)]
 pub struct Probe {
-    /// Why a refusal of the kernel means nothing, if it does not.
+    /// Why this process may be refused what the kernel offers; `None` if that cannot happen.
     hindered: Option<String>,
 }
 
-/// Whether something is offered.
+/// Whether the kernel offers something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Support {
@@ -28,21 +29,21 @@ pub enum Support {
     Offered,
     /// This kernel does not have it.
     Absent,
-    /// Nothing is known, for this reason.
+    /// It could not be determined, for this reason.
     Unknown(String),
 }
 
-/// A type of program (`enum bpf_prog_type`).
+/// A program type (`enum bpf_prog_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProgramType(u32);
 
-/// A function of the kernel for programs (`enum bpf_func_id`).
+/// A helper: a kernel function that programs can call (`enum bpf_func_id`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Helper {
-    /// Its number.
+    /// Its ID.
     pub id: u32,
-    /// Its name, such as `map_lookup_elem`, as the kernel's BTF has it.
+    /// Its name in the kernel's BTF, such as `map_lookup_elem`.
     pub name: String,
 }
 
@@ -52,21 +53,21 @@ impl ProgramType {
         (1..sys::__MAX_BPF_PROG_TYPE).map(Self)
     }
 
-    /// The type of this name, such as `kprobe`.
+    /// The type with this name, such as `kprobe`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::all().find(|program| program.name() == Some(name))
     }
 
     /// Its name, such as `kprobe`.
     pub fn name(self) -> Option<&'static str> {
-        // SAFETY: takes a number; returns null, or text that is part of libbpf.
+        // SAFETY: takes a number; returns null or a string constant of libbpf.
         let name = unsafe { NonNull::new(sys::libbpf_bpf_prog_type_str(self.0).cast_mut())? };
-        // SAFETY: as above, a C string.
+        // SAFETY: not null, so a string constant.
         unsafe { CStr::from_ptr(name.as_ptr()) }.to_str().ok()
     }
 }
 
-/// The name, or the number where there is none.
+/// The name, or the number if there is none.
 impl fmt::Display for ProgramType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {
@@ -77,9 +78,9 @@ impl fmt::Display for ProgramType {
 }
 
 impl Probe {
-    /// Looks at what this process may do, without which a refusal of the kernel says nothing:
-    /// that takes `CAP_BPF`, `CAP_PERFMON` and `CAP_NET_ADMIN`, or `CAP_SYS_ADMIN`, in the initial
-    /// user namespace.
+    /// Checks the capabilities of this process. A refusal by the kernel is only conclusive with
+    /// `CAP_BPF`, `CAP_PERFMON` and `CAP_NET_ADMIN`, or with `CAP_SYS_ADMIN`, in the initial user
+    /// namespace.
     pub fn new() -> Self {
         Self {
             hindered: hindrance(),
@@ -88,19 +89,19 @@ impl Probe {
 
     /// Whether programs of this type can be loaded.
     pub fn program_type(&self, program: ProgramType) -> Support {
-        // SAFETY: takes a number, and no options.
+        // SAFETY: takes a number; the options may be null.
         let ret = unsafe { sys::libbpf_probe_bpf_prog_type(program.0, std::ptr::null()) };
         self.answer(ret, &io::Error::last_os_error())
     }
 
-    /// Whether maps of this type can be made.
+    /// Whether maps of this type can be created.
     pub fn map_type(&self, map: MapType) -> Support {
-        // SAFETY: takes a number, and no options.
+        // SAFETY: takes a number; the options may be null.
         let ret = unsafe { sys::libbpf_probe_bpf_map_type(map.0, std::ptr::null()) };
         self.answer(ret, &io::Error::last_os_error())
     }
 
-    /// All helpers that the kernel's BTF names; none without BTF.
+    /// All helpers in the kernel's BTF; empty without BTF.
     pub fn helpers(&self) -> Vec<Helper> {
         let helper = |(id, name)| Helper { id, name };
         kernel_helpers().into_iter().map(helper).collect()
@@ -108,13 +109,13 @@ impl Probe {
 
     /// Whether programs of a type that [is offered](Self::program_type) can call this helper.
     pub fn helper(&self, program: ProgramType, helper: &Helper) -> Support {
-        // SAFETY: takes numbers, and no options.
+        // SAFETY: takes numbers; the options may be null.
         let ret = unsafe { sys::libbpf_probe_bpf_helper(program.0, helper.id, std::ptr::null()) };
         self.answer(ret, &io::Error::last_os_error())
     }
 
-    /// What libbpf's answer means. `refusal`: what the kernel said last, which libbpf leaves
-    /// where it takes it for a sign that something is absent.
+    /// Interprets libbpf's answer `ret`. `refusal` is errno after the call: libbpf treats most
+    /// errors of the kernel as "absent", and leaves them there.
     fn answer(&self, ret: i32, refusal: &io::Error) -> Support {
         let unknown = |why: &str| Support::Unknown(why.to_owned());
         match &self.hindered {
@@ -136,7 +137,7 @@ impl Default for Probe {
     }
 }
 
-/// Why the kernel may refuse what it has.
+/// Why the kernel may refuse this process what it offers.
 fn hindrance() -> Option<String> {
     /// Fixed inode number of the initial user namespace (linux/proc_ns.h).
     const INITIAL: &str = "user:[4026531837]";
@@ -145,7 +146,7 @@ fn hindrance() -> Option<String> {
         Ok(missing) => return Some(format!("needs {}", missing.join(" and "))),
         Err(err) => return Some(format!("failed to read /proc/self/status: {err}")),
     }
-    // A kernel built without such namespaces has no such file.
+    // The file does not exist if the kernel has no user namespaces.
     match std::fs::read_link("/proc/self/ns/user") {
         Ok(found) if found.as_os_str() != INITIAL => {
             Some("this is a user namespace of its own".to_owned())

@@ -1,10 +1,10 @@
-//! The one core of all maps: a file descriptor, what the kernel says of it, and the sizes
-//! that system calls copy. It knows keys and values as bytes.
+//! The core of all maps: a file descriptor, the kernel's information about the map, and the sizes
+//! that system calls copy. Keys and values are bytes here.
 //!
-//! [`Map`](crate::Map), [`AnyMap`](crate::AnyMap) and the rings each hold a [`RawMap`]. Each
-//! call compares the lengths of its buffers with what the kernel will read and write, so that
-//! nothing outside of this module and `sys` has to be unsafe to use a map. The kernel's
-//! answers become errors in [`RawMap::error`], and nowhere else.
+//! [`Map`](crate::Map), [`AnyMap`](crate::AnyMap) and the rings each contain a [`RawMap`]. Every
+//! call compares the lengths of its buffers with what the kernel reads and writes, so that code
+//! outside of this module and `sys` does not need `unsafe` to use a map. Only [`RawMap::error`]
+//! converts the kernel's errors.
 
 mod batch;
 mod create;
@@ -20,7 +20,7 @@ pub use create::MapSpec;
 pub(crate) use create::NewBtf;
 pub use info::Info;
 pub(crate) use map::RawMap;
-pub(crate) use open::{Program, open_program};
+pub use open::{open_program_id, open_program_pinned};
 pub(crate) use operation::Operation;
 pub use operation::UpdateMode;
 pub(crate) use walk::Walk;

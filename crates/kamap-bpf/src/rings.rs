@@ -1,4 +1,4 @@
-//! Readers of what programs send: record by record.
+//! Readers of the records that programs send.
 
 mod mmap;
 mod perf;

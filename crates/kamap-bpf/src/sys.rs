@@ -1,9 +1,9 @@
-//! The system calls on maps, and those with which the readers of rings wait. With `btf` and
-//! `probe`, the only place that calls libbpf, and the only one that passes pointers to the
+//! System calls on maps, and those with which the readers of rings wait. Together with `btf` and
+//! `probe`, this is the only place that calls libbpf, and the only one that passes pointers to the
 //! kernel.
 //!
-//! How much the kernel reads and writes behind a pointer depends on the map, so the calls
-//! with pointers are unsafe: keys and values must have as many bytes as those of the map.
+//! How many bytes the kernel reads or writes behind a pointer depends on the map, so functions with
+//! pointers are unsafe: the size of keys and values must be that of the map.
 
 use std::ffi::{CStr, c_int, c_long, c_ulong, c_void};
 use std::io;
@@ -12,11 +12,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
-/// The kernel's own number for "not supported" (`ENOTSUPP`), which libc does not
-/// have: it was not meant to leave the kernel.
+/// The kernel's internal errno `ENOTSUPP`, which reaches user space by mistake. libc does not
+/// define it.
 pub(crate) const ENOTSUPP: i32 = 524;
 
-/// libbpf returns the negative errno.
+/// Converts the result of libbpf, which returns the negative errno.
 fn check(ret: i32) -> io::Result<i32> {
     if ret < 0 {
         Err(io::Error::from_raw_os_error(-ret))
@@ -25,27 +25,31 @@ fn check(ret: i32) -> io::Result<i32> {
     }
 }
 
-/// For calls that return a new file descriptor.
-fn owned(ret: i32) -> io::Result<OwnedFd> {
-    let fd = check(ret)?;
-    // SAFETY: the call has just returned `fd`; nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+/// Converts the result of a call without a value.
+fn no_value(ret: i32) -> io::Result<()> {
+    check(ret).map(drop)
 }
 
-/// What the kernel tells of the object behind `fd`, if that is a map.
+/// Takes ownership of the file descriptor that a call has just created.
+fn owned(fd: io::Result<i32>) -> io::Result<OwnedFd> {
+    // SAFETY: the call returned `fd`, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd?) })
+}
+
+/// The kernel's information about the map behind `fd`. An error if it is not a map.
 pub(crate) fn info(fd: BorrowedFd<'_>) -> io::Result<libbpf_sys::bpf_map_info> {
     must_be_a_map(fd)?;
     let mut info = libbpf_sys::bpf_map_info::default();
     let mut len = size_of_val(&info) as u32;
-    // SAFETY: `info` is valid for writes of `len` bytes, and plain data.
+    // SAFETY: `info` is plain data, and valid for writes of `len` bytes.
     check(unsafe { libbpf_sys::bpf_map_get_info_by_fd(fd.as_raw_fd(), &mut info, &mut len) })?;
     Ok(info)
 }
 
-/// Of a program, the kernel would tell as readily, in another struct. Reading a
-/// batch of no entries does nothing, and only of maps.
+/// The kernel also reports information about a program, in another struct. Reading a batch of no
+/// entries has no effect, and fails like this for everything but maps.
 fn must_be_a_map(fd: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: there is room for no entries.
+    // SAFETY: it has room for no entries, so no pointer is used.
     match unsafe {
         lookup_batch(
             fd,
@@ -59,14 +63,14 @@ fn must_be_a_map(fd: BorrowedFd<'_>) -> io::Result<()> {
         )
     } {
         (_, Err(err)) if matches!(err.raw_os_error(), Some(libc::EINVAL | libc::EBADF)) => Err(err),
-        // Kinds without batches, and maps that may not be read, are maps.
+        // The other errors are those of maps: types without batches, and handles that may not read.
         _ => Ok(()),
     }
 }
 
-/// Name of the map, as the kernel has it.
+/// The map's name in the kernel.
 pub(crate) fn name(info: &libbpf_sys::bpf_map_info) -> String {
-    // A `char` of C has a sign or has none, as the machine likes.
+    // Whether C's `char` is signed depends on the architecture.
     let name = info.name.map(|char| char.to_ne_bytes()[0]);
     let len = name.iter().position(|&byte| byte == 0);
     String::from_utf8_lossy(&name[..len.unwrap_or(name.len())]).into_owned()
@@ -74,7 +78,7 @@ pub(crate) fn name(info: &libbpf_sys::bpf_map_info) -> String {
 
 /// libbpf's name of an `enum bpf_map_type`, such as `hash`.
 pub(crate) fn map_type_name(kind: u32) -> Option<&'static str> {
-    // SAFETY: takes a number; returns a string constant, or null.
+    // SAFETY: takes a number; returns null or a string constant.
     let name = unsafe { libbpf_sys::libbpf_bpf_map_type_str(kind) };
     if name.is_null() {
         return None;
@@ -90,8 +94,8 @@ pub(crate) fn create(
     max_entries: u32,
     options: &libbpf_sys::bpf_map_create_opts,
 ) -> io::Result<OwnedFd> {
-    // SAFETY: `name` is a C string; `options` has its own size in it.
-    owned(unsafe {
+    // SAFETY: `name` is a C string, and `options` states its size.
+    owned(check(unsafe {
         libbpf_sys::bpf_map_create(
             kind,
             name.as_ptr(),
@@ -100,18 +104,20 @@ pub(crate) fn create(
             max_entries,
             options,
         )
-    })
+    }))
 }
 
-/// The object that is pinned at `path`.
+/// Opens the object that is pinned at `path`.
 pub(crate) fn open_pinned(path: &CStr, flags: u32) -> io::Result<OwnedFd> {
     let options = libbpf_sys::bpf_obj_get_opts {
         sz: size_of::<libbpf_sys::bpf_obj_get_opts>() as _,
         file_flags: flags,
         ..Default::default()
     };
-    // SAFETY: `path` is a C string; `options` has its own size in it.
-    owned(unsafe { libbpf_sys::bpf_obj_get_opts(path.as_ptr(), &options) })
+    // SAFETY: `path` is a C string, and `options` states its size.
+    owned(check(unsafe {
+        libbpf_sys::bpf_obj_get_opts(path.as_ptr(), &options)
+    }))
 }
 
 pub(crate) fn open_id(id: u32, flags: u32) -> io::Result<OwnedFd> {
@@ -120,16 +126,18 @@ pub(crate) fn open_id(id: u32, flags: u32) -> io::Result<OwnedFd> {
         open_flags: flags,
         ..Default::default()
     };
-    // SAFETY: `options` has its own size in it.
-    owned(unsafe { libbpf_sys::bpf_map_get_fd_by_id_opts(id, &options) })
+    // SAFETY: `options` states its size.
+    owned(check(unsafe {
+        libbpf_sys::bpf_map_get_fd_by_id_opts(id, &options)
+    }))
 }
 
 pub(crate) fn open_program_id(id: u32) -> io::Result<OwnedFd> {
     // SAFETY: takes a number.
-    owned(unsafe { libbpf_sys::bpf_prog_get_fd_by_id(id) })
+    owned(check(unsafe { libbpf_sys::bpf_prog_get_fd_by_id(id) }))
 }
 
-/// The smallest id of a map that is greater than `id`.
+/// The smallest map ID that is greater than `id`.
 pub(crate) fn next_id(id: u32) -> io::Result<u32> {
     let mut next = 0;
     // SAFETY: `next` is valid for writing.
@@ -139,17 +147,17 @@ pub(crate) fn next_id(id: u32) -> io::Result<u32> {
 
 pub(crate) fn pin(fd: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
     // SAFETY: `path` is a C string.
-    check(unsafe { libbpf_sys::bpf_obj_pin(fd.as_raw_fd(), path.as_ptr()) }).map(drop)
+    no_value(unsafe { libbpf_sys::bpf_obj_pin(fd.as_raw_fd(), path.as_ptr()) })
 }
 
 pub(crate) fn freeze(fd: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: takes a file descriptor alone.
-    check(unsafe { libbpf_sys::bpf_map_freeze(fd.as_raw_fd()) }).map(drop)
+    // SAFETY: only takes a file descriptor.
+    no_value(unsafe { libbpf_sys::bpf_map_freeze(fd.as_raw_fd()) })
 }
 
 /// How `fd` was opened: `O_RDONLY`, `O_WRONLY` or `O_RDWR`.
 pub(crate) fn access_mode(fd: BorrowedFd<'_>) -> io::Result<i32> {
-    // SAFETY: takes a file descriptor alone.
+    // SAFETY: only takes a file descriptor.
     match unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) } {
         -1 => Err(io::Error::last_os_error()),
         flags => Ok(flags & libc::O_ACCMODE),
@@ -161,7 +169,7 @@ pub(crate) fn is_bpf_file_system(path: &CStr) -> io::Result<bool> {
     /// linux/magic.h
     const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
     let mut found = MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: a C string, and memory for what the call writes.
+    // SAFETY: a C string, and memory for the result.
     checked(unsafe { libc::statfs(path.as_ptr(), found.as_mut_ptr()) })?;
     // SAFETY: the call has written it.
     let found = unsafe { found.assume_init() };
@@ -170,16 +178,15 @@ pub(crate) fn is_bpf_file_system(path: &CStr) -> io::Result<bool> {
 
 /// # Safety
 ///
-/// `key` is valid for reads of a key, `value` for reads and writes of a value.
+/// `key` must be valid for reads of a key, `value` for reads and writes of a value.
 pub(crate) unsafe fn lookup(
     fd: BorrowedFd<'_>,
     key: *const c_void,
     value: *mut c_void,
     flags: u64,
 ) -> io::Result<()> {
-    // SAFETY: the caller vouches for the pointers.
-    check(unsafe { libbpf_sys::bpf_map_lookup_elem_flags(fd.as_raw_fd(), key, value, flags) })
-        .map(drop)
+    // SAFETY: the caller guarantees that the pointers are valid.
+    no_value(unsafe { libbpf_sys::bpf_map_lookup_elem_flags(fd.as_raw_fd(), key, value, flags) })
 }
 
 /// Looks up and deletes.
@@ -193,44 +200,43 @@ pub(crate) unsafe fn take(
     value: *mut c_void,
     flags: u64,
 ) -> io::Result<()> {
-    // SAFETY: the caller vouches for the pointers.
-    check(unsafe {
+    // SAFETY: the caller guarantees that the pointers are valid.
+    no_value(unsafe {
         libbpf_sys::bpf_map_lookup_and_delete_elem_flags(fd.as_raw_fd(), key, value, flags)
     })
-    .map(drop)
 }
 
 /// # Safety
 ///
-/// `key` is valid for reads of a key, `value` for reads of a value.
+/// `key` must be valid for reads of a key, `value` for reads of a value.
 pub(crate) unsafe fn update(
     fd: BorrowedFd<'_>,
     key: *const c_void,
     value: *const c_void,
     flags: u64,
 ) -> io::Result<()> {
-    // SAFETY: the caller vouches for the pointers.
-    check(unsafe { libbpf_sys::bpf_map_update_elem(fd.as_raw_fd(), key, value, flags) }).map(drop)
+    // SAFETY: the caller guarantees that the pointers are valid.
+    no_value(unsafe { libbpf_sys::bpf_map_update_elem(fd.as_raw_fd(), key, value, flags) })
 }
 
 /// # Safety
 ///
-/// `key` is valid for reads of a key.
+/// `key` must be valid for reads of a key.
 pub(crate) unsafe fn delete(fd: BorrowedFd<'_>, key: *const c_void) -> io::Result<()> {
-    // SAFETY: the caller vouches for the pointer.
-    check(unsafe { libbpf_sys::bpf_map_delete_elem(fd.as_raw_fd(), key) }).map(drop)
+    // SAFETY: the caller guarantees that the pointer is valid.
+    no_value(unsafe { libbpf_sys::bpf_map_delete_elem(fd.as_raw_fd(), key) })
 }
 
 /// # Safety
 ///
-/// `key` is null or valid for reads of a key, `next` is valid for writes of one.
+/// `key` must be null or valid for reads of a key, `next` must be valid for writes of one.
 pub(crate) unsafe fn next_key(
     fd: BorrowedFd<'_>,
     key: *const c_void,
     next: *mut c_void,
 ) -> io::Result<()> {
-    // SAFETY: the caller vouches for the pointers.
-    check(unsafe { libbpf_sys::bpf_map_get_next_key(fd.as_raw_fd(), key, next) }).map(drop)
+    // SAFETY: the caller guarantees that the pointers are valid.
+    no_value(unsafe { libbpf_sys::bpf_map_get_next_key(fd.as_raw_fd(), key, next) })
 }
 
 fn batch_options(flags: u64) -> libbpf_sys::bpf_map_batch_opts {
@@ -241,15 +247,15 @@ fn batch_options(flags: u64) -> libbpf_sys::bpf_map_batch_opts {
     }
 }
 
-/// One step of a batch walk, from `from` (null: the beginning) to `to`; deletes
-/// what it reads if `delete`. Returns how many entries the kernel says that it wrote,
-/// which can be some also where it failed; if it failed before it began, it says `room`.
+/// One step of a batch walk, from the cursor `from` (null: the beginning) to `to`. With `delete`,
+/// it deletes what it reads. Returns how many entries the kernel reports as written. It can report
+/// some even if it failed, and reports `room` if it failed before it began.
 ///
 /// # Safety
 ///
-/// `keys` and `values` are valid for writes of `room` of them; `from` for reads
-/// and `to` for writes of a cursor: a u32 for the hash family, whatever its keys
-/// are, else a key.
+/// `keys` and `values` must be valid for writes of `room` of them, `from` for reads and `to` for
+/// writes of a cursor. A cursor is a `u32` for the hash family, whatever its keys are, and a key
+/// otherwise.
 #[expect(clippy::too_many_arguments, reason = "as many as the system call has")]
 pub(crate) unsafe fn lookup_batch(
     fd: BorrowedFd<'_>,
@@ -268,16 +274,16 @@ pub(crate) unsafe fn lookup_batch(
     } else {
         libbpf_sys::bpf_map_lookup_batch
     };
-    // SAFETY: the caller vouches for the pointers; the rest is ours.
+    // SAFETY: the caller guarantees that its pointers are valid; the others are to local variables.
     let ret = unsafe { call(fd.as_raw_fd(), from, to, keys, values, &mut count, &options) };
-    (count.min(room), check(ret).map(drop))
+    (count.min(room), no_value(ret))
 }
 
-/// Returns how many entries were written before the first that could not be.
+/// Returns how many entries were written before the first that failed.
 ///
 /// # Safety
 ///
-/// `keys` and `values` are valid for reads of `count` of them.
+/// `keys` and `values` must be valid for reads of `count` of them.
 pub(crate) unsafe fn update_batch(
     fd: BorrowedFd<'_>,
     keys: *const c_void,
@@ -287,18 +293,18 @@ pub(crate) unsafe fn update_batch(
 ) -> (u32, io::Result<()>) {
     let mut done = count;
     let options = batch_options(flags);
-    // SAFETY: the caller vouches for the pointers; the rest is ours.
+    // SAFETY: the caller guarantees that its pointers are valid; the others are to local variables.
     let ret = unsafe {
         libbpf_sys::bpf_map_update_batch(fd.as_raw_fd(), keys, values, &mut done, &options)
     };
-    counted(count, done, check(ret).map(drop))
+    counted(count, done, no_value(ret))
 }
 
-/// Returns how many keys were deleted before the first that could not be.
+/// Returns how many keys were deleted before the first that failed.
 ///
 /// # Safety
 ///
-/// `keys` is valid for reads of `count` keys.
+/// `keys` must be valid for reads of `count` keys.
 pub(crate) unsafe fn delete_batch(
     fd: BorrowedFd<'_>,
     keys: *const c_void,
@@ -306,15 +312,14 @@ pub(crate) unsafe fn delete_batch(
 ) -> (u32, io::Result<()>) {
     let mut done = count;
     let options = batch_options(0);
-    // SAFETY: the caller vouches for the pointers; the rest is ours.
+    // SAFETY: the caller guarantees that the pointer is valid; the others are to local variables.
     let ret =
         unsafe { libbpf_sys::bpf_map_delete_batch(fd.as_raw_fd(), keys, &mut done, &options) };
-    counted(count, done, check(ret).map(drop))
+    counted(count, done, no_value(ret))
 }
 
-/// A call that is rejected early leaves the count as it was: nothing was done
-/// then, for what fails is never among what is done. After `EFAULT` the count means
-/// nothing.
+/// How many were done. A call that is rejected at once leaves the count unchanged, so a count of
+/// all means none, because the one that failed never counts. After `EFAULT` the count is undefined.
 fn counted(count: u32, done: u32, result: io::Result<()>) -> (u32, io::Result<()>) {
     let done = match &result {
         Ok(()) => done,
@@ -324,8 +329,8 @@ fn counted(count: u32, done: u32, result: io::Result<()>) -> (u32, io::Result<()
     (done, result)
 }
 
-/// Waits until one of `fds` can be read or `timeout` is over (none: as long as it takes).
-/// Returns whether one can. A signal ends the wait.
+/// Waits until one of `fds` is readable or `timeout` has passed (`None`: without a limit). Returns
+/// whether one is readable. A signal ends the wait.
 pub(crate) fn wait<const N: usize>(
     fds: [BorrowedFd<'_>; N],
     timeout: Option<Duration>,
@@ -340,8 +345,8 @@ pub(crate) fn wait<const N: usize>(
         tv_nsec: timeout.subsec_nanos() as c_long,
     });
     let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: `polled` has `N` entries, valid for reading and writing, `timeout` is null or
-    // valid for reading, and no set of signals is passed.
+    // SAFETY: `polled` has `N` entries that are valid for reads and writes, `timeout` is null or
+    // valid for reads, and the signal mask is null.
     let ready =
         unsafe { libc::ppoll(polled.as_mut_ptr(), N as libc::nfds_t, timeout, ptr::null()) };
     match checked(ready) {
@@ -351,18 +356,18 @@ pub(crate) fn wait<const N: usize>(
     }
 }
 
-/// A file descriptor that can be read once [`signal`] was called.
+/// A file descriptor that becomes readable when [`signal`] is called.
 pub(crate) fn event() -> io::Result<OwnedFd> {
     // SAFETY: takes numbers and returns one.
-    let fd = checked(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
-    // SAFETY: the call has just returned `fd`; nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    owned(checked(unsafe {
+        libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK)
+    }))
 }
 
-/// Makes an [`event`] readable, permanently, as nobody reads it.
+/// Makes an [`event`] readable. It stays readable, because nothing reads it.
 pub(crate) fn signal(event: BorrowedFd<'_>) {
     let one = 1_u64;
-    // It can only fail where the number would overflow, and is readable then as well.
+    // It only fails if the counter would overflow, and then the event is readable already.
     // SAFETY: `one` is valid for reads of eight bytes.
     unsafe {
         libc::write(
@@ -373,8 +378,8 @@ pub(crate) fn signal(event: BorrowedFd<'_>) {
     };
 }
 
-/// Opens an event of `cpu` that the kernel itself counts (`PERF_COUNT_SW_…`). Whoever waits for it is
-/// woken by each `wakeup_events`th sample.
+/// Opens a software event (`PERF_COUNT_SW_…`) of `cpu`. Its reader is woken after every
+/// `wakeup_events` samples.
 pub(crate) fn open_perf_event(cpu: u32, counts: u32, wakeup_events: u32) -> io::Result<OwnedFd> {
     let mut attr = libbpf_sys::perf_event_attr {
         type_: libbpf_sys::PERF_TYPE_SOFTWARE,
@@ -387,7 +392,7 @@ pub(crate) fn open_perf_event(cpu: u32, counts: u32, wakeup_events: u32) -> io::
     let every_process: libc::pid_t = -1;
     let no_group: c_int = -1;
     let flags = c_ulong::from(libbpf_sys::PERF_FLAG_FD_CLOEXEC);
-    // SAFETY: `attr` is valid for reading, and tells its size.
+    // SAFETY: `attr` is valid for reads, and states its size.
     let fd = unsafe {
         libc::syscall(
             libc::SYS_perf_event_open,
@@ -398,17 +403,13 @@ pub(crate) fn open_perf_event(cpu: u32, counts: u32, wakeup_events: u32) -> io::
             flags,
         )
     };
-    let fd = checked(fd as c_int)?;
-    // SAFETY: the call has just returned `fd`; nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    owned(checked(fd as c_int))
 }
 
-/// A file descriptor that can be read when one of those that are added to it can.
+/// A file descriptor that is readable while one of those added to it is.
 pub(crate) fn epoll() -> io::Result<OwnedFd> {
     // SAFETY: takes a number and returns one.
-    let fd = checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-    // SAFETY: the call has just returned `fd`; nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    owned(checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }))
 }
 
 pub(crate) fn epoll_add(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {
@@ -416,7 +417,7 @@ pub(crate) fn epoll_add(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result
         events: libc::EPOLLIN as u32,
         u64: 0,
     };
-    // SAFETY: `event` is valid for reading.
+    // SAFETY: `event` is valid for reads.
     checked(unsafe {
         libc::epoll_ctl(
             epoll.as_raw_fd(),
@@ -428,7 +429,7 @@ pub(crate) fn epoll_add(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result
     Ok(())
 }
 
-/// The C library returns -1, and sets errno.
+/// Converts the result of the C library, which returns -1 and sets errno.
 fn checked(ret: c_int) -> io::Result<c_int> {
     if ret < 0 {
         Err(io::Error::last_os_error())

@@ -1,4 +1,4 @@
-//! Maps with the Rust types of their keys and values.
+//! Maps whose keys and values have Rust types.
 
 mod access;
 mod array;

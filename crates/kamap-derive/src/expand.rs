@@ -1,4 +1,4 @@
-//! From the struct to its `impl MapData`.
+//! Generates the `impl MapData` of a struct.
 
 use proc_macro_crate::{FoundCrate, crate_name};
 use proc_macro2::{Span, TokenStream};
@@ -7,8 +7,8 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, FieldsNamed, Generics, Ident, Result, Type};
 
-/// The path to `kamap_bpf` in the crate that is compiled, whatever its `Cargo.toml` calls it: a
-/// dependency of its own, or the one that `kamap` re-exports.
+/// The path to `kamap_bpf` in the crate that is compiled, even if its `Cargo.toml` renames it: a direct
+/// dependency, or the re-export of `kamap`.
 pub(crate) fn maps_crate() -> TokenStream {
     let ident = |name: &str| Ident::new(name, Span::call_site());
     match (crate_name("kamap-bpf"), crate_name("kamap")) {
@@ -20,7 +20,7 @@ pub(crate) fn maps_crate() -> TokenStream {
             let name = ident(&name);
             quote! { ::#name::maps }
         }
-        // `kamap_bpf` itself and its examples and tests, or a build without Cargo.
+        // `kamap_bpf` itself with its examples and tests, or a build without Cargo.
         _ => quote! { ::kamap_bpf },
     }
 }
@@ -31,14 +31,14 @@ pub(crate) fn expand(input: &DeriveInput, maps: &TokenStream) -> Result<TokenStr
         Data::Enum(data) => {
             return Err(Error::new(
                 data.enum_token.span,
-                "an enum cannot be `MapData`: a map can hold bytes that are none of its variants; \
-                 use an integer, or a `#[repr(transparent)]` struct of one with constants",
+                "an enum cannot be `MapData`: a map can hold bytes that are not a variant of it; \
+                 use an integer, or a `#[repr(transparent)]` struct with constants",
             ));
         }
         Data::Union(data) => {
             return Err(Error::new(
                 data.union_token.span,
-                "a union cannot be `MapData`: which of its bytes are padding is not known; \
+                "a union cannot be `MapData`: it is unknown which of its bytes are padding; \
                  use an array of bytes",
             ));
         }
@@ -71,8 +71,8 @@ pub(crate) fn expand(input: &DeriveInput, maps: &TokenStream) -> Result<TokenStr
     let generics = bounded(&input.generics, fields.iter().map(|field| &field.ty), maps);
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     Ok(quote! {
-        // SAFETY: all fields are `MapData`, so any bytes are valid; the layout is
-        // defined (`repr`), and is stated by what the compiler says of it.
+        // SAFETY: all fields are `MapData`, so any bytes are valid. `repr` defines the
+        // layout, and its sizes and offsets come from the compiler.
         #[automatically_derived]
         unsafe impl #impl_generics #maps::MapData for #name #type_generics #where_clause {
             const LAYOUT: &'static #maps::Layout = #layout;
@@ -99,7 +99,7 @@ fn representation(input: &DeriveInput) -> Result<Option<Representation>> {
             } else if meta.path.is_ident("transparent") {
                 found = Some(Representation::Transparent);
             } else if meta.input.peek(syn::token::Paren) {
-                // `align(8)`, `packed(2)`: the compiler knows the offsets.
+                // `align(8)`, `packed(2)`: the offsets come from the compiler.
                 let number;
                 syn::parenthesized!(number in meta.input);
                 number.parse::<TokenStream>()?;
@@ -139,13 +139,13 @@ fn wrapped(fields: &Fields, maps: &TokenStream) -> Result<TokenStream> {
         (Some(ty), None) => Ok(quote! { <#ty as #maps::MapData>::LAYOUT }),
         _ => Err(Error::new(
             fields.span(),
-            "a `#[repr(transparent)]` struct that is `MapData` has one field",
+            "a `#[repr(transparent)]` struct can only be `MapData` if it has one field",
         )),
     }
 }
 
-/// Of a generic struct, each field's type has to be `MapData`. Of another, the
-/// compiler finds one that is not at its place.
+/// Adds a bound for each field to a generic struct. In other structs, the compiler reports a field that
+/// is not `MapData` where it is declared.
 fn bounded<'a>(
     generics: &Generics,
     fields: impl Iterator<Item = &'a Type>,
@@ -185,7 +185,10 @@ mod tests {
             ("#[repr(C)] struct S(u32);", "named fields"),
             ("#[repr(C)] struct S;", "at least one field"),
             ("#[repr(C)] struct S {}", "at least one field"),
-            ("#[repr(transparent)] struct S(u32, ());", "has one field"),
+            (
+                "#[repr(transparent)] struct S(u32, ());",
+                "if it has one field",
+            ),
         ] {
             let error = refusal(source);
             assert!(error.contains(told), "{source}: {error}");

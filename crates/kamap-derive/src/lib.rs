@@ -4,12 +4,11 @@ mod expand;
 
 use proc_macro::TokenStream;
 
-/// Makes a struct of plain data fit to be a map's key or value.
+/// Implements `MapData` for a struct, so that it can be a map's key or value.
 ///
-/// The struct needs `#[repr(C)]` (with named fields, which are compared with the
-/// map's BTF) or `#[repr(transparent)]` (it then counts as what it wraps), and
-/// each field must be `MapData`. Padding is allowed: it is never read, and the
-/// kernel is always given zeros in its place.
+/// The struct needs `#[repr(C)]` and named fields, which are compared with the map's BTF, or
+/// `#[repr(transparent)]`, and then has the layout of its field. Each field must be `MapData`.
+/// Padding is allowed: it is never read, and the kernel always gets zeros instead.
 ///
 /// ```ignore
 /// #[derive(Clone, Copy, MapData)]

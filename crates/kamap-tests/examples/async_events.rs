@@ -1,5 +1,5 @@
-//! Samples of a perf event array in a tokio runtime: a program on the tracepoint of exec sends
-//! the PID of each child, a task waits for them. Run as root:
+//! Samples of a perf event array in a tokio runtime: a program on the exec tracepoint sends the PID of
+//! each child, and a task waits for them. Run as root:
 //! `cargo run --example async_events`.
 
 use std::collections::BTreeSet;
@@ -63,7 +63,7 @@ async fn see(events: PerfEventArray<Event>, mut expected: BTreeSet<u64>) -> anyh
     // SAFETY: the array has the same open file descriptor as long as it lives.
     let mut events = unsafe { AsyncFd::register(events) }.map_err(io::Error::from)?;
     loop {
-        // Before waiting: a wake-up from before the registration may be over.
+        // Read before waiting, because a wake-up before the registration may have been lost.
         while let Some(sample) = events.get_mut().read()? {
             if let Sample::Event { cpu, event } = sample {
                 let [pid, _cookie] = event;

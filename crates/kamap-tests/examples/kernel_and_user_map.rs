@@ -1,8 +1,8 @@
-//! The kernel writes a map, this reads it: programs on exec and exit keep the processes
-//! that have exec'd, which are printed twice a second until Ctrl-C. Run as root:
+//! A map that the kernel writes and this program reads: programs on exec and exit keep the processes
+//! that have exec'd in it. They are printed twice a second until Ctrl-C. Run as root:
 //! `cargo run --example kernel_and_user_map`.
 //!
-//! `kamap` itself began like this. What it takes to be exact is in `bpf/`.
+//! `kamap` began like this. What it takes to be exact is in `bpf/`.
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -26,9 +26,9 @@ mod skel {
     include!(concat!(env!("OUT_DIR"), "/kernel_and_user_map.skel.rs"));
 }
 
-/// As the programs write it: `struct process` of `bpf/kernel_and_user_map.bpf.c`. Opening
-/// the map compares both, field by field; without `CAP_SYS_ADMIN`, which reading its BTF
-/// takes, by their size alone.
+/// The format of the entries: `struct process` in `bpf/kernel_and_user_map.bpf.c`. When the map is
+/// opened, both are compared field by field. Reading the map's BTF needs `CAP_SYS_ADMIN`; without
+/// it, only the sizes are compared.
 #[derive(Clone, Copy, Debug, MapData)]
 #[repr(C)]
 struct Process {

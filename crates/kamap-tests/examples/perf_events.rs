@@ -1,5 +1,5 @@
-//! A perf event array: a program on the tracepoint of exec sends the PID and a cookie
-//! (`bpf_perf_event_output`), this receives them. Run as root:
+//! A perf event array: a program on the exec tracepoint sends the PID and a cookie
+//! (`bpf_perf_event_output`), and this program receives them. Run as root:
 //! `cargo run --example perf_events`.
 
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ mod skel {
     include!(concat!(env!("OUT_DIR"), "/perf_events.skel.rs"));
 }
 
-/// As the program sends it: `struct event` of `bpf/perf_events.bpf.c`.
+/// The format of the samples: `struct event` in `bpf/perf_events.bpf.c`.
 #[derive(Clone, Copy, MapData)]
 #[repr(C)]
 struct Event {
@@ -42,8 +42,8 @@ fn main() -> anyhow::Result<()> {
     rodata.context("the object has read-only data")?.parent = std::process::id();
     let skel = open.load()?;
 
-    // A buffer for each CPU, in the map before the program first sends something; each
-    // sample wakes us.
+    // Opens a buffer for each CPU and inserts it into the map before the program sends anything.
+    // Every sample wakes this thread.
     let map = skel.maps.events.as_fd().try_clone_to_owned()?;
     let mut events = PerfEventArray::<Event>::from_fd(map, 64 * 1024, 1)?;
     println!("listening: {events:?}");
@@ -71,7 +71,7 @@ fn main() -> anyhow::Result<()> {
                     println!("CPU {cpu}: {count} lost");
                     lost += count;
                 }
-                // There may be more to report in later versions.
+                // Later versions may return more.
                 _ => {}
             }
         }

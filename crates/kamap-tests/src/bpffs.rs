@@ -1,4 +1,4 @@
-//! A BPF file system to pin in.
+//! BPF file systems for pins.
 
 use std::ffi::CString;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// A BPF file system of the test's own, which goes with all its pins on drop.
+/// A BPF file system for one test. Dropping it unmounts it and removes all its pins.
 #[derive(Debug)]
 pub struct BpfFs {
     dir: TempDir,
@@ -31,7 +31,7 @@ impl BpfFs {
         Self { dir }
     }
 
-    /// A place in it.
+    /// A path in it.
     pub fn at(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The hierarchy, and a group of its own in it. Dropped, both are gone.
+/// The hierarchy, and a cgroup in it for the test. Both are removed on drop.
 #[derive(Debug)]
 pub struct Cgroups {
     folder: tempfile::TempDir,
@@ -14,11 +14,11 @@ pub struct Cgroups {
 }
 
 impl Cgroups {
-    /// Mounts the hierarchy and makes the group.
+    /// Mounts the hierarchy and creates the cgroup.
     ///
     /// # Panics
     ///
-    /// If that is not possible.
+    /// If it cannot.
     #[track_caller]
     pub fn mount() -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
@@ -35,16 +35,16 @@ impl Cgroups {
         self.folder.path()
     }
 
-    /// The folder of the group.
+    /// The folder of the cgroup.
     pub fn group(&self) -> &Path {
         &self.group
     }
 
-    /// Makes a group below the group; returns its folder.
+    /// Creates a cgroup below the test's own; returns its folder.
     ///
     /// # Panics
     ///
-    /// If that is not possible.
+    /// If it cannot.
     #[track_caller]
     pub fn below(&self, name: &str) -> PathBuf {
         let folder = self.group.join(name);
@@ -52,7 +52,7 @@ impl Cgroups {
         folder
     }
 
-    /// Lets `command` start in the group.
+    /// Makes `command` start in the cgroup.
     ///
     /// # Panics
     ///
@@ -70,9 +70,9 @@ impl Cgroups {
 
 impl Drop for Cgroups {
     fn drop(&mut self) {
-        // Their processes have ended, if the test has come to its end.
+        // The processes in it have ended, unless the test failed.
         for entry in fs::read_dir(&self.group).into_iter().flatten().flatten() {
-            // It fails for files.
+            // Fails for files, which is fine.
             let _ = fs::remove_dir(entry.path());
         }
         let _ = fs::remove_dir(&self.group);

@@ -1,12 +1,12 @@
-//! Where, and before what, a thread runs, and how often it may repeat something.
+//! CPU and priority of a thread, and numbers of repetitions.
 
 use std::{fs, io};
 
-/// Has the calling thread run on `cpu` alone.
+/// Pins the calling thread to `cpu`.
 ///
 /// # Panics
 ///
-/// If it may not.
+/// If it cannot.
 #[track_caller]
 pub fn run_on(cpu: usize) {
     // SAFETY: a `cpu_set_t` is plain bits, of which none is set; then it is valid
@@ -19,12 +19,12 @@ pub fn run_on(cpu: usize) {
     assert_eq!(set, 0, "{}", io::Error::last_os_error());
 }
 
-/// Has the calling thread run before all others that have not called this, as soon
-/// as there is something for it to do.
+/// Makes the calling thread run before all others that have not called this, whenever it is
+/// runnable.
 ///
 /// # Panics
 ///
-/// If it may not.
+/// If it cannot.
 #[track_caller]
 pub fn run_first() {
     let priority = libc::sched_param { sched_priority: 1 };
@@ -33,16 +33,26 @@ pub fn run_first() {
     assert_eq!(set, 0, "{}", io::Error::last_os_error());
 }
 
-/// `times`, or a tenth of it where QEMU emulates the CPU: there all takes twenty times as
-/// long. For what is the same each time; what depends on chance is not to have less of it.
+/// `times`, or a tenth of it if QEMU emulates the CPU, which is about twenty times slower. Use it
+/// to repeat what is the same each time, not what depends on chance.
 ///
 /// # Panics
 ///
-/// If it is not known what the CPU is.
+/// If the type of the CPU cannot be read.
 #[track_caller]
 pub fn repetitions(times: u64) -> u64 {
     let cpus = fs::read_to_string("/proc/cpuinfo").expect("/proc is mounted");
-    // The name that QEMU gives to its own.
+    // The name of QEMU's emulated CPU.
     let emulated = cpus.lines().any(|line| line.contains("QEMU TCG CPU"));
     if emulated { times / 10 } else { times }
+}
+
+/// How many CPUs the machine can have.
+///
+/// # Panics
+///
+/// If the kernel does not report it.
+#[track_caller]
+pub fn possible_cpus() -> usize {
+    libbpf_rs::num_possible_cpus().expect("it can be counted")
 }

@@ -1,9 +1,9 @@
-//! Telling threads to end, also where a test fails.
+//! Flags that end threads, even if the test fails.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Sets a flag when it is dropped. A scope waits for its threads, also where the test
-/// panics: without this those that wait for the flag never end.
+/// Sets a flag when it is dropped. A scope waits for its threads even if the test panics, so
+/// threads that wait for the flag would never end without this.
 #[derive(Debug)]
 pub struct SetOnDrop<'a>(pub &'a AtomicBool);
 

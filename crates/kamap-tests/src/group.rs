@@ -1,4 +1,4 @@
-//! Groups of processes that a controller bounds.
+//! Cgroups with limits.
 
 use std::fs;
 use std::io;
@@ -8,8 +8,8 @@ use std::process::Command;
 
 use crate::eventually;
 
-/// A cgroup of the test's own, of whichever version this machine has mounted for the
-/// controller. Dropped, it is removed; what was in it must have ended.
+/// A cgroup for the test, of the version that this machine has mounted for the controller. It is
+/// removed on drop; the processes in it must have ended.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) folder: PathBuf,
@@ -23,11 +23,11 @@ pub(crate) enum Version {
 }
 
 impl Group {
-    /// A new group without a limit.
+    /// Creates a cgroup without a limit.
     ///
     /// # Panics
     ///
-    /// If this machine has no such controller, or no group can be made.
+    /// If the machine does not have this controller, or a cgroup cannot be created.
     #[track_caller]
     pub(crate) fn new(controller: &str) -> Self {
         let one = format!("/sys/fs/cgroup/{controller}");
@@ -38,7 +38,7 @@ impl Group {
         ]
         .into_iter()
         .find(|(mount, version)| match version {
-            // What only the first version has.
+            // A file that only version 1 has.
             Version::One => Path::new(mount).join("tasks").exists(),
             Version::Two => fs::read_to_string(Path::new(mount).join("cgroup.subtree_control"))
                 .is_ok_and(|enabled| enabled.split_whitespace().any(|name| name == controller)),
@@ -51,7 +51,7 @@ impl Group {
         Self { folder, version }
     }
 
-    /// Lets `command` start in the group.
+    /// Makes `command` start in the cgroup.
     pub(crate) fn hold<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let procs = self.folder.join("cgroup.procs");
         let procs = fs::OpenOptions::new().write(true).open(procs);
@@ -64,7 +64,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // What has ended leaves its group a moment later.
+        // A process leaves its cgroup a moment after it has ended.
         eventually("the group is empty", || {
             fs::remove_dir(&self.folder).is_ok().then_some(())
         });

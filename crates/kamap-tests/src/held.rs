@@ -1,9 +1,9 @@
 //! Children that run until they are released.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
-/// A child that has exec'd and waits. Dropped, it is killed and reaped.
+/// A child that has exec'd and waits. On drop it is killed and reaped.
 #[derive(Debug)]
 pub struct Held {
     child: Child,
@@ -16,7 +16,7 @@ impl Held {
     ///
     /// # Panics
     ///
-    /// If it does not start or ends without a word.
+    /// If it does not start, or ends without printing a line.
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
         let mut child = command
@@ -48,7 +48,7 @@ impl Held {
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If the child ends without printing another line.
     #[track_caller]
     pub fn line(&mut self) -> String {
         let mut line = String::new();
@@ -71,7 +71,7 @@ impl Held {
         stdin.write_all(text.as_bytes()).expect("the child reads");
     }
 
-    /// Tells the child to end, by closing its standard input.
+    /// Closes the child's standard input, which makes it end.
     pub fn let_go(&mut self) {
         drop(self.child.stdin.take());
     }
@@ -87,17 +87,51 @@ impl Held {
         self.child.wait().expect("the child can be waited for")
     }
 
-    /// Sends `signal` to the child, reads what it still prints, and waits for it.
+    /// Sends `signal` to the child.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot.
+    #[track_caller]
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: the child has not been waited for, so the PID is its own.
+        let sent = unsafe { libc::kill(self.pid().cast_signed(), signal) };
+        assert_eq!(sent, 0, "{}", io::Error::last_os_error());
+    }
+
+    /// The status of the child if it has ended.
     ///
     /// # Panics
     ///
     /// If it cannot be waited for.
     #[track_caller]
-    pub fn end(mut self, signal: i32) -> ExitStatus {
-        // SAFETY: the child has not been waited for, so the PID is its own.
-        unsafe { libc::kill(self.pid().cast_signed(), signal) };
-        io::copy(&mut self.stdout, &mut io::sink()).expect("the child can be read");
-        self.child.wait().expect("the child can be waited for")
+    pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the child can be waited for")
+    }
+
+    /// Reads what the child prints until its end, and waits for it.
+    ///
+    /// # Panics
+    ///
+    /// If it prints anything but UTF-8.
+    #[track_caller]
+    pub fn read_to_end(mut self) -> (ExitStatus, String) {
+        let mut rest = String::new();
+        let read = self.stdout.read_to_string(&mut rest);
+        read.expect("the child prints UTF-8");
+        let status = self.child.wait().expect("the child can be waited for");
+        (status, rest)
+    }
+
+    /// Sends `signal` to the child, reads what it still prints, and waits for it.
+    ///
+    /// # Panics
+    ///
+    /// If it prints anything but UTF-8.
+    #[track_caller]
+    pub fn end(self, signal: i32) -> ExitStatus {
+        self.signal(signal);
+        self.read_to_end().0
     }
 
     /// Waits for the end of a child that ends on its own.
@@ -124,7 +158,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Both fail if the child is gone already, which is as well.
+        // Both fail if the child has ended already, which is fine.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

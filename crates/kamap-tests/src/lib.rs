@@ -1,21 +1,41 @@
-//! Fixtures of the integration suite: children that wait to be released, waits
-//! with a bound, and what the kernel says by other ways than kamap's.
-//!
+//! Fixtures of the integration suite, by subject. What makes something removes it when it is dropped.
 //! All of them panic at the caller's place.
+//!
+//! | subject | fixtures |
+//! |---|---|
+//! | children | [`Held`] waits until it is released, [`Tiny`] is for many, [`OnTerminal`] has a terminal |
+//! | executables | [`TINY`], [`elf`], [`executable`] |
+//! | a tracker | [`table`] has its rows, [`stream`] its events; [`Planted`] writes into its maps |
+//! | the command | [`command`] has its tables, its events and its output |
+//! | /proc | [`stat`], [`processes`], [`ticks`] |
+//! | BPF objects | [`Loaded`], [`Program`], [`typed`], [`Congestion`], [`maps`], [`BpfFs`], [`bpftool`] |
+//! | groups | [`Cgroups`], [`MemoryGroup`], [`FullGroup`] |
+//! | time and CPUs | [`eventually`], [`repetitions`], [`run_on`], [`run_first`], [`possible_cpus`], [`SetOnDrop`] |
+//! | limits and faults | [`allow_many_files`], [`Never`] |
 
 mod bpffs;
 mod cgroups;
+pub mod command;
+mod congestion;
 mod cpu;
+pub mod elf;
+mod files;
 mod flag;
 mod group;
 mod held;
 mod loaded;
+pub mod maps;
 mod memory;
 mod never;
 mod pids;
 mod planted;
 mod proc;
+mod program;
+pub mod stream;
+pub mod table;
 mod terminal;
+mod tiny;
+pub mod typed;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -23,7 +43,9 @@ use std::time::{Duration, Instant};
 
 pub use bpffs::BpfFs;
 pub use cgroups::Cgroups;
-pub use cpu::{repetitions, run_first, run_on};
+pub use congestion::Congestion;
+pub use cpu::{possible_cpus, repetitions, run_first, run_on};
+pub use files::executable;
 pub use flag::SetOnDrop;
 pub use held::Held;
 pub use loaded::Loaded;
@@ -32,19 +54,22 @@ pub use never::Never;
 pub use pids::FullGroup;
 pub use planted::Planted;
 pub use proc::{Stat, processes, stat, ticks};
+pub use program::Program;
 pub use terminal::OnTerminal;
+pub use tiny::Tiny;
 
-/// How long anything may take that does not depend on load alone.
+/// How long to wait for anything that should happen soon.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Path of a program that does what `held` does, linked statically.
+/// Path of a statically linked program that behaves like `held`.
 pub const TINY: &str = env!("TINY");
 
-/// Where bpftool is. What Ubuntu has in its place may know the running kernel's only.
+/// The path of bpftool. On Ubuntu, `bpftool` can be a wrapper that only works for the kernel it
+/// came with.
 ///
 /// # Panics
 ///
-/// If there is none.
+/// If it is not installed.
 #[track_caller]
 pub fn bpftool() -> PathBuf {
     let folders = ["/usr/lib/linux-tools", "/usr/lib"].into_iter();
@@ -62,11 +87,11 @@ pub fn bpftool() -> PathBuf {
         .expect("bpftool is installed: `ci/setup test`")
 }
 
-/// Waits until `ready` gives something.
+/// Waits until `ready` returns a value, for at most a minute.
 ///
 /// # Panics
 ///
-/// If it does not within a minute.
+/// If it does not.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
@@ -79,7 +104,7 @@ pub fn eventually<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Lets this process have as many open files as it may: each [`Held`] takes two.
+/// Raises the limit of open files as far as possible. Each [`Held`] needs two.
 ///
 /// # Panics
 ///

@@ -5,23 +5,22 @@ use std::os::unix::ffi::OsStrExt;
 
 use libbpf_rs::query::{LinkInfoIter, MapInfoIter, ProgInfoIter};
 
-/// The BPF objects behind the file descriptors of a process.
+/// The BPF objects behind a process's file descriptors.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
     /// IDs of its programs.
     pub programs: Vec<u32>,
     /// IDs of its maps.
     pub maps: Vec<u32>,
-    /// IDs of its links: what it has attached.
+    /// IDs of its links, which attach programs.
     pub links: Vec<u32>,
 }
 
 impl Loaded {
-    /// How many links a tracker has once it is attached: those of exit, exec and fork,
-    /// and of two iterators.
+    /// How many links an attached tracker has: for exit, exec and fork, and for two iterators.
     pub const LINKS: usize = 5;
 
-    /// What the process `pid` holds (`/proc/PID/fdinfo`).
+    /// The objects of the process `pid`, from `/proc/PID/fdinfo`.
     ///
     /// # Panics
     ///
@@ -35,7 +34,7 @@ impl Loaded {
     fn behind(descriptors: fs::ReadDir) -> Self {
         let mut loaded = Self::default();
         for entry in descriptors {
-            // A descriptor may be closed meanwhile.
+            // A descriptor can be closed meanwhile.
             let Ok(info) = entry.and_then(|entry| fs::read_to_string(entry.path())) else {
                 continue;
             };
@@ -48,7 +47,7 @@ impl Loaded {
                         .ok()
                 })
             };
-            // A link tells its program as well.
+            // A link also reports its program.
             match (id("link_id"), id("map_id"), id("prog_id")) {
                 (Some(link), _, _) => loaded.links.push(link),
                 (_, Some(map), _) => loaded.maps.push(map),
@@ -56,7 +55,7 @@ impl Loaded {
                 _ => {}
             }
         }
-        // Several descriptors can be of the same object.
+        // Several descriptors can refer to the same object.
         for ids in [&mut loaded.programs, &mut loaded.maps, &mut loaded.links] {
             ids.sort_unstable();
             ids.dedup();
@@ -64,15 +63,15 @@ impl Loaded {
         loaded
     }
 
-    /// IDs of programs of kamap's that the kernel has and no process holds: what must
-    /// not be, but for a moment after the end of one.
+    /// IDs of kamap's programs that the kernel has and no process holds. There must be none, except
+    /// for a moment after a kamap has ended.
     ///
     /// # Panics
     ///
     /// If /proc cannot be read.
     #[track_caller]
     pub fn orphans() -> Vec<u32> {
-        // By name, as others leave programs attached on purpose.
+        // By name, because other software keeps programs attached on purpose.
         let of_kamap = |name: &[u8]| [&b"on_fork"[..], b"on_exec", b"on_exit"].contains(&name);
         let mut orphans: Vec<u32> = ProgInfoIter::default()
             .filter(|info| of_kamap(info.name.as_bytes()))
@@ -83,7 +82,7 @@ impl Loaded {
             let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
                 continue;
             };
-            // It may end meanwhile.
+            // The process can end meanwhile.
             if let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fdinfo")) {
                 let held = Self::behind(entries).programs;
                 orphans.retain(|id| !held.contains(id));
@@ -92,7 +91,7 @@ impl Loaded {
         orphans
     }
 
-    /// Whether the kernel has nothing of it any more.
+    /// Whether the kernel has freed all of them.
     pub fn is_gone(&self) -> bool {
         !ProgInfoIter::default().any(|info| self.programs.contains(&info.id))
             && !MapInfoIter::default().any(|info| self.maps.contains(&info.id))

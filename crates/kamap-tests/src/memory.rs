@@ -1,27 +1,27 @@
-//! Groups of processes whose memory is bounded.
+//! Cgroups with a memory limit.
 
 use std::fs;
 use std::process::Command;
 
 use crate::group::{Group, Version};
 
-/// A memory cgroup of the test's own. Dropped, it is removed; what was in it must have ended.
+/// A memory cgroup for the test. It is removed on drop; the processes in it must have ended.
 #[derive(Debug)]
 pub struct MemoryGroup(Group);
 
 impl MemoryGroup {
-    /// A new group without a limit.
+    /// Creates a cgroup without a limit.
     ///
     /// # Panics
     ///
-    /// If this machine has no memory cgroups, or none can be made.
+    /// If the machine has no memory cgroups, or one cannot be created.
     #[track_caller]
     pub fn new() -> Self {
         Self(Group::new("memory"))
     }
 
-    /// Bounds the memory of all in the group; tells whether the kernel agreed: it may
-    /// be that more is in use already.
+    /// Sets the limit. Returns whether the kernel accepted it: it refuses if more memory is in use
+    /// already.
     pub fn limit(&self, bytes: u64) -> bool {
         let file = match self.0.version {
             Version::One => "memory.limit_in_bytes",
@@ -30,16 +30,16 @@ impl MemoryGroup {
         fs::write(self.0.folder.join(file), bytes.to_string()).is_ok()
     }
 
-    /// Lets `command` start in the group.
+    /// Makes `command` start in the cgroup.
     pub fn hold<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         self.0.hold(command)
     }
 
-    /// How often the kernel killed a process for the limit.
+    /// How many processes the kernel has killed because of the limit.
     ///
     /// # Panics
     ///
-    /// If it does not tell.
+    /// If the kernel does not report it.
     #[track_caller]
     pub fn kills(&self) -> u64 {
         let file = match self.0.version {

@@ -1,4 +1,4 @@
-//! A file system that never answers.
+//! A file system that does not answer.
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -7,8 +7,8 @@ use std::process::Command;
 
 use crate::Held;
 
-/// A FUSE file system with one file. Whoever reads that waits until this is dropped; so a process that
-/// does so has to be dropped later.
+/// A FUSE file system with one file. Readers of the file wait until this is dropped, so drop
+/// processes that read it later.
 #[derive(Debug)]
 pub struct Never {
     server: Option<Held>,
@@ -16,7 +16,7 @@ pub struct Never {
 }
 
 impl Never {
-    /// Mounts it. `program` is the suite's `arguments`, which serves it.
+    /// Mounts it. `program` is the suite's `arguments`, which serves the file system.
     ///
     /// # Panics
     ///
@@ -40,7 +40,7 @@ impl Never {
 
 impl Drop for Never {
     fn drop(&mut self) {
-        // Nobody waits for one that has gone.
+        // When the server is gone, nothing waits for it any more.
         drop(self.server.take());
         let folder = CString::new(self.folder.path().as_os_str().as_bytes());
         let folder = folder.expect("paths have no NUL");

@@ -1,21 +1,21 @@
-//! Groups in which no process or thread can be started.
+//! Cgroups in which no process or thread can be started.
 
 use std::fs;
 use std::process::Command;
 
 use crate::group::Group;
 
-/// A pids cgroup that has room for one process with one thread. Dropped, it is removed; what
-/// was in it must have ended.
+/// A pids cgroup with room for one process of one thread. It is removed on drop; the process in it
+/// must have ended.
 #[derive(Debug)]
 pub struct FullGroup(Group);
 
 impl FullGroup {
-    /// A new group.
+    /// Creates a cgroup.
     ///
     /// # Panics
     ///
-    /// If this machine has no pids cgroups, or none can be made.
+    /// If the machine has no pids cgroups, or one cannot be created.
     #[track_caller]
     pub fn new() -> Self {
         let group = Group::new("pids");
@@ -23,7 +23,7 @@ impl FullGroup {
         Self(group)
     }
 
-    /// Lets `command` start in the group.
+    /// Makes `command` start in the cgroup.
     pub fn hold<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         self.0.hold(command)
     }

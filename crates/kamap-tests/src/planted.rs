@@ -1,11 +1,11 @@
-//! Writing to the maps of a running tracker, which nothing but a test does.
+//! Writing to the maps of a running tracker, which only tests do.
 
 use libbpf_rs::query::{ProgInfoIter, ProgInfoQueryOptions};
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
 use crate::Loaded;
 
-/// The maps of the one tracker that this process has.
+/// The maps of this process's only tracker.
 #[derive(Debug)]
 pub struct Planted {
     rows: MapHandle,
@@ -13,7 +13,7 @@ pub struct Planted {
 }
 
 impl Planted {
-    /// Finds them by the programs behind the file descriptors of this process.
+    /// Finds the maps through the programs behind the file descriptors of this process.
     ///
     /// # Panics
     ///
@@ -38,7 +38,7 @@ impl Planted {
         }
     }
 
-    /// The row of `pid`, as the kernel has it: `struct kamap_process`.
+    /// The row of `pid` in the kernel's format, `struct kamap_process`.
     ///
     /// # Panics
     ///
@@ -53,7 +53,7 @@ impl Planted {
     ///
     /// # Panics
     ///
-    /// If there is no room.
+    /// If the table is full.
     #[track_caller]
     pub fn put_row(&self, pid: u32, row: &[u8]) {
         let put = self.rows.update(&pid.to_ne_bytes(), row, MapFlags::ANY);
@@ -71,8 +71,8 @@ impl Planted {
         removed.expect("there is a row");
     }
 
-    /// Takes all drafts of all CPUs, so that no program can write a row, or gives
-    /// them back. Only while nothing else forks or execs.
+    /// Reserves all drafts of all CPUs, so that no program can write a row, or frees them. Only use
+    /// it while nothing else forks or execs.
     ///
     /// # Panics
     ///
@@ -86,7 +86,7 @@ impl Planted {
                 .expect("the map can be read")
                 .expect("it is an array");
             for draft in &mut drafts {
-                // The last field of `struct draft`, which `u64`s align.
+                // The flag is the last field of `struct draft`, which is aligned to eight bytes.
                 let at = draft.len() - 8;
                 draft[at] = take.into();
             }

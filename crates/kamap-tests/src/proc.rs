@@ -1,18 +1,18 @@
-//! What /proc says of processes.
+//! Processes according to /proc.
 
 use std::time::Duration;
 
 use procfs::process::{Process, all_processes};
 
-/// include/linux/sched.h; never renumbered since 2.6
+/// Value of the flag in include/linux/sched.h, unchanged since Linux 2.6.
 const PF_EXITING: u32 = 0x4;
 
-/// What of a process can be compared with its row.
+/// The fields of a process that can be compared with its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stat {
     /// Process ID.
     pub pid: u32,
-    /// Start since boot, in clock ticks.
+    /// Start time since boot, in clock ticks.
     pub start: u64,
     /// Parent's PID.
     pub ppid: u32,
@@ -20,23 +20,22 @@ pub struct Stat {
     pub uid: u32,
     /// Effective group ID.
     pub gid: u32,
-    /// Its name. That of a worker thread of the kernel changes all the time.
+    /// Its name. Kernel worker threads change theirs all the time.
     pub comm: String,
-    /// Target of `/proc/PID/exe`; `None` for threads of the kernel.
+    /// Target of `/proc/PID/exe`; `None` for kernel threads.
     pub exe: Option<String>,
     /// Arguments.
     pub args: Vec<String>,
-    /// Whether its main thread has ended, be it that it waits to be reaped or still
-    /// gives back what it had.
+    /// Whether its main thread has ended: it is still exiting, or waits to be reaped.
     pub ended: bool,
 }
 
-/// `time` since boot in clock ticks, as /proc counts.
+/// Converts a time since boot to clock ticks, the unit of /proc.
 pub fn ticks(time: Duration) -> u64 {
     (time.as_nanos() * u128::from(procfs::ticks_per_second()) / 1_000_000_000) as u64
 }
 
-/// The process `pid`; `None` if it is not there.
+/// The process `pid`; `None` if it does not exist.
 pub fn stat(pid: u32) -> Option<Stat> {
     read(&Process::new(pid.cast_signed()).ok()?)
 }

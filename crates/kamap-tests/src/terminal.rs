@@ -1,4 +1,4 @@
-//! Terminals that a test holds the other end of.
+//! Terminals for children.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -9,7 +9,7 @@ use std::ptr;
 
 use crate::eventually;
 
-/// A child on a terminal of its own. Dropped, it is killed and reaped.
+/// A child on its own terminal. On drop it is killed and reaped.
 #[derive(Debug)]
 pub struct OnTerminal {
     child: Child,
@@ -18,11 +18,11 @@ pub struct OnTerminal {
 }
 
 impl OnTerminal {
-    /// Starts `command` on a terminal of this size, which controls it.
+    /// Starts `command` on a terminal of this size, which becomes its controlling terminal.
     ///
     /// # Panics
     ///
-    /// If there is no terminal to be had, or the child does not start.
+    /// If a terminal cannot be opened, or the child does not start.
     #[track_caller]
     pub fn start(rows: u16, columns: u16, command: &mut Command) -> Self {
         let size = libc::winsize {
@@ -47,7 +47,7 @@ impl OnTerminal {
         // SAFETY: both have just been opened, and nobody else has them.
         let (master, slave) = unsafe { (File::from_raw_fd(master), File::from_raw_fd(slave)) };
         for (fd, get, set, flag) in [
-            // The child must not keep the other end open.
+            // Otherwise the child would keep the other end open.
             (&master, libc::F_GETFD, libc::F_SETFD, libc::FD_CLOEXEC),
             (&slave, libc::F_GETFD, libc::F_SETFD, libc::FD_CLOEXEC),
             (&master, libc::F_GETFL, libc::F_SETFL, libc::O_NONBLOCK),
@@ -83,7 +83,7 @@ impl OnTerminal {
         self.child.id()
     }
 
-    /// Waits until `ready` finds what it looks for in all that the child wrote.
+    /// Waits until `ready` finds what it needs in everything that the child has written.
     ///
     /// # Panics
     ///
@@ -95,7 +95,7 @@ impl OnTerminal {
         eventually(what, || {
             match master.read_to_end(text) {
                 Ok(_) => {}
-                // EIO: the child has ended. What it wrote is there.
+                // EIO: the child has ended. Everything that it wrote has been read.
                 Err(err)
                     if err.kind() == ErrorKind::WouldBlock
                         || err.raw_os_error() == Some(libc::EIO) => {}
@@ -105,7 +105,7 @@ impl OnTerminal {
         })
     }
 
-    /// Closes the terminal, as when its window is closed.
+    /// Closes the terminal, like closing its window.
     pub fn hang_up(&mut self) {
         drop(self.master.take());
     }
@@ -126,7 +126,7 @@ impl OnTerminal {
 
 impl Drop for OnTerminal {
     fn drop(&mut self) {
-        // Both fail if the child is gone already, which is as well.
+        // Both fail if the child has ended already, which is fine.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -3,9 +3,16 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::AT_FDCWD;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::time::TimeSpec;
 
 use crate::maps::{Array, Map};
 use crate::skel::types::kamap_reader;
@@ -21,6 +28,9 @@ pub(crate) struct Claim {
     reader: Map<Array<kamap_reader>>,
     dir: PathBuf,
     me: Holder,
+    /// Readable when another reader has asked for it, or the pin has gone: a reader that waits for events
+    /// would not look.
+    changes: Inotify,
 }
 
 /// A process that reads.
@@ -39,9 +49,11 @@ impl Claim {
         steal: bool,
     ) -> Result<(Self, kamap_reader)> {
         let pid = std::process::id();
+        let changes = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
         let this = Self {
             reader,
             dir: dir.to_owned(),
+            changes: changes.map_err(not_watched)?,
             me: Holder {
                 pid,
                 start_time: start_time(pid).unwrap_or_default(),
@@ -64,6 +76,7 @@ impl Claim {
                     ..known
                 };
                 this.reader.set(0, &mine)?;
+                this.add_watch()?;
                 return Ok((this, mine));
             }
             if !steal {
@@ -75,6 +88,7 @@ impl Claim {
             let asked = kamap_reader { wanted: 1, ..known };
             this.reader.set(0, &asked)?;
             drop(lock);
+            this.wake_holder();
             thread::sleep(NAP);
         }
     }
@@ -101,6 +115,44 @@ impl Claim {
             return Err(self.taken_over());
         }
         Ok(())
+    }
+
+    /// Looks whether the pin is still there, if something has happened to it.
+    pub(crate) fn watch(&self) -> Result<()> {
+        match self.changes.read_events() {
+            Ok(_) => self.add_watch(),
+            Err(Errno::EAGAIN) => Ok(()),
+            Err(err) => Err(not_watched(err)),
+        }
+    }
+
+    /// Watches the pin: another one is there after a replacement.
+    fn add_watch(&self) -> Result<()> {
+        let flags = AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_DELETE_SELF;
+        match self.changes.add_watch(&self.pin(), flags) {
+            Ok(_) => Ok(()),
+            Err(Errno::ENOENT) => Err(Error::Detached {
+                dir: self.dir.clone(),
+            }),
+            Err(err) => Err(not_watched(err)),
+        }
+    }
+
+    /// Changes the time of the pin, which whoever watches it is told of.
+    fn wake_holder(&self) {
+        let now = TimeSpec::UTIME_NOW;
+        // Where it cannot, it takes the ring over when its patience ends.
+        let _ = utimensat(
+            AT_FDCWD,
+            &self.pin(),
+            &now,
+            &now,
+            UtimensatFlags::FollowSymlink,
+        );
+    }
+
+    fn pin(&self) -> PathBuf {
+        self.dir.join("reader")
     }
 
     fn give_up(&self) -> Result<()> {
@@ -144,7 +196,7 @@ impl Claim {
             source,
         };
         // Not the folder, which a group may open.
-        let file = File::open(self.dir.join("reader")).map_err(|source| match source.kind() {
+        let file = File::open(self.pin()).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => Error::Detached {
                 dir: self.dir.clone(),
             },
@@ -162,6 +214,20 @@ pub(crate) fn holder(reader: &Map<Array<kamap_reader>>) -> Result<Option<(u32, S
     let known = reader.get(&0)?.unwrap_or_default();
     let is_held = known.pid != 0 && start_time(known.pid) == Some(known.start_time);
     Ok(is_held.then(|| (known.pid, command(known.pid))))
+}
+
+/// Readable when there is something to [`watch`](Claim::watch) for.
+impl AsFd for Claim {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.changes.as_fd()
+    }
+}
+
+fn not_watched(err: Errno) -> Error {
+    Error::System {
+        action: "watch the pins",
+        source: err.into(),
+    }
 }
 
 impl Drop for Claim {

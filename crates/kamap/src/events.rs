@@ -11,22 +11,25 @@ use crate::maps::{Array, Map, RingBuf, page_size};
 use crate::process::until_nul;
 use crate::skel::take;
 use crate::skel::types::{bss, kamap_ancestor, kamap_event, kamap_event_kind, kamap_reader};
+use crate::wakeups::{Wakeups, Woken};
 use crate::{
     Ancestor, Cause, Error, Event, EventKind, Exit, Item, Kinds, Losses, Process, Replaced, Result,
 };
 
 use self::long_texts::LongTexts;
 use self::order::{Order, Record};
+use self::pace::Pace;
 
 mod long_texts;
 mod order;
+mod pace;
 
 /// How many bytes of a ring that is shared are read at once: they are kept until they are dealt with.
 const MOST_KEPT: usize = 256 << 10;
 
-/// How long a reader sleeps at most while there is nothing to read: an event that
-/// wakes nobody waits no longer.
-const NAP: Duration = Duration::from_millis(50);
+/// How long to wait for the end of what a program is about to write, of which it does not tell.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// The reader of the stream, see [`Tracker::take_events`](crate::Tracker::take_events).
 #[derive(Debug)]
 pub struct Events {
@@ -46,18 +49,23 @@ pub struct Events {
     claim: Option<Claim>,
     /// Of the processes of all, hands out only what happens to those that this command has started.
     followed: Option<u32>,
+    wakeups: Wakeups,
+    pace: Pace,
 }
 
 impl Events {
     pub(crate) fn new(
-        ring: RingBuf<[u8]>,
+        mut ring: RingBuf<[u8]>,
         globals: Map<Array<bss>>,
         counts: Arc<Counts>,
         ancestors: u32,
         max_args: u32,
         wanted: Kinds,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        let wakeups = Wakeups::new()?;
+        wakeups.add_ring(&ring)?;
+        ring.keep();
+        Ok(Self {
             ring,
             globals,
             counts,
@@ -68,14 +76,16 @@ impl Events {
             long_texts: LongTexts::of(wanted),
             claim: None,
             followed: None,
-        }
+            wakeups,
+            pace: Pace::new(Instant::now()),
+        })
     }
 
     /// Reads on from where the reader before has stopped.
     pub(crate) fn claimed(mut self, claim: Claim, read: &kamap_reader) -> Result<Self> {
         // What the table had lost before is in its counters.
         self.losses = self.counts.losses()?;
-        self.ring.keep();
+        self.wakeups.add(&claim)?;
         self.order = Order::from(read.next_seq, read.lost);
         self.claim = Some(claim);
         Ok(self)
@@ -101,7 +111,7 @@ impl Events {
             claim.note(self.order.next, self.order.lost)?;
             // What waits for an event that comes later in the ring was not handed out.
             if self.order.is_empty() {
-                self.ring.release()?;
+                self.ring.release_but_last()?;
             }
         }
         claim.check_wanted()
@@ -125,34 +135,62 @@ impl Events {
     }
 
     /// Waits until there is something to read or `timeout` is over, and hands all that
-    /// is there to `read`, but not what comes meanwhile. A signal ends the wait. An event waits up to
-    /// 50 ms for this.
+    /// is there to `read`, but not what comes meanwhile. A signal ends the wait, and so does what was
+    /// added with [`wake_on`](Self::wake_on).
+    ///
+    /// Where little happens, programs wake the reader for each event; while nothing happens, nothing does.
+    /// Where more than 400 events a second come, it sleeps for up to 25 ms between its looks.
     ///
     /// # Errors
     ///
-    /// [`Error::Map`], and [`Error::Record`] if a record is not one of this version: what
-    /// follows it cannot be told in order.
+    /// [`Error::Map`], [`Error::Record`] if a record is not one of this version: what
+    /// follows it cannot be told in order, and [`Error::System`] if the kernel fails to wait. Of
+    /// events that are attached, [`Error::TakenOver`] and [`Error::Detached`].
     pub fn read(&mut self, timeout: Duration, mut read: impl FnMut(Item)) -> Result<()> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
             self.acknowledge()?;
-            let left = deadline.map_or(NAP, |at| at.saturating_duration_since(Instant::now()));
-            let nap = left.min(NAP);
-            let began = Instant::now();
-            let is_ready = self.ring.wait(nap)?;
-            if let Some(claim) = &self.claim {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let woken = self.wait(left)?;
+            if let Some(claim) = &mut self.claim {
                 // Who was stopped for long may have lost it, and would tell again what the other one tells.
                 claim.check()?;
+                claim.watch()?;
             }
             let any = self.read_all(&mut read)? | self.read_losses(&mut read)?;
-            if any || is_ready || left.is_zero() {
-                return Ok(());
-            }
-            // Nothing but a signal ends the wait before its time.
-            if began.elapsed() < nap {
+            if any || woken == Woken::ByOther || left.is_some_and(|left| left.is_zero()) {
                 return Ok(());
             }
         }
+    }
+
+    /// Waits for an event or whatever else there is to wait for, for so long (`None`: for ever).
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Woken> {
+        let at_most = |nap: Duration| Some(timeout.map_or(nap, |timeout| timeout.min(nap)));
+        let is_waiting = timeout.is_none_or(|timeout| !timeout.is_zero());
+        if is_waiting && let Some(nap) = self.pace.nap(Instant::now()) {
+            return self.wakeups.wait(at_most(nap));
+        }
+        if self.claim.is_some() && !self.order.is_empty() {
+            // What is kept cannot be given back, so nobody would wake this reader.
+            return self.wakeups.wait(at_most(MOMENT));
+        }
+        self.ring.release()?;
+        if self.ring.is_ready() {
+            // Also clears what has woken it before.
+            return self.wakeups.wait(Some(Duration::ZERO));
+        }
+        self.wakeups.wait(timeout)
+    }
+
+    /// Ends each wait of [`read`](Self::read) while `fd` can be read: a signal's, a child's, another
+    /// thread's. It is forgotten when all duplicates of `fd` are closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if it is nothing that can be waited for, or was added before.
+    pub fn wake_on(&self, fd: &impl AsFd) -> Result<()> {
+        self.wakeups.add(fd)
     }
 
     /// Hands all that is left to `read`. After [`Tracker::detach`](crate::Tracker::detach) this is the
@@ -190,6 +228,7 @@ impl Events {
     fn read_all(&mut self, read: &mut impl FnMut(Item)) -> Result<bool> {
         let long_texts = &mut self.long_texts;
         let mut any = false;
+        let mut count = 0_u32;
         let mut read = |mut item| {
             if let Some(long_texts) = long_texts {
                 long_texts.see(&mut item);
@@ -211,7 +250,12 @@ impl Events {
             }
             self.order.put(record, &mut read);
             all_read = self.ring.has_read(reserved);
+            count = count.saturating_add(1);
+            if self.claim.is_none() {
+                self.ring.release_but_last()?;
+            }
         }
+        self.pace.saw(count, Instant::now());
         // After the last event there may be none to tell of what was lost since.
         if let Some(globals) = self.globals.get(&0)? {
             self.order.lose(globals.events_lost, &mut read);
@@ -220,11 +264,12 @@ impl Events {
     }
 }
 
-/// For `epoll` and async runtimes: readable when the programs have woken the reader, which they do
-/// when much waits. An event on an idle machine wakes nobody: read every 50 ms as well.
+/// For `epoll` and async runtimes: readable when a wait of [`Events::read`] would end. Read without a timeout
+/// before each wait: that makes programs wake this reader for the next event. Where much happens, sleep for
+/// some milliseconds before: waking it costs programs as much as ten events.
 impl AsFd for Events {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.ring.as_fd()
+        self.wakeups.as_fd()
     }
 }
 

@@ -6,9 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-
 use crate::follow_switch::FollowSwitch;
+use crate::wakeups::Wakeups;
 use crate::{
     Error, Event, EventKind, Events, Item, Kinds, Losses, Pinned, Reader, Result, Tracker,
 };
@@ -30,18 +29,18 @@ use crate::{
 /// use kamap::{Item, ProcessTree, Tracker};
 ///
 /// let mut follow = Tracker::builder().follow(Command::new("make").arg("-j2"))?;
-/// let mut lives = ProcessTree::default();
+/// let mut tree = ProcessTree::default();
 /// let status = loop {
 ///     let status = follow.read(Duration::from_secs(1), |item| {
 ///         if let Item::Event(event) = item {
-///             lives.put(&event).expect("nothing contradicts it");
+///             tree.add(&event).expect("nothing contradicts it");
 ///         }
 ///     })?;
 ///     if let Some(status) = status {
 ///         break status;
 ///     }
 /// };
-/// println!("{status}, {} processes", lives.len());
+/// println!("{status}, {} processes", tree.len());
 /// # Ok::<(), kamap::Error>(())
 /// ```
 #[derive(Debug)]
@@ -56,9 +55,9 @@ pub struct Follow {
     /// The number of the first event after that.
     after_end: Option<u64>,
     /// Readable when the ring has woken its reader, and when the command has ended.
-    wakeups: Epoll,
-    /// Of the command: it is removed from `wakeups` when it is closed.
-    _pidfd: OwnedFd,
+    wakeups: Wakeups,
+    /// Of the command, until it has been waited for: it could be read from then on.
+    pidfd: Option<OwnedFd>,
 }
 
 /// A tracker that waits for the command that it is to follow, see
@@ -138,15 +137,20 @@ impl Follower {
             program: command.get_program().to_string_lossy().into_owned(),
             source,
         })?;
-        let (wakeups, pidfd) =
-            wakeups(self.events.as_ref(), &child).map_err(|source| Error::System {
-                action: "prepare to wait for the command",
-                source,
-            })?;
+        let pidfd = pidfd(&child).map_err(|source| Error::System {
+            action: "prepare to wait for the command",
+            source,
+        })?;
+        let wakeups = Wakeups::new()?;
+        wakeups.add(&pidfd)?;
+        if let Some(events) = &self.events {
+            events.wake_on(&pidfd)?;
+            wakeups.add(events)?;
+        }
         Ok(Follow {
             events: self.events,
             wakeups,
-            _pidfd: pidfd,
+            pidfd: Some(pidfd),
             source: self.source,
             lost_before: self.lost_before,
             child,
@@ -179,6 +183,9 @@ impl Follow {
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         if self.status.is_none() {
             self.status = self.child.try_wait().map_err(not_waited_for)?;
+            if self.status.is_some() {
+                self.pidfd = None;
+            }
         }
         Ok(self.status)
     }
@@ -189,6 +196,18 @@ impl Follow {
             // SAFETY: takes numbers only. The PID is the child's, as it has not been
             // waited for.
             unsafe { libc::kill(self.pid().cast_signed(), signal) };
+        }
+    }
+
+    /// Ends each wait of [`read`](Self::read) while `fd` can be read, see [`Events::wake_on`].
+    ///
+    /// # Errors
+    ///
+    /// As of [`Events::wake_on`].
+    pub fn wake_on(&self, fd: &impl AsFd) -> Result<()> {
+        match &self.events {
+            Some(events) => events.wake_on(fd),
+            None => self.wakeups.add(fd),
         }
     }
 
@@ -231,14 +250,22 @@ impl Follow {
         let pid = self.pid();
         let mut leaving = false;
         if let Some(events) = &mut self.events {
+            // All was read that there is to wait for.
+            let timeout = match self.after_end {
+                Some(seq) if seq <= events.next_seq() => Duration::ZERO,
+                _ => timeout,
+            };
             events.read(timeout, |item| {
                 leaving |= is_end_of(pid, &item);
                 read(item);
             })?;
+        } else {
+            self.wakeups.wait(Some(timeout))?;
         }
         if leaving && self.status.is_none() {
             // It has told of its end, and is waited for a moment later.
             self.status = Some(self.child.wait().map_err(not_waited_for)?);
+            self.pidfd = None;
             self.note_end()?;
         }
         self.reader().refill()?;
@@ -264,7 +291,7 @@ impl Follow {
 /// from when the command has ended. Then [`read`](Follow::read) without a timeout.
 impl AsFd for Follow {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.wakeups.0.as_fd()
+        self.wakeups.as_fd()
     }
 }
 
@@ -274,21 +301,15 @@ impl AsRawFd for Follow {
     }
 }
 
-fn wakeups(events: Option<&Events>, child: &Child) -> io::Result<(Epoll, OwnedFd)> {
-    let wakeups = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    let readable = || EpollEvent::new(EpollFlags::EPOLLIN, 0);
-    if let Some(events) = events {
-        wakeups.add(events, readable())?;
-    }
+/// A file descriptor that can be read once the child has ended.
+fn pidfd(child: &Child) -> io::Result<OwnedFd> {
     // SAFETY: takes numbers; returns -1 or a new file descriptor, which closes itself at an exec.
     let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
     if pidfd < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: it is new, so nobody else closes it.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd as RawFd) };
-    wakeups.add(&pidfd, readable())?;
-    Ok((wakeups, pidfd))
+    Ok(unsafe { OwnedFd::from_raw_fd(pidfd as RawFd) })
 }
 
 fn not_waited_for(source: io::Error) -> Error {

@@ -62,6 +62,7 @@ mod follow_switch;
 mod iterator;
 #[cfg(feature = "serde")]
 pub mod json;
+mod kernel_types;
 mod kernel_version;
 mod kinds;
 mod leftovers;
@@ -93,6 +94,7 @@ mod tasks;
 mod tracker;
 mod tree_summary;
 mod verify;
+mod wakeups;
 
 pub use builder::{AttachOptions, Builder};
 pub use clock::Clock;

@@ -1,17 +1,21 @@
 //! Loading and attaching the programs: the only module that drives libbpf.
 
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
+use std::slice;
 
-use libbpf_rs::ProgramMut;
-use libbpf_rs::btf::{Btf, BtfType};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{AsRawLibbpf, OpenObject, ProgramMut};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::attached::{Attached, Link, Shared, duplicate};
+use crate::kernel_types::Btf;
 use crate::maps::{Map, open_cpu_clocks};
 use crate::options::Options;
 use crate::signals::Blocked;
-use crate::skel::types::kamap_default;
+use crate::skel::types::{kamap_default, kamap_type_ids};
 use crate::skel::{KamapSkelBuilder, OpenKamapSkel};
 use crate::{Error, Kinds, Result, libbpf_log};
 
@@ -49,10 +53,26 @@ fn load_logged(options: &Options, max_entries: u32) -> Result<Attached, Failure>
     // The skeleton borrows this, so it ends with this function. What is kept of it are
     // file descriptors of their own.
     let mut storage = MaybeUninit::uninit();
-    let mut open = KamapSkelBuilder::default()
+    let kernel = fs::read(KERNEL_TYPES).map_err(types_not_read)?;
+    let kernel =
+        Btf::parse(&kernel).ok_or_else(|| types_not_read(io::ErrorKind::InvalidData.into()))?;
+    let types = memfd_create("kamap-types", MFdFlags::MFD_CLOEXEC);
+    let mut types = File::from(types.map_err(|err| types_not_read(err.into()))?);
+    let mut builder = KamapSkelBuilder::default();
+    builder
+        .object_builder_mut()
+        .btf_custom_path(format!("/proc/self/fd/{}", types.as_raw_fd()))
+        .map_err(failed_to("open the BPF object"))?;
+    let mut open = builder
         .open(&mut storage)
         .map_err(failed_to("open the BPF object"))?;
-    configure(&mut open, options, max_entries)?;
+    let reduced = types_of(open.open_object()).and_then(|of| kernel.reduced(&of.names()));
+    let written = match reduced {
+        Some(reduced) => types.write_all(&reduced),
+        None => Err(io::ErrorKind::InvalidData.into()),
+    };
+    written.map_err(types_not_read)?;
+    configure(&mut open, options, &kernel, max_entries)?;
     let skel = open.load().map_err(failed_to("load the BPF programs"))?;
 
     let (maps, progs) = (&skel.maps, &skel.progs);
@@ -130,10 +150,39 @@ fn load_logged(options: &Options, max_entries: u32) -> Result<Attached, Failure>
     })
 }
 
+const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
+
+fn types_not_read(source: io::Error) -> Error {
+    Error::System {
+        action: "read the types of the kernel",
+        source,
+    }
+}
+
+/// The types of an object and its programs.
+fn types_of(object: &OpenObject) -> Option<Btf<'_>> {
+    let mut len = 0;
+    // SAFETY: the object is valid, so what it returns is its BTF or null, and lives as long. That has its
+    // data in one piece, of the length that is written to `len`, and nobody changes it.
+    let data = unsafe {
+        let btf = libbpf_sys::bpf_object__btf(object.as_libbpf_object().as_ptr());
+        if btf.is_null() {
+            return None;
+        }
+        let data = libbpf_sys::btf__raw_data(btf, &raw mut len);
+        if data.is_null() {
+            return None;
+        }
+        slice::from_raw_parts(data.cast::<u8>(), len as usize)
+    };
+    Btf::parse(data)
+}
+
 /// Fits the programs to this kernel and the table to its size.
 fn configure(
     open: &mut OpenKamapSkel<'_>,
     options: &Options,
+    kernel: &Btf<'_>,
     max_entries: u32,
 ) -> Result<(), Failure> {
     let ring_size = options.checked_ring_size()?;
@@ -148,6 +197,15 @@ fn configure(
     rodata.max_args = options.checked_max_args();
     rodata.max_ancestors = options.ancestors;
     rodata.follow_child_of = options.follow_child_of;
+    let type_id = |name| {
+        let missing = || types_not_read(io::ErrorKind::NotFound.into());
+        kernel.find_struct(name).ok_or_else(missing)
+    };
+    rodata.type_ids = kamap_type_ids {
+        task_struct: type_id("task_struct")?,
+        dentry: type_id("dentry")?,
+        mount: type_id("mount")?,
+    };
     rodata.wake_at = ring_size / kamap_default::KAMAP_DEFAULT_WAKE_PARTS.0;
     let cpus = possible_cpus()?;
     rodata.possible_cpus = cpus;
@@ -169,7 +227,7 @@ fn configure(
             .map_err(failed_to("set the size of the ring of events"))?;
     }
     let exec_failed = wanted.contains(Kinds::EXEC_FAILED);
-    let prepare_exec = exec_failed && has_prepare_exec()?;
+    let prepare_exec = exec_failed && kernel.has_typedef("btf_trace_sched_prepare_exec");
     open.progs.on_exec_failed.set_autoload(exec_failed);
     open.progs.on_prepare_exec.set_autoload(prepare_exec);
     let has_ring = wanted != Kinds::default();
@@ -229,14 +287,6 @@ fn take_over(open: &mut OpenKamapSkel<'_>, options: &Options) -> Result<(), Fail
         }
     }
     Ok(())
-}
-
-/// Whether the kernel has the tracepoint before the point of no return of an exec (since 6.10).
-fn has_prepare_exec() -> Result<bool, Failure> {
-    let types = Btf::from_vmlinux().map_err(failed_to("read the types of the kernel"))?;
-    Ok(types
-        .type_by_name::<BtfType<'_>>("btf_trace_sched_prepare_exec")
-        .is_some())
 }
 
 fn possible_cpus() -> Result<u32, Failure> {

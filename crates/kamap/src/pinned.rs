@@ -310,7 +310,7 @@ impl Pinned {
             known.ancestors,
             known.max_args,
             known.events,
-        );
+        )?;
         events.claimed(claim, &read)
     }
 

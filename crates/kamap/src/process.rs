@@ -95,7 +95,7 @@ impl Process {
     /// included: for a script its interpreter. `None` for kernel threads, for processes whose main
     /// thread had already gone when the tracker came, and for one that ended in an exec that failed.
     ///
-    /// A row has room for 254 bytes and about 30 folders, an event for 4,095 bytes. Of a longer path the
+    /// A row has room for 254 bytes (before Linux 6.2 also for about 30 folders only), an event for 4,095 bytes. Of a longer path the
     /// end is kept, after `…` ([`exe_cut`](Self::exe_cut)).
     pub fn exe(&self) -> Option<&Path> {
         (!self.exe.is_empty()).then(|| Path::new(&self.exe))

@@ -1,19 +1,19 @@
-//! The tree of processes, put together from their events.
+//! The tree of processes, built from their events.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::{Error, Event, EventKind, Exit, Process, Result};
 
-/// The lives of processes as a tree, put together from the stream of their events
-/// ([`Kinds::LIFE`](crate::Kinds::LIFE)). [`TreeSummary`](crate::TreeSummary) sums it up.
+/// A tree of processes, built from the stream of their events
+/// ([`Kinds::LIFE`](crate::Kinds::LIFE)). [`TreeSummary`](crate::TreeSummary) has its totals.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessTree {
-    /// In the order of their first events.
+    /// The processes, in the order of their first events.
     lives: Vec<Life>,
-    /// The places of those without an exit event, by PID.
+    /// Indices of the processes without an exit event, by PID.
     alive: HashMap<u32, usize>,
-    /// How many there were when events were last lost.
+    /// How many processes there were when events were last lost.
     known_at_loss: usize,
 }
 
@@ -23,7 +23,7 @@ pub struct ProcessTree {
 pub struct Life {
     /// The process, at the time of its last exec or of its exit; else of its first event.
     pub process: Process,
-    /// Its parent at the time of its first event, as a place in [`ProcessTree::all`], if the parent was
+    /// Its parent at the time of its first event, as an index in [`ProcessTree::processes`], if the parent was
     /// known then. It began earlier.
     pub parent: Option<usize>,
     /// When it ended, since boot, and how; `None` if there was no exit event.
@@ -47,13 +47,13 @@ impl Life {
 }
 
 impl ProcessTree {
-    /// Adds an event. Events are added in the order of the stream.
+    /// Adds an event. Add events in the order of the stream.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownProcess`] if another process with the same PID has not ended. Nothing is added
-    /// then. If events were lost, its exit may be among them, see [`lose`](Self::lose).
-    pub fn put(&mut self, event: &Event) -> Result<()> {
+    /// [`Error::UnknownProcess`] if another process with the same PID has not ended. The tree is unchanged
+    /// then. If events were lost, its exit may be among them, see [`note_loss`](Self::note_loss).
+    pub fn add(&mut self, event: &Event) -> Result<()> {
         let process = &event.process;
         let at = self.at(process)?;
         let Some(life) = self.lives.get_mut(at) else {
@@ -72,16 +72,16 @@ impl ProcessTree {
         Ok(())
     }
 
-    /// Notes that events were lost: every process that is known by now may have ended.
+    /// Notes that events were lost: every process in the tree may have ended.
     ///
     /// Call it for each [`Item::Lost`](crate::Item::Lost). A process that did not fit into the table has
     /// no exit event even if it was known only later: where
     /// [`Losses::table_full`](crate::Losses::table_full) is not 0, call it after each read.
-    pub fn lose(&mut self) {
+    pub fn note_loss(&mut self) {
         self.known_at_loss = self.lives.len();
     }
 
-    /// The place of `process`, which is added if it is not known.
+    /// The index of `process`, which is added if it is missing.
     fn at(&mut self, process: &Process) -> Result<usize> {
         if let Some(&at) = self.alive.get(&process.pid) {
             let known = self.lives[at].process.start_time;
@@ -112,34 +112,34 @@ impl ProcessTree {
         Ok(at)
     }
 
-    /// All of them, in the order of their first events: a parent comes before its children.
-    pub fn all(&self) -> &[Life] {
+    /// All processes, in the order of their first events: a parent comes before its children.
+    pub fn processes(&self) -> &[Life] {
         &self.lives
     }
 
-    /// How many there are.
+    /// How many processes there are.
     pub fn len(&self) -> usize {
         self.lives.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no processes.
     pub fn is_empty(&self) -> bool {
         self.lives.is_empty()
     }
 
-    /// How often all of them exec'd while the tracker watched.
+    /// How many execs of all processes the tracker recorded.
     pub fn execs(&self) -> u64 {
         let execs = self.lives.iter().map(|life| u64::from(life.process.execs));
         execs.sum()
     }
 
-    /// Those that failed, see [`Life::has_failed`].
+    /// The processes that failed, see [`Life::has_failed`].
     pub fn failed(&self) -> impl Iterator<Item = &Life> {
         self.lives.iter().filter(|life| life.has_failed())
     }
 
-    /// All of them as a tree, from the top: each is followed by its children, the oldest first.
-    pub fn tree(&self) -> Vec<Branch<'_>> {
+    /// All processes in the order of the tree: each is followed by its children, the oldest first.
+    pub fn branches(&self) -> Vec<Branch<'_>> {
         let mut children: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
         // The youngest first, as they are taken from the end.
         for (at, life) in self.lives.iter().enumerate().rev() {
@@ -166,7 +166,7 @@ impl ProcessTree {
     }
 }
 
-/// A life in the tree of [`ProcessTree::tree`].
+/// A process in the order of [`ProcessTree::branches`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Branch<'a> {
@@ -221,29 +221,29 @@ mod tests {
 
     #[test]
     fn a_parent_is_known_by_its_pid_and_its_start() {
-        let mut lives = ProcessTree::default();
+        let mut tree = ProcessTree::default();
         for event in [
             event((1, 1), (0, 0), EventKind::Fork),
             // Its own fork was lost, but not that of its child.
             event((3, 3), (2, 2), EventKind::Fork),
             event((2, 2), (1, 1), EventKind::Exec),
             event((4, 4), (2, 2), EventKind::Fork),
-            // Its PID is used again, then another of its children is told of.
+            // Its PID is reused, then there is an event of another of its children.
             event((2, 6), (1, 1), EventKind::Fork),
             event((5, 5), (2, 2), EventKind::Exec),
         ] {
-            lives.put(&event).expect("it can be");
-            lives.lose();
+            tree.add(&event).expect("it can be");
+            tree.note_loss();
         }
-        let parents: Vec<_> = lives.all().iter().map(|life| life.parent).collect();
+        let parents: Vec<_> = tree.processes().iter().map(|life| life.parent).collect();
         assert_eq!(parents, [None, None, Some(0), Some(2), Some(0), None]);
-        let tree: Vec<_> = lives
-            .tree()
+        let branches: Vec<_> = tree
+            .branches()
             .iter()
             .map(|branch| (branch.depth, branch.life.process.pid, branch.descendants))
             .collect();
         assert_eq!(
-            tree,
+            branches,
             [
                 (0, 1, 3),
                 (1, 2, 1),
@@ -257,19 +257,19 @@ mod tests {
 
     #[test]
     fn an_unknown_process_of_a_pid_that_is_alive_is_refused_unless_its_end_was_lost() {
-        let mut lives = ProcessTree::default();
+        let mut tree = ProcessTree::default();
         let known = event((7, 1), (0, 0), EventKind::Fork);
         let unknown = event((7, 2), (0, 0), EventKind::ExecFailed(libc::ENOENT));
-        lives.put(&known).expect("it has started");
-        let err = lives.put(&unknown).expect_err("7 is alive");
+        tree.add(&known).expect("it has started");
+        let err = tree.add(&unknown).expect_err("7 is alive");
         assert!(matches!(err, Error::UnknownProcess { pid: 7, .. }), "{err}");
-        assert_eq!(lives.len(), 1, "nothing is invented");
+        assert_eq!(tree.len(), 1, "nothing is invented");
 
-        lives.lose();
-        lives.put(&unknown).expect("the end of the other was lost");
+        tree.note_loss();
+        tree.add(&unknown).expect("the end of the other was lost");
         // It was not known when events were lost.
         let third = event((7, 3), (0, 0), EventKind::Fork);
-        assert!(lives.put(&third).is_err());
-        assert_eq!(lives.len(), 2);
+        assert!(tree.add(&third).is_err());
+        assert_eq!(tree.len(), 2);
     }
 }

@@ -31,7 +31,7 @@ impl Tracker {
                 options.ancestors,
                 options.checked_max_args(),
                 options.events.wanted(),
-            )),
+            )?),
             _ => None,
         };
         reader.table().seed()?;

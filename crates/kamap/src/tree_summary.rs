@@ -49,7 +49,7 @@ impl<'a> TreeSummary<'a> {
 
     /// How many processes still run; `None` where that is not known of all.
     pub fn running(&self) -> Option<usize> {
-        let lives = self.tree.all().iter();
+        let lives = self.tree.processes().iter();
         lives
             .map(|life| self.is_running(life).map(usize::from))
             .sum()
@@ -66,7 +66,7 @@ impl<'a> TreeSummary<'a> {
     /// was lost: until now.
     pub fn duration_of_command(&self) -> Duration {
         let until_now = |life: &Life| self.now.saturating_sub(life.process.start_time);
-        let command = self.tree.all().first();
+        let command = self.tree.processes().first();
         command.map_or(Duration::ZERO, |life| {
             life.duration().unwrap_or_else(|| until_now(life))
         })
@@ -75,7 +75,7 @@ impl<'a> TreeSummary<'a> {
     /// The processes without children whose duration is known, the longest first. A process with
     /// children mostly waits for them.
     pub fn slowest(&self) -> Vec<&'a Life> {
-        let tree = self.tree.tree();
+        let tree = self.tree.branches();
         let leaves = tree.iter().filter(|branch| branch.descendants == 0);
         let mut slowest: Vec<_> = leaves
             .filter_map(|branch| Some((self.duration(branch.life)?, branch.life)))
@@ -109,7 +109,7 @@ mod tests {
             (2, 1, 5, EventKind::Exit(Exit::new(1 << 8))),
         ] {
             let event = Event::new(0, SECOND * seconds, process(pid, ppid), kind);
-            tree.put(&event).expect("it contradicts nothing");
+            tree.add(&event).expect("it contradicts nothing");
         }
         tree
     }
@@ -123,14 +123,14 @@ mod tests {
         let table = Snapshot::new(SECOND * 10, vec![process(1, 0), other, process(4, 3)]);
         let summary = TreeSummary::new(&tree, SECOND * 10, Some(&table));
         let running: Vec<_> = tree
-            .all()
+            .processes()
             .iter()
             .map(|life| summary.is_running(life))
             .collect();
         assert_eq!(running, [Some(true), Some(false), Some(false), Some(true)]);
         assert_eq!(summary.running(), Some(2));
         let durations: Vec<_> = tree
-            .all()
+            .processes()
             .iter()
             .map(|life| summary.duration(life))
             .collect();
@@ -154,7 +154,7 @@ mod tests {
         let tree = tree();
         let summary = TreeSummary::new(&tree, SECOND * 10, None);
         let running: Vec<_> = tree
-            .all()
+            .processes()
             .iter()
             .map(|life| summary.is_running(life))
             .collect();

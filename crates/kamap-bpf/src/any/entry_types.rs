@@ -1,27 +1,28 @@
-//! What the bytes of any map mean.
+//! The types of keys and values of any map.
 
 use crate::btf::{Member, Shape, Type, Types};
 use crate::map_type::Refers;
 use crate::raw::Info;
 use crate::{Result, cpus};
 
-/// The types of a map's keys and values: those of its BTF, or what is known without.
+/// The types of a map's keys and values, from its BTF or, without BTF, as far as its map type
+/// implies them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EntryTypes {
-    /// Type of the keys, without size if there are none. What an index is, is known without
-    /// BTF.
+    /// Type of the keys; its size is 0 if there are none. The type of an index is known even
+    /// without BTF.
     pub key: Type,
-    /// Type of the values. That of a per-CPU map is a struct with a member for each CPU:
-    /// `{cpu0: …, cpu1: …}`. What refers to something is read as its ID.
+    /// Type of the values. In a per-CPU map it is a struct with a member for each CPU: `{cpu0: …,
+    /// cpu1: …}`. A map or program is read as its ID.
     pub value: Type,
-    /// Where the types are from.
+    /// Source of the types.
     pub source: TypeSource,
-    /// Of a per-CPU map, the type of one CPU's value.
+    /// In a per-CPU map, the type of the value of one CPU.
     one: Option<Type>,
 }
 
-/// Where types are from.
+/// The source of types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TypeSource {
@@ -29,13 +30,13 @@ pub enum TypeSource {
     Btf,
     /// The map has no BTF: keys and values are plain bytes.
     NoBtf,
-    /// The map has BTF, but it takes `CAP_SYS_ADMIN` to read it.
+    /// The map has BTF, but reading it needs `CAP_SYS_ADMIN`.
     NotPermitted,
-    /// From the kernel's BTF: it is a struct_ops map. A function in its value is the ID of
-    /// the program that is called, 0 for none.
+    /// From the kernel's BTF, for a struct_ops map. A function in its value is the ID of the
+    /// program that is called, 0 if there is none.
     KernelBtf,
-    /// It is a struct_ops map of a type that `/sys/kernel/btf/vmlinux` does not have, such as
-    /// that of a kernel module: values are plain bytes.
+    /// It is a struct_ops map whose type is not in `/sys/kernel/btf/vmlinux`, for example because a
+    /// kernel module defines it. Its values are plain bytes.
     NoKernelBtf,
 }
 
@@ -88,7 +89,7 @@ impl EntryTypes {
         })
     }
 
-    /// Reads a literal as a key: see [`Type::parse`].
+    /// Parses a literal as a key: see [`Type::parse`].
     ///
     /// # Errors
     ///
@@ -97,8 +98,8 @@ impl EntryTypes {
         self.key.parse("key", literal)
     }
 
-    /// Reads a literal as a value. For a per-CPU map it is either one value, which all CPUs
-    /// get, or `{cpu0: …, cpu1: …}`, which may end with `..`.
+    /// Parses a literal as a value. For a per-CPU map it is either one value for all CPUs, or
+    /// `{cpu0: …, cpu1: …}`, which may end with `..`.
     ///
     /// # Errors
     ///
@@ -112,16 +113,16 @@ impl EntryTypes {
         Ok(bytes.repeat(self.value.size / cpus::stride(one.size)))
     }
 
-    /// Changes a part of a value, such as `ports[1]=443`: see [`Type::assign`]. Of a per-CPU
-    /// map it is a part of each CPU's value, or of one: `cpu0.ports[1]=443`.
+    /// Changes part of a value, such as `ports[1]=443`: see [`Type::assign`]. In a per-CPU map it
+    /// changes the part for each CPU, or for one: `cpu0.ports[1]=443`.
     ///
     /// # Errors
     ///
-    /// [`Error::BadLiteral`](crate::Error::BadLiteral); the value is as it was.
+    /// [`Error::BadLiteral`](crate::Error::BadLiteral); the value is unchanged then.
     ///
     /// # Panics
     ///
-    /// Where `value` has not as many bytes as a value of the map.
+    /// If `value` does not have as many bytes as a value of the map.
     pub fn assign(&self, value: &mut [u8], assignment: &str) -> Result<()> {
         let Some(one) = self.one.as_ref().filter(|_| !begins_with_cpu(assignment)) else {
             return self.value.assign("value", value, assignment);
@@ -140,7 +141,7 @@ fn names_cpus(literal: &str) -> bool {
     members.is_some_and(begins_with_cpu)
 }
 
-/// Whether the first word is the name of a CPU, such as `cpu0`, maybe in quotes.
+/// Whether the first word is the name of a CPU, such as `cpu0`, with or without quotes.
 fn begins_with_cpu(text: &str) -> bool {
     let text = text.trim_start();
     let Some(number) = text.strip_prefix('"').unwrap_or(text).strip_prefix("cpu") else {

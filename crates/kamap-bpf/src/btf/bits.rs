@@ -1,9 +1,9 @@
-//! Numbers of any width in bytes, as this machine lays them out.
+//! Numbers of any width in bytes, in the byte order of this machine.
 
-/// The most bits of a number.
+/// The largest width of a number in bits.
 pub(super) const WIDEST: usize = 128;
 
-/// The number in the `bits` bits from bit `at` on, at most [`WIDEST`].
+/// The number in `bits` bits (at most [`WIDEST`]), beginning at bit `at`.
 pub(super) fn read(bytes: &[u8], at: usize, bits: usize) -> u128 {
     (0..bits).fold(0, |number, i| {
         let (byte, shift) = place(at + i);
@@ -12,16 +12,16 @@ pub(super) fn read(bytes: &[u8], at: usize, bits: usize) -> u128 {
     })
 }
 
-/// Reads the sign of a number of `bits` bits, of which there is one at least.
+/// Interprets `number` as a signed number of `bits` bits (at least 1).
 pub(super) fn sign(number: u128, bits: usize) -> i128 {
     let unused = WIDEST - bits;
     (number << unused).cast_signed() >> unused
 }
 
-/// Bytes that are being put together.
+/// Bytes that are written bit by bit, and which of the bits have been written.
 pub(super) struct Composed {
     pub(super) bytes: Vec<u8>,
-    /// Which bits have been written.
+    /// The bits that have been written.
     written: Vec<u8>,
 }
 
@@ -33,8 +33,8 @@ impl Composed {
         }
     }
 
-    /// Writes a number of `bits` bits at bit `at`. Returns whether each of these bits was
-    /// still to be written, or had been written the same.
+    /// Writes a number of `bits` bits at bit `at`. Returns `false` if one of these bits had been
+    /// written before with another value.
     #[must_use]
     pub(super) fn write(&mut self, at: usize, bits: usize, number: u128) -> bool {
         let mut agrees = true;
@@ -50,14 +50,14 @@ impl Composed {
         agrees
     }
 
-    /// Takes what these bits are for written.
+    /// Marks these bits as written without changing them.
     pub(super) fn mark(&mut self, at: usize, bits: usize) {
         for (byte, shift) in (at..at + bits).map(place) {
             self.written[byte] |= 1 << shift;
         }
     }
 
-    /// Overwrites in `other`, which is as long, what has been written.
+    /// Copies the written bits to `other`, which has the same length.
     pub(super) fn apply(&self, other: &mut [u8]) {
         for (other, (byte, written)) in other.iter_mut().zip(self.bytes.iter().zip(&self.written)) {
             *other = *other & !written | byte & written;
@@ -65,7 +65,7 @@ impl Composed {
     }
 }
 
-/// Byte of a bit, and its place in there.
+/// The byte of a bit, and its position in that byte.
 fn place(bit: usize) -> (usize, usize) {
     let shift = bit % 8;
     if cfg!(target_endian = "little") {
@@ -75,7 +75,7 @@ fn place(bit: usize) -> (usize, usize) {
     }
 }
 
-/// Place of bit `i` of so many in the number.
+/// The position in the number of bit `i` of `bits`.
 fn significance(i: usize, bits: usize) -> usize {
     if cfg!(target_endian = "little") {
         i
@@ -138,7 +138,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig {
-            // Miri is some hundred times slower.
+            // Miri is several hundred times slower.
             cases: if cfg!(miri) { 8 } else { 256 },
             failure_persistence: None,
             ..ProptestConfig::default()

@@ -1,29 +1,29 @@
-//! BTF in memory.
+//! BTF in memory, owned by libbpf.
 
 use std::fmt;
 use std::io;
 use std::ptr::NonNull;
 
-/// BTF, as libbpf holds it.
+/// BTF in memory; freed on drop.
 pub(crate) struct Btf(pub(super) NonNull<libbpf_sys::btf>);
 
 impl Btf {
-    /// Loads BTF by its ID, which a map's information has.
+    /// Loads the BTF with this ID, which a map's information contains.
     ///
     /// # Errors
     ///
-    /// `EPERM` without `CAP_SYS_ADMIN`, `ENOENT` where there is none of this ID.
+    /// `EPERM` without `CAP_SYS_ADMIN`, `ENOENT` if there is no BTF with this ID.
     pub(super) fn from_kernel(id: u32) -> io::Result<Self> {
-        // SAFETY: takes a number and returns a pointer to be freed, or null with errno.
+        // SAFETY: takes a number; returns null with errno, or a pointer that we free.
         let btf = unsafe { libbpf_sys::btf__load_from_kernel_by_id(id) };
         NonNull::new(btf)
             .map(Self)
             .ok_or_else(io::Error::last_os_error)
     }
 
-    /// The running kernel's own, if it has any.
+    /// The BTF of the running kernel, if it has any.
     pub(super) fn of_kernel() -> Option<Self> {
-        // SAFETY: a C string; returns a pointer to be freed, or null.
+        // SAFETY: a C string; returns null or a pointer that we free.
         let btf = unsafe {
             libbpf_sys::btf__parse(c"/sys/kernel/btf/vmlinux".as_ptr(), std::ptr::null_mut())
         };
@@ -33,7 +33,7 @@ impl Btf {
 
 impl Drop for Btf {
     fn drop(&mut self) {
-        // SAFETY: nobody else has the pointer, and all references have ended.
+        // SAFETY: nothing else owns the pointer, and all references to the BTF have ended.
         unsafe { libbpf_sys::btf__free(self.0.as_ptr()) };
     }
 }

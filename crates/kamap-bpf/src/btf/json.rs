@@ -1,12 +1,12 @@
-//! Values as serde writes them, which is meant for JSON.
+//! Serialization of values, intended for JSON.
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::{Fields, List, Value};
 
-/// Numbers, booleans, text, arrays and structs are what JSON has for them. An enum is its
-/// name, an infinite number `"inf"` or `"-inf"`, and bytes, or text that is not UTF-8, are
-/// `{"hex": "0102ff"}`. [`Type::parse`](super::Type::parse) reads all of it.
+/// Numbers, booleans, text, arrays and structs become their JSON equivalents. An enum becomes its
+/// name, an infinite number `"inf"` or `"-inf"`. Bytes, and text that is not UTF-8, become `{"hex":
+/// "0102ff"}`. [`Type::parse`](super::Type::parse) reads all of these.
 impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match *self {

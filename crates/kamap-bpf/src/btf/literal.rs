@@ -1,4 +1,4 @@
-//! From a literal to bytes, as its type says.
+//! Conversion of literals to bytes, according to their type.
 
 mod assign;
 #[cfg(test)]
@@ -13,29 +13,30 @@ use super::{Member, Shape, Type};
 use crate::{Error, Result};
 
 impl Type {
-    /// Reads a literal of this type, as [`Value`](super::Value) is shown or serialized to JSON:
+    /// Parses a literal of this type, in the format in which a [`Value`](super::Value) is displayed
+    /// or serialized to JSON:
     ///
-    /// - numbers: `-7`, `0x1f`, `1_000`, and of floating point `2.5e-3`;
+    /// - numbers: `-7`, `0x1f`, `1_000`, floating point `2.5e-3`;
     /// - `true` and `false`; the names of an enum, or their numbers;
-    /// - text for an array of bytes: `"a\n\x00\u{e4}"`, filled up with zeros;
-    /// - `[1, 2, 3]` for an array, `{pid: 7, name: "x"}` for a struct, in any order. All
-    ///   is to be given, unless `..` at the end says that the rest is zero. Of a union one
-    ///   member is enough; several must agree. Members that share a name have numbers:
+    /// - text for an array of bytes: `"a\n\x00\u{e4}"`; the rest of the array is zero;
+    /// - `[1, 2, 3]` for an array, `{pid: 7, name: "x"}` for a struct, in any order. Every member is
+    ///   required unless the literal ends with `..`, which makes the rest zero. A union needs only one
+    ///   member; if there are several, they must agree. Members that share a name have numbers:
     ///   `counter#1`;
-    /// - `hex: 01 02 ff` for anything, with as many bytes as it has.
+    /// - `hex: 01 02 ff` for any type, with exactly as many bytes as it has.
     ///
-    /// In JSON, names of members and of enums and infinite numbers are in quotes, and
-    /// `{"hex": "0102ff"}` is for anything but a struct or union with a member `hex`. As an
-    /// array of bytes it can be shorter, like text.
+    /// In JSON, names of members and enums and infinite numbers are in quotes. `{"hex": "0102ff"}`
+    /// works for any type except a struct or union that has a member `hex`. For an array of bytes
+    /// it can be shorter than the array, like text.
     ///
-    /// Where nothing is known of the type it is `hex:`, or a number if there are 1, 2, 4, 8 or
-    /// 16 bytes. What no literal can reach, such as padding, is zero.
+    /// For an unknown type, use `hex:`, or a number if the type has 1, 2, 4, 8 or 16 bytes. Padding
+    /// is zero.
     ///
-    /// `what` is what errors call the whole, such as `key`.
+    /// `what` is the name of the value in errors, such as `key`.
     ///
     /// # Errors
     ///
-    /// [`Error::BadLiteral`], which names the place in the type.
+    /// [`Error::BadLiteral`], which names the position in the type.
     pub fn parse(&self, what: &str, literal: &str) -> Result<Vec<u8>> {
         let mut parser = Parser::new(self, what, literal);
         parser.value(self, 0, None)?;
@@ -43,11 +44,11 @@ impl Type {
     }
 }
 
-/// A place in a text, and in the value that is put together from it.
+/// The position in the text, and in the value that is composed from it.
 struct Parser<'text> {
     rest: &'text str,
     out: Composed,
-    /// Name of the place in the value.
+    /// The position in the value, for errors.
     path: String,
 }
 
@@ -60,7 +61,7 @@ impl<'text> Parser<'text> {
         }
     }
 
-    /// What has been put together, if the text ends here.
+    /// Returns the composed value. An error if any text is left.
     fn end(mut self) -> Result<Composed> {
         self.skip_space();
         if !self.rest.is_empty() {
@@ -69,7 +70,7 @@ impl<'text> Parser<'text> {
         Ok(self.out)
     }
 
-    /// Reads a value of this type to bit `at`; of a bitfield only so many bits.
+    /// Parses a value of this type and writes it at bit `at`; `bits` is the width of a bitfield.
     fn value(&mut self, ty: &Type, at: usize, field: Option<u32>) -> Result<()> {
         let bits = field.map_or(8 * ty.size, |bits| bits as usize);
         self.skip_space();
@@ -111,7 +112,7 @@ impl<'text> Parser<'text> {
         }
     }
 
-    /// A number in the range of so many bits, or a name of one.
+    /// Parses a number of at most `bits` bits, or a name that stands for one.
     fn number(
         &mut self,
         ty: &Type,
@@ -136,11 +137,11 @@ impl<'text> Parser<'text> {
 
     fn float(&mut self, ty: &Type, at: usize) -> Result<()> {
         let (word, rest) = self.peek_name();
-        // As JSON has no infinite numbers, they are in quotes there.
+        // JSON has no infinite numbers, so they are in quotes there.
         if self.rest.starts_with('"') && !matches!(&*word, "inf" | "-inf") {
             return Err(self.expected(&describe(ty, 8 * ty.size)));
         }
-        // What has digits and is too large is parsed as infinity.
+        // Digits that are too large parse as infinity, too.
         let has_digits = word.contains(|c: char| c.is_ascii_digit());
         let number = match ty.size {
             4 => word
@@ -172,7 +173,7 @@ impl<'text> Parser<'text> {
             return Err(self.expected(&expected()));
         }
         let mut count = 0;
-        // Elements without size need no room; there is nothing to be told of them.
+        // Elements without a size have no values to parse.
         let len = if element.size == 0 { 0 } else { len };
         while !self.take("]") {
             if self.take("..") {
@@ -257,7 +258,7 @@ impl<'text> Parser<'text> {
         Ok(())
     }
 
-    /// Writes these bytes, and zeros up to so many.
+    /// Writes these bytes and fills up with zeros to `len`.
     fn fill(&mut self, bytes: &[u8], len: usize, at: usize) -> Result<()> {
         for i in 0..len {
             let byte = bytes.get(i).copied().unwrap_or(0);
@@ -266,7 +267,7 @@ impl<'text> Parser<'text> {
         Ok(())
     }
 
-    /// Takes `{"hex":` if it is next and no member is meant.
+    /// Consumes `{"hex":` if it comes next, unless it can be a struct with a member `hex`.
     fn takes_hex_object(&mut self, ty: &Type) -> bool {
         if let Shape::Struct { members } | Shape::Union { members } = &ty.shape
             && find(members, "hex").is_some()
@@ -281,14 +282,14 @@ impl<'text> Parser<'text> {
         taken
     }
 
-    /// Reads what follows `{"hex":`.
+    /// Parses what follows `{"hex":`.
     fn hex_object(&mut self, ty: &Type, at: usize) -> Result<()> {
         let digits = unquote(self.rest);
         let bytes = digits.and_then(|(digits, rest)| Some((hex_bytes(&digits)?, rest)));
         let Some((bytes, rest)) = bytes else {
             return Err(self.expected("pairs of hexadecimal digits, in quotes"));
         };
-        // Text that is not UTF-8 is shown so, and text has no zeros at its end.
+        // Text that is not UTF-8 is printed like this, without the zeros at its end.
         let is_text = matches!(&ty.shape, Shape::Array { element, .. } if is_byte(element));
         if bytes.len() > ty.size || (bytes.len() < ty.size && !is_text) {
             let most = if is_text { "at most " } else { "" };
@@ -299,7 +300,7 @@ impl<'text> Parser<'text> {
         self.close("}", "`}` after the bytes")
     }
 
-    /// Takes `hex:` if it is next.
+    /// Consumes `hex:` if it comes next.
     fn takes_hex(&mut self) -> bool {
         let Some(after) = self.rest.strip_prefix("hex") else {
             return false;
@@ -338,14 +339,14 @@ impl<'text> Parser<'text> {
         if self.out.write(at, bits, number) {
             Ok(())
         } else {
-            Err(self.expected("what another member of the union says"))
+            Err(self.expected("the same bytes as another member of the union"))
         }
     }
 
-    /// Goes on to a part of the value. Returns what the path is to be cut to afterwards.
+    /// Appends a part to the path. Returns the length to which the path is truncated afterwards.
     fn enter(&mut self, part: std::fmt::Arguments<'_>) -> usize {
         let len = self.path.len();
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = self.path.write_fmt(part);
         len
     }
@@ -354,7 +355,7 @@ impl<'text> Parser<'text> {
         self.rest = self.rest.trim_start();
     }
 
-    /// Takes `token`, if it is next.
+    /// Consumes `token` if it comes next.
     fn take(&mut self, token: &str) -> bool {
         self.skip_space();
         let Some(rest) = self.rest.strip_prefix(token) else {
@@ -372,7 +373,7 @@ impl<'text> Parser<'text> {
         Err(self.expected(expected))
     }
 
-    /// The number or name that is next; empty if there is none.
+    /// The number or name that comes next; empty if there is none.
     fn peek_word(&self) -> &'text str {
         let end = self.rest.find(|c: char| {
             !(c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '+' | '$' | '#'))
@@ -380,7 +381,7 @@ impl<'text> Parser<'text> {
         &self.rest[..end.unwrap_or(self.rest.len())]
     }
 
-    /// The same, or what is in quotes, and what follows.
+    /// The name that comes next, with or without quotes, and the text after it.
     fn peek_name(&self) -> (Cow<'text, str>, &'text str) {
         if let Some((text, rest)) = unquote(self.rest)
             && let Ok(text) = String::from_utf8(text)
@@ -415,14 +416,14 @@ impl<'text> Parser<'text> {
     }
 }
 
-/// `text` in quotes for a message, its begin if it is long.
+/// The beginning of `text` in quotes, for an error.
 fn quote(text: &str) -> String {
     let begin: String = text.chars().take(40).collect();
     let dots = if begin.len() < text.len() { "…" } else { "" };
     format!("`{begin}{dots}`")
 }
 
-/// The range of numbers of so many bits, 128 at most.
+/// The smallest and the largest number of `bits` bits (at most 128).
 fn range(bits: usize, signed: bool) -> (i128, u128) {
     let all = u128::MAX
         .checked_shr((bits::WIDEST - bits) as u32)
@@ -435,7 +436,7 @@ fn range(bits: usize, signed: bool) -> (i128, u128) {
     }
 }
 
-/// A number in decimal or hexadecimal digits, if it is in the range of so many bits.
+/// Parses a decimal or hexadecimal number. `None` if it does not fit into `bits` bits.
 fn number(word: &str, bits: usize, signed: bool) -> Option<u128> {
     let (lowest, highest) = range(bits.min(bits::WIDEST), signed);
     let (negative, digits) = match word.strip_prefix('-') {
@@ -447,7 +448,7 @@ fn number(word: &str, bits: usize, signed: bool) -> Option<u128> {
         None => (10, digits),
     };
     let digits = digits.replace('_', "");
-    // The parser of the standard library takes a sign.
+    // The parser of the standard library would accept a sign here.
     if !digits.starts_with(|c: char| c.is_ascii_hexdigit()) {
         return None;
     }
@@ -465,7 +466,7 @@ fn number(word: &str, bits: usize, signed: bool) -> Option<u128> {
     (magnitude <= most).then_some(number)
 }
 
-/// What can be written for a number or name.
+/// Describes what a number or name of this type can be, for an error.
 fn describe(ty: &Type, bits: usize) -> String {
     let whole = |signed| {
         let (lowest, highest) = range(bits.min(bits::WIDEST), signed);
@@ -501,7 +502,7 @@ fn one_of(members: &[Member]) -> String {
     }
 }
 
-/// What `name` can mean, where it is not the name of a member: one of several that share it.
+/// Describes what `name` could mean if it is not a member: one of several members that share it.
 fn one_like(members: &[Member], name: &str) -> String {
     let mut names = Vec::new();
     collect_names(members, &mut names);
@@ -515,7 +516,7 @@ fn one_like(members: &[Member], name: &str) -> String {
     }
 }
 
-/// Some names, for a message.
+/// Lists some of the names, for an error.
 fn listed(names: &[&str]) -> String {
     const MOST: usize = 8;
     let shown: Vec<_> = names
@@ -525,7 +526,7 @@ fn listed(names: &[&str]) -> String {
         .collect();
     let mut list = shown.join(", ");
     if names.len() > MOST {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(list, " and {} more", names.len() - MOST);
     }
     list
@@ -540,7 +541,7 @@ fn collect_names<'ty>(members: &'ty [Member], names: &mut Vec<&'ty str>) {
     }
 }
 
-/// The member of this name, and its bit offset.
+/// The member with this name, and its bit offset.
 fn find<'ty>(members: &'ty [Member], name: &str) -> Option<(usize, &'ty Member)> {
     members.iter().find_map(|member| match member.inner() {
         Some(inner) => {
@@ -551,8 +552,7 @@ fn find<'ty>(members: &'ty [Member], name: &str) -> Option<(usize, &'ty Member)>
     })
 }
 
-/// What has not been given of this type, of which the members' names that have been are
-/// known.
+/// The members that are missing. `given` has the names of those that were specified.
 fn missing(ty: &Type, given: &HashSet<&str>) -> Option<String> {
     let is_given = |member: &Member| {
         let mut names = Vec::new();
@@ -569,7 +569,7 @@ fn missing(ty: &Type, given: &HashSet<&str>) -> Option<String> {
             let chosen: Vec<_> = members.iter().filter(|member| is_given(member)).collect();
             let mut names = Vec::new();
             collect_names(members, &mut names);
-            // There are unions of nothing.
+            // A union can be empty.
             if chosen.is_empty() && !names.is_empty() {
                 return Some(one_of(members));
             }
@@ -579,23 +579,23 @@ fn missing(ty: &Type, given: &HashSet<&str>) -> Option<String> {
     }
 }
 
-/// Whether an array of such elements can be text.
+/// Whether an array of such elements can be written as text.
 fn is_byte(element: &Type) -> bool {
     element.size == 1 && matches!(element.shape, Shape::Char { .. } | Shape::Integer { .. })
 }
 
-/// A number of hexadecimal digits alone.
+/// Parses a number that consists only of hexadecimal digits.
 fn hex_number(digits: &str) -> Option<u16> {
     let are_digits = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     are_digits.then(|| u16::from_str_radix(digits, 16).ok())?
 }
 
-/// Two hexadecimal digits.
+/// Parses two hexadecimal digits.
 fn hex_byte(digits: &str) -> Option<u8> {
     u8::try_from(hex_number(digits)?).ok()
 }
 
-/// Pairs of hexadecimal digits.
+/// Parses pairs of hexadecimal digits.
 fn hex_bytes(digits: &[u8]) -> Option<Vec<u8>> {
     let pairs = digits.chunks(2).map(|pair| match pair {
         [_, _] => hex_byte(str::from_utf8(pair).ok()?),
@@ -604,8 +604,8 @@ fn hex_bytes(digits: &[u8]) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// The character that `text` begins with the four digits of, and what follows them. A
-/// character beyond U+FFFF is a pair of surrogates, `\ud83d\ude00`, as in JSON.
+/// Parses the four digits after `\u`; returns the character and the text after it. A character
+/// beyond U+FFFF is a pair of surrogates, `\ud83d\ude00`, as in JSON.
 fn utf16(text: &str) -> Option<(char, &str)> {
     let unit = |text: &str| hex_number(text.get(..4)?);
     let first = unit(text)?;
@@ -619,7 +619,7 @@ fn utf16(text: &str) -> Option<(char, &str)> {
     Some((c, rest))
 }
 
-/// The bytes between the quotes that `text` begins with, and what follows them.
+/// Parses the quoted text at the beginning; returns its bytes and the text after it.
 fn unquote(text: &str) -> Option<(Vec<u8>, &str)> {
     let mut bytes = Vec::new();
     let mut rest = text.strip_prefix('"')?;

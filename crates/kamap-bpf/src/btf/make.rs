@@ -1,4 +1,4 @@
-//! BTF for a map that is made from Rust types, so that others can show its fields.
+//! BTF for a map that is created from Rust types, so that other tools can show its fields.
 
 use std::ffi::CString;
 use std::io;
@@ -7,8 +7,8 @@ use std::ptr::NonNull;
 use super::handle::Btf;
 use crate::data::{Layout, Shape};
 
-/// BTF that the kernel has been given, and the types of keys and values in it; 0 where
-/// there is none.
+/// BTF that has been loaded into the kernel, and the IDs of the types of keys and values in it; 0
+/// if there is none.
 #[derive(Debug)]
 pub(crate) struct Made {
     btf: Btf,
@@ -19,12 +19,12 @@ pub(crate) struct Made {
 impl Made {
     /// # Errors
     ///
-    /// Where the kernel refuses the BTF, or does not permit to load any.
+    /// If the kernel rejects the BTF or does not permit loading it.
     pub(crate) fn of(key: Option<&'static Layout>, value: &'static Layout) -> io::Result<Self> {
         let mut maker = Maker::new()?;
         let key = key.map(|key| maker.find(key)).transpose()?.unwrap_or(0);
         let value = maker.find(value)?;
-        // SAFETY: the pointer is of BTF that nobody else has.
+        // SAFETY: the pointer is valid, and nothing else uses the BTF.
         check(unsafe { libbpf_sys::btf__load_into_kernel(maker.btf.0.as_ptr()) })?;
         Ok(Self {
             btf: maker.btf,
@@ -33,7 +33,7 @@ impl Made {
         })
     }
 
-    /// The file descriptor of the BTF, open as long as `self` lives.
+    /// The file descriptor of the BTF, which stays open until `self` is dropped.
     pub(crate) fn fd(&self) -> u32 {
         // SAFETY: as above.
         unsafe { libbpf_sys::btf__fd(self.btf.0.as_ptr()) }.cast_unsigned()
@@ -42,13 +42,13 @@ impl Made {
 
 struct Maker {
     btf: Btf,
-    /// The types that have been made, and their IDs.
+    /// The types that have been added, and their IDs.
     made: Vec<(&'static Layout, u32)>,
 }
 
 impl Maker {
     fn new() -> io::Result<Self> {
-        // SAFETY: returns a pointer to be freed, or null with errno.
+        // SAFETY: returns null with errno, or a pointer that we free.
         let btf = NonNull::new(unsafe { libbpf_sys::btf__new_empty() });
         Ok(Self {
             btf: Btf(btf.ok_or_else(io::Error::last_os_error)?),
@@ -56,7 +56,7 @@ impl Maker {
         })
     }
 
-    /// The ID of the type, which is made if it is not there.
+    /// The ID of the type, which is added if it is missing.
     fn find(&mut self, layout: &'static Layout) -> io::Result<u32> {
         if let Some((_, id)) = self.made.iter().find(|(made, _)| *made == layout) {
             return Ok(*id);
@@ -70,7 +70,7 @@ impl Maker {
                 } else {
                     0
                 };
-                // SAFETY: here and below, `btf` is ours, and names are C strings.
+                // SAFETY: here and below, `btf` is valid and owned by us, and names are C strings.
                 check(unsafe {
                     libbpf_sys::btf__add_int(btf, name.as_ptr(), layout.size as _, encoding as i32)
                 })?
@@ -93,14 +93,14 @@ impl Maker {
                 for field in fields.iter().filter(|field| !field.is_padding()) {
                     members.push((field, CString::new(field.name)?, self.find(field.layout)?));
                 }
-                // As the kernel asks for.
+                // The kernel requires this order.
                 members.sort_by_key(|(field, ..)| field.offset);
                 let size = u32::try_from(layout.size).map_err(io::Error::other)?;
                 // SAFETY: see above.
                 let id = check(unsafe { libbpf_sys::btf__add_struct(btf, name.as_ptr(), size) })?;
                 for (field, name, ty) in members {
                     let bits = u32::try_from(8 * field.offset).map_err(io::Error::other)?;
-                    // SAFETY: see above; the struct has been added last.
+                    // SAFETY: see above; the struct was the last type added.
                     check(unsafe {
                         libbpf_sys::btf__add_field(btf, name.as_ptr(), ty as i32, bits, 0)
                     })?;

@@ -5,20 +5,20 @@ use std::ptr::NonNull;
 
 use super::*;
 
-/// BTF that is being made, without the kernel. Each call returns the ID of the new type.
+/// BTF that is built without the kernel. Each method returns the ID of the new type.
 pub(crate) struct Built(pub(crate) Btf);
 
-/// A member: its name, type, bit offset and, if it is a bitfield, bits.
+/// A member: name, type, bit offset and, for a bitfield, width.
 pub(crate) type Part<'a> = (&'a str, u32, u32, u32);
 
 impl Built {
     pub(crate) fn new() -> Self {
-        // SAFETY: returns a pointer to be freed, or null.
+        // SAFETY: returns null, or a pointer that we free.
         let btf = NonNull::new(unsafe { libbpf_sys::btf__new_empty() });
         Self(Btf(btf.expect("there is memory")))
     }
 
-    /// `add` is given the BTF and `name`.
+    /// `add` gets the BTF and `name`.
     #[track_caller]
     fn add(
         &mut self,
@@ -30,7 +30,7 @@ impl Built {
     }
 
     pub(crate) fn int(&mut self, name: &str, size: u64, encoding: u32) -> u32 {
-        // SAFETY: here and below, the pointers are of BTF and of a C string.
+        // SAFETY: here and below, the pointers are valid BTF and a C string.
         self.add(name, |btf, name| unsafe {
             libbpf_sys::btf__add_int(btf, name, size, encoding as i32)
         })
@@ -205,7 +205,7 @@ fn scalars_are_told_apart() {
     assert_eq!(shape("_Bool", 1, 4), Shape::Bool);
     let float = btf.float("double", 8);
     assert_eq!(btf.get(float).shape, Shape::Float);
-    // What a pointer leads to does not matter, here nothing.
+    // The target of a pointer is not resolved, so it can be anything.
     let pointer = btf.pointer(0);
     let pointer = btf.get(pointer);
     assert_eq!((pointer.size, pointer.shape), (8, Shape::Pointer));
@@ -371,7 +371,7 @@ fn what_makes_no_sense_is_refused() {
 #[cfg_attr(miri, ignore = "calls libbpf")]
 fn what_contains_itself_or_too_much_has_an_end() {
     let mut btf = Built::new();
-    // A typedef of the typedef after it, which is of the one before.
+    // Two typedefs that refer to each other.
     let this = btf.typedef("this", 2);
     btf.typedef("that", this);
     assert_eq!(btf.0.find(this), Err(Bad::TooDeep));

@@ -1,21 +1,21 @@
-//! What BTF can say of a type.
+//! Descriptions of types.
 
 use std::collections::HashMap;
 
-/// A type of C, without the typedefs and qualifiers by which it was named.
+/// A C type, with typedefs and qualifiers resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Type {
-    /// Its name, such as `unsigned int` or `flow`; empty where it has none.
+    /// Its name, such as `unsigned int` or `flow`; empty if it has none.
     pub name: String,
     /// Its size in bytes.
     pub size: usize,
-    /// What it consists of.
+    /// Its structure.
     pub shape: Shape,
 }
 
 impl Type {
-    /// A type of which nothing is known but its size.
+    /// A type of which only the size is known.
     pub fn unknown(size: usize) -> Self {
         Self {
             name: String::new(),
@@ -24,7 +24,7 @@ impl Type {
         }
     }
 
-    /// An unsigned integer of 4 bytes, which is what indices and IDs are.
+    /// An unsigned integer of 4 bytes, the type of indices and IDs.
     pub(crate) fn u32() -> Self {
         Self {
             name: "unsigned int".to_owned(),
@@ -33,8 +33,8 @@ impl Type {
         }
     }
 
-    /// Gives each member a name of its own: where several have one name, each gets its
-    /// number, such as `counter#1` and `counter#2`. The kernel allows no `#` in a name.
+    /// Gives each member a unique name: members that share one get numbers, such as `counter#1` and
+    /// `counter#2`. No C name contains a `#`.
     pub(super) fn number_members(&mut self) {
         match &mut self.shape {
             Shape::Array { element, .. } => element.number_members(),
@@ -58,8 +58,8 @@ impl Type {
     }
 }
 
-/// Calls `each` with all members that are shown as the struct's: in place of one without a
-/// name, its own members.
+/// Calls `each` with every member that is shown as one of the struct: a member without a name is
+/// replaced by its own members.
 fn for_each_named(members: &mut [Member], each: &mut dyn FnMut(&mut Member)) {
     for member in members {
         match &mut member.ty.shape {
@@ -71,7 +71,7 @@ fn for_each_named(members: &mut [Member], each: &mut dyn FnMut(&mut Member)) {
     }
 }
 
-/// What a type consists of.
+/// The structure of a type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Shape {
@@ -87,33 +87,33 @@ pub enum Shape {
     },
     /// True or false.
     Bool,
-    /// A number of IEEE 754.
+    /// An IEEE 754 floating-point number.
     Float,
     /// An address.
     Pointer,
-    /// One of several names for numbers.
+    /// A number with names for some of its values.
     Enum {
         /// Whether the numbers can be negative.
         signed: bool,
-        /// The names. A number can have several, or none.
+        /// The names. A number can have several names, or none.
         names: Vec<Enumerator>,
     },
-    /// Values of one type without space between them.
+    /// Elements of one type, without padding between them.
     Array {
-        /// Their type.
+        /// Type of the elements.
         element: Box<Type>,
-        /// How many there are.
+        /// Number of elements.
         len: usize,
     },
-    /// Members one after the other. The variables of a program, which are in a map as
-    /// well, are such.
+    /// Members at increasing offsets. The global variables of a program, which are in a map as
+    /// well, are described like this.
     Struct {
         /// The members.
         members: Vec<Member>,
     },
-    /// Nothing is known of it but its size.
+    /// Only the size is known.
     Unknown,
-    /// Members in one place.
+    /// Members that share their memory.
     Union {
         /// The members.
         members: Vec<Member>,
@@ -124,26 +124,25 @@ pub enum Shape {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Member {
-    /// Its name; empty for a struct or union whose members count as the outer one's. Where
-    /// several members of a struct have one name, each has a number: `counter#1`,
-    /// `counter#2`.
+    /// Its name. Empty for a struct or union without a name, whose members count as members of the
+    /// outer type. Members of a struct that share a name have numbers: `counter#1`, `counter#2`.
     pub name: String,
-    /// Bits before it. A multiple of 8, unless it is a bitfield.
+    /// Offset in bits. A multiple of 8 unless it is a bitfield.
     pub bit_offset: usize,
-    /// Of a bitfield, how many bits it has.
+    /// Width in bits, if it is a bitfield.
     pub bits: Option<u32>,
     /// Its type.
     pub ty: Type,
 }
 
 impl Member {
-    /// How many bits it takes.
+    /// Its width in bits.
     pub fn bit_size(&self) -> usize {
         self.bits.map_or(8 * self.ty.size, |bits| bits as usize)
     }
 }
 
-/// A name for a number.
+/// A name of a number in an enum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Enumerator {

@@ -1,15 +1,15 @@
-//! Bytes, read as what their type says.
+//! Values: bytes interpreted by their type.
 
 use std::fmt::{self, Write};
 
 use super::{Member, Shape, Type, bits};
 
-/// A key or value, or a part of one, as its type says.
+/// A key or value, or part of one, interpreted by its type.
 ///
-/// Shown (`Display`), it is a literal that [`Type::parse`] reads:
-/// `{pid: 7, name: "init", state: RUNNING, times: [1, 2]}`. Members of a struct without a
-/// name are shown among those of the outer one, and of a union all members. With the feature
-/// `serde` it can be serialized, as JSON that [`Type::parse`] reads as well.
+/// Its `Display` output is a literal that [`Type::parse`] reads: `{pid: 7, name: "init", state:
+/// RUNNING, times: [1, 2]}`. Members of a struct without a name are shown among those of the outer
+/// struct. All members of a union are shown. With the feature `serde` it can be serialized, to JSON
+/// that [`Type::parse`] reads as well.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Value<'a> {
@@ -19,30 +19,30 @@ pub enum Value<'a> {
     Signed(i128),
     /// A finite or infinite number.
     Float(f64),
-    /// Whether something is so.
+    /// A boolean.
     Bool(bool),
     /// An address.
     Address(u64),
-    /// A number that has a name.
+    /// A number that has a name in its enum.
     Name {
         /// The name.
         name: &'a str,
         /// The number.
         value: i128,
     },
-    /// Text in no particular encoding, without the zeros at its end.
+    /// Text of unknown encoding, without the zeros at its end.
     Text(&'a [u8]),
     /// The elements of an array.
     List(List<'a>),
     /// The members of a struct or union.
     Struct(Fields<'a>),
-    /// Bytes of which no more is known.
+    /// Bytes of unknown meaning.
     Bytes(&'a [u8]),
 }
 
 impl Type {
-    /// Reads `bytes` as a value of this type; as bytes alone, if there are not as many as
-    /// the type has.
+    /// Interprets `bytes` as a value of this type. If their number differs from the size of the
+    /// type, the result is [`Value::Bytes`].
     pub fn read<'a>(&'a self, bytes: &'a [u8]) -> Value<'a> {
         if bytes.len() == self.size {
             value(self, bytes, None)
@@ -52,7 +52,7 @@ impl Type {
     }
 }
 
-/// `field`: of a bitfield, its first bit in `bytes` and how many there are.
+/// `field`: the first bit in `bytes` and the width, for a bitfield.
 fn value<'a>(ty: &'a Type, bytes: &'a [u8], field: Option<(usize, usize)>) -> Value<'a> {
     let (at, bits) = field.unwrap_or((0, 8 * ty.size));
     let number = || bits::read(bytes, at, bits);
@@ -75,7 +75,7 @@ fn value<'a>(ty: &'a Type, bytes: &'a [u8], field: Option<(usize, usize)>) -> Va
         Shape::Integer { signed } | Shape::Char { signed } => integer(number(), bits, *signed),
         Shape::Enum { signed, names } => {
             let number = number();
-            // As wide as the number: a bitfield of one bit has no other -1.
+            // Only the bits of the number count: a bitfield of one bit cannot hold another -1.
             let mask = u128::MAX >> (bits::WIDEST - bits);
             let named = names
                 .iter()
@@ -99,7 +99,7 @@ fn integer<'a>(number: u128, bits: usize, signed: bool) -> Value<'a> {
     }
 }
 
-/// No text tells one NaN from another.
+/// NaNs are shown as bytes, because the text `NaN` would not distinguish them.
 fn float(bytes: &[u8]) -> Value<'_> {
     let number = match *bytes {
         [a, b, c, d] => f64::from(f32::from_ne_bytes([a, b, c, d])),
@@ -121,7 +121,7 @@ pub struct List<'a> {
 }
 
 impl<'a> List<'a> {
-    /// Each element, in order. Of elements without size there are none.
+    /// Each element, in order. Elements without a size are not returned.
     pub fn iter(self) -> impl Iterator<Item = Value<'a>> {
         self.bytes
             .chunks_exact(self.element.size.max(1))
@@ -137,7 +137,7 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Each member with its name, in the order of the type.
+    /// Each member and its name, in the order of the type.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
         let mut left = vec![(self.members.iter(), self.bytes)];
         std::iter::from_fn(move || {
@@ -156,7 +156,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// The member of this name; with its number, where several have it: `counter#2`.
+    /// The member with this name. If several share it, the name needs its number: `counter#2`.
     pub fn get(self, name: &str) -> Option<Value<'a>> {
         self.iter()
             .find_map(|(of, value)| (of == name).then_some(value))
@@ -164,7 +164,7 @@ impl<'a> Fields<'a> {
 }
 
 impl Member {
-    /// The members that count as the outer type's.
+    /// The members, if they count as members of the outer type.
     pub(super) fn inner(&self) -> Option<&[Self]> {
         match &self.ty.shape {
             Shape::Struct { members } | Shape::Union { members } if self.name.is_empty() => {
@@ -174,7 +174,7 @@ impl Member {
         }
     }
 
-    /// Its bytes of those of the outer type.
+    /// The bytes of the member.
     fn bytes<'a>(&self, outer: &'a [u8]) -> &'a [u8] {
         &outer[self.bit_offset / 8..][..self.ty.size]
     }
@@ -215,7 +215,7 @@ impl fmt::Display for Value<'_> {
             }
             Self::Bytes(bytes) => {
                 f.write_str("hex:")?;
-                // Formatting each byte takes several times as long.
+                // Several times faster than formatting each byte.
                 let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
                 bytes.iter().try_for_each(|byte| {
                     f.write_char(' ')?;

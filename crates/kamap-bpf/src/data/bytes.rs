@@ -1,8 +1,8 @@
-//! Between values and the bytes that the kernel is given for them: those of the fields, and
+//! Conversion between values and the bytes that the kernel gets for them: those of the fields, and
 //! zeros for padding.
 //!
-//! Bytes can be fewer than the type has, if those that are missing are padding at its end: the
-//! section of a program's variables ends with its last variable.
+//! There can be fewer bytes than the type has, if those that are missing are padding at its end:
+//! the section of a program's variables ends with its last variable.
 
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -11,7 +11,7 @@ use std::slice;
 use super::layout::{Layout, Shape};
 use super::map_data::MapData;
 
-/// Reads a value of whose bytes none that has a meaning is missing. They need not be aligned.
+/// Reads a value. Only padding may be missing. The bytes need not be aligned.
 pub(crate) fn read<T: MapData>(bytes: &[u8]) -> T {
     match T::read_from_prefix(bytes) {
         Some((value, _)) => value,
@@ -32,7 +32,8 @@ pub(crate) fn with_bytes<T: MapData, R>(value: &T, take: impl FnOnce(&[u8]) -> R
     }
 }
 
-/// Writes the bytes of `value` to `to`, which has as many, or less by padding at its end.
+/// Writes the bytes of `value` to `to`, which has as many, or fewer if padding at the end is left
+/// out.
 pub(crate) fn write<T: MapData>(value: &T, to: &mut [u8]) {
     assert!((T::LAYOUT.meaningful_len()..=size_of::<T>()).contains(&to.len()));
     to.fill(0);
@@ -40,26 +41,26 @@ pub(crate) fn write<T: MapData>(value: &T, to: &mut [u8]) {
     unsafe { copy(T::LAYOUT, ptr::from_ref(value).cast(), to.as_mut_ptr()) };
 }
 
-/// Copies what is not padding.
+/// Copies everything except padding.
 ///
 /// # Safety
 ///
-/// `from` must be valid for reads of a value of this layout, `to` for writes of all of its
-/// bytes that are not padding.
+/// `from` must be valid for reads of a value of this layout, `to` for writes of all of its bytes
+/// that are not padding.
 unsafe fn copy(layout: &Layout, from: *const u8, to: *mut u8) {
     match layout.shape {
-        // SAFETY: it lies within what the caller vouches for, and all of it is initialised
+        // SAFETY: it is part of what the caller guarantees, and all of it is initialised
         // (`MapData`).
         _ if layout.is_dense() => unsafe { ptr::copy_nonoverlapping(from, to, layout.size) },
         Shape::Array { element, len } => {
             for at in (0..len).map(|i| i * element.size) {
-                // SAFETY: an element lies within the array.
+                // SAFETY: the element is inside the array.
                 unsafe { copy(element, from.add(at), to.add(at)) };
             }
         }
         Shape::Struct { fields } => {
             for field in fields.iter().filter(|field| !field.is_padding()) {
-                // SAFETY: a field lies within the struct.
+                // SAFETY: the field is inside the struct.
                 unsafe { copy(field.layout, from.add(field.offset), to.add(field.offset)) };
             }
         }
@@ -67,7 +68,7 @@ unsafe fn copy(layout: &Layout, from: *const u8, to: *mut u8) {
     }
 }
 
-/// Reads a value whose bytes `fill` writes; all are zero before.
+/// Returns a value whose bytes `fill` writes; they are zero before.
 pub(crate) fn filled<T: MapData, R>(fill: impl FnOnce(&mut [u8]) -> R) -> (T, R) {
     let mut value = MaybeUninit::uninit();
     let answer = fill(zeroed(&mut value));
@@ -75,10 +76,10 @@ pub(crate) fn filled<T: MapData, R>(fill: impl FnOnce(&mut [u8]) -> R) -> (T, R)
     (unsafe { value.assume_init() }, answer)
 }
 
-/// Sets all bytes to zero, those of padding as well.
+/// Sets all bytes to zero, including padding.
 fn zeroed<T: MapData>(value: &mut MaybeUninit<T>) -> &mut [u8] {
     let bytes = value.as_mut_ptr().cast::<u8>();
-    // SAFETY: the memory is valid for so many bytes, and borrowed as long as the slice.
+    // SAFETY: the memory is valid for this many bytes, and borrowed as long as the slice.
     unsafe {
         bytes.write_bytes(0, size_of::<T>());
         slice::from_raw_parts_mut(bytes, size_of::<T>())
@@ -90,12 +91,12 @@ mod tests {
     use super::*;
     use crate::{Field, SpinLock, map_data};
 
-    /// The bytes of a value, and that each is initialised: Miri sees to that.
+    /// The bytes of a value. Miri checks that each is initialised.
     fn bytes<T: MapData>(value: &T) -> Vec<u8> {
         with_bytes(value, <[u8]>::to_vec)
     }
 
-    /// A value whose padding is anything but zero.
+    /// A value whose padding is not zero.
     fn dirty<T: MapData>(fill: impl FnOnce(&mut T)) -> T {
         let mut value = MaybeUninit::<T>::uninit();
         // SAFETY: any bytes are a valid `T` (`MapData`).

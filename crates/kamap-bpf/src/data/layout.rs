@@ -1,20 +1,20 @@
-//! The layout of a type in memory, as known at compile time.
+//! The layout of a type in memory, known at compile time.
 
 use std::fmt;
 
-/// The layout of a type in memory: which of its parts are compared with a map's BTF, and
-/// which of its bytes are padding. See [`MapData::LAYOUT`](crate::MapData::LAYOUT).
+/// The layout of a type in memory: which parts are compared with a map's BTF, and which bytes are
+/// padding. See [`MapData::LAYOUT`](crate::MapData::LAYOUT).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Name of the type.
     pub name: &'static str,
     /// Its size in bytes.
     pub size: usize,
-    /// What it consists of.
+    /// Its structure.
     pub shape: Shape,
 }
 
-/// What a type consists of.
+/// The structure of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Shape {
@@ -25,16 +25,16 @@ pub enum Shape {
     },
     /// A floating-point number.
     Float,
-    /// Values of one type without space between them.
+    /// Elements of one type, without padding between them.
     Array {
-        /// Their type.
+        /// Type of the elements.
         element: &'static Layout,
-        /// How many there are.
+        /// Number of elements.
         len: usize,
     },
     /// Named fields. The bytes between and after them are padding.
     Struct {
-        /// All of them.
+        /// All fields.
         fields: &'static [Field],
     },
 }
@@ -44,15 +44,15 @@ pub enum Shape {
 pub struct Field {
     /// Its name.
     pub name: &'static str,
-    /// Bytes before it in the struct.
+    /// Offset in bytes.
     pub offset: usize,
     /// Its type.
     pub layout: &'static Layout,
 }
 
 impl Field {
-    /// Whether the field is padding: its name begins with `__pad_`, as libbpf-cargo names the
-    /// padding of the types that it generates.
+    /// Whether the field is padding: libbpf-cargo generates padding with names that begin with
+    /// `__pad_`.
     pub const fn is_padding(&self) -> bool {
         is_padding(self.name)
     }
@@ -75,7 +75,7 @@ pub(crate) const fn is_padding(name: &str) -> bool {
 }
 
 impl Layout {
-    /// Whether each byte has a meaning: there is no padding anywhere.
+    /// Whether the type has no padding anywhere.
     pub const fn is_dense(&self) -> bool {
         match self.shape {
             Shape::Integer { .. } | Shape::Float => true,
@@ -95,7 +95,7 @@ impl Layout {
         }
     }
 
-    /// How many bytes there are up to the end of the last one that is not padding.
+    /// Number of bytes up to the last one that is not padding.
     pub(crate) fn meaningful_len(&self) -> usize {
         match self.shape {
             _ if self.is_dense() => self.size,
@@ -111,13 +111,12 @@ impl Layout {
         }
     }
 
-    /// Whether so many bytes are all but padding at the end.
+    /// Whether a type of this many bytes lacks only padding at the end.
     pub(crate) fn fits_without_end(&self, bytes: u32) -> bool {
         (self.meaningful_len()..self.size).contains(&(bytes as usize))
     }
 
-    /// For [`map_data!`](crate::map_data): the name of the type or field that a
-    /// path such as `types::r#type` means.
+    /// For [`map_data!`](crate::map_data): the last name in a path such as `types::r#type`.
     #[doc(hidden)]
     pub const fn name_of(path: &'static str) -> &'static str {
         let bytes = path.as_bytes();
@@ -129,7 +128,7 @@ impl Layout {
     }
 }
 
-/// The type as Rust writes it.
+/// The type in Rust syntax.
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.shape {

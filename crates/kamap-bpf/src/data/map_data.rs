@@ -1,4 +1,4 @@
-//! What can be a key or a value.
+//! Types of keys and values.
 
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -70,8 +70,8 @@ pub unsafe trait MapData: Copy + 'static {
     /// The layout of the type in memory.
     const LAYOUT: &'static Layout;
 
-    /// Reads a value from the front of `bytes`, wherever they lie. Returns it and the bytes
-    /// behind it, or nothing if there are too few.
+    /// Reads a value from the beginning of `bytes`, which need not be aligned. Returns it and the rest;
+    /// `None` if there are too few bytes.
     ///
     /// ```
     /// use kamap_bpf::MapData;
@@ -82,7 +82,7 @@ pub unsafe trait MapData: Copy + 'static {
     /// ```
     fn read_from_prefix(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (value, rest) = bytes.split_at_checked(size_of::<Self>())?;
-        // SAFETY: there are as many bytes, and any are valid.
+        // SAFETY: there are enough bytes, and any bytes are valid.
         Some((
             unsafe { value.as_ptr().cast::<Self>().read_unaligned() },
             rest,
@@ -110,7 +110,7 @@ integers!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 macro_rules! floats {
     ($($float:ident)*) => {
         $(
-            // SAFETY: any bytes are a valid number of IEEE 754.
+            // SAFETY: any bytes are a valid IEEE 754 number.
             unsafe impl MapData for $float {
                 const LAYOUT: &'static Layout = &Layout {
                     name: stringify!($float),
@@ -127,12 +127,12 @@ floats!(f32 f64);
 macro_rules! addresses {
     ($($address:ident: $len:literal, $octets:expr;)*) => {
         $(
-            // The standard library does not promise what an address consists of. That any
-            // bytes are valid follows from its size: it has a value for each of them.
+            // The standard library does not document the representation of an address. Its size
+            // shows that any bytes are valid: there are as many addresses.
             const _: () = {
                 assert!(size_of::<$address>() == $len);
                 let octets: [u8; $len] = $octets;
-                // SAFETY: as many bytes, which are initialised; see above.
+                // SAFETY: the same size, and any bytes are valid; see above.
                 let address: $address = unsafe { std::mem::transmute(octets) };
                 let mut i = 0;
                 while i < $len {
@@ -141,7 +141,7 @@ macro_rules! addresses {
                 }
             };
 
-            // SAFETY: see above. It has no padding, since each bit has a meaning.
+            // SAFETY: see above. It has no padding, because every bit is significant.
             unsafe impl MapData for $address {
                 const LAYOUT: &'static Layout = <[u8; $len]>::LAYOUT;
             }
@@ -166,18 +166,17 @@ unsafe impl<T: MapData, const N: usize> MapData for [T; N] {
     };
 }
 
-/// The kernel's `struct bpf_spin_lock`, as a field of a value in a
-/// [`Hash`](struct@crate::Hash) or [`Array`](crate::Array) whose operations are to be
-/// [locked](crate::Map::locked).
+/// The kernel's `struct bpf_spin_lock`. A value in a [`Hash`](struct@crate::Hash) or
+/// [`Array`](crate::Array) needs it as a field for [locked](crate::Map::locked) operations.
 ///
-/// The kernel copies it neither in nor out.
+/// The kernel never copies it to or from user space.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct SpinLock {
     val: u32,
 }
 
-// SAFETY: an integer, which is stated.
+// SAFETY: it consists of an integer, as its layout says.
 unsafe impl MapData for SpinLock {
     const LAYOUT: &'static Layout = &Layout {
         name: "bpf_spin_lock",
@@ -192,25 +191,22 @@ unsafe impl MapData for SpinLock {
     };
 }
 
-/// For the macro below.
+/// For [`map_data!`](crate::map_data).
 impl Layout {
-    /// For [`map_data!`](crate::map_data): the layout of a field, whose type only the compiler
-    /// knows.
+    /// The layout of a field, whose type the compiler infers.
     #[doc(hidden)]
     pub const fn of_field<T, F: MapData>(_: fn(&T) -> &F) -> &'static Self {
         F::LAYOUT
     }
 
-    /// For [`map_data!`](crate::map_data) with `unsafe`: the same, of a field that may be a
-    /// skeleton's `bool`.
+    /// With `unsafe`: the layout of a field that may be a skeleton's `bool`.
     #[doc(hidden)]
     pub const fn of_skeleton_field<T, F: SkeletonField>(_: fn(&T) -> &F) -> &'static Self {
         F::FIELD_LAYOUT
     }
 }
 
-/// What a field of a skeleton's struct may be: [`MapData`], or what libbpf-cargo makes of a
-/// `bool`.
+/// The types of fields in a skeleton's struct: [`MapData`], and libbpf-cargo's type for `bool`.
 #[doc(hidden)]
 pub trait SkeletonField {
     /// Its layout.
@@ -240,10 +236,10 @@ impl<const N: usize> SkeletonField for [MaybeUninit<bool>; N] {
     };
 }
 
-/// Makes structs that others have defined, such as those of a libbpf skeleton, [`MapData`].
-/// All fields must be listed. One that is missing, or whose type is not `MapData` itself, does
-/// not compile. A newtype of an integer, which is what libbpf-cargo makes of an `enum`, has the
-/// field `0`. A packed struct cannot be listed.
+/// Implements [`MapData`] for existing structs, such as those of a libbpf skeleton. All fields must
+/// be listed. It does not compile if one is missing, or if its type is not `MapData`. A newtype of an
+/// integer, which libbpf-cargo generates for an `enum`, has the field `0`. Packed structs do not
+/// compile.
 ///
 /// ```
 /// mod types {
@@ -266,11 +262,10 @@ impl<const N: usize> SkeletonField for [MaybeUninit<bool>; N] {
 /// }
 /// ```
 ///
-/// # Fields that the caller must vouch for
+/// # Fields that need `unsafe`
 ///
-/// libbpf-cargo makes a `MaybeUninit<bool>` of a `bool`. After `unsafe`, such fields are
-/// accepted. The caller promises that each of them is initialised in every value that is
-/// written to a map:
+/// libbpf-cargo generates `MaybeUninit<bool>` for a `bool`. With `unsafe`, such fields are accepted.
+/// The caller guarantees that they are initialised in every value that is written to a map:
 ///
 /// ```
 /// # mod types {
@@ -284,11 +279,11 @@ impl<const N: usize> SkeletonField for [MaybeUninit<bool>; N] {
 /// }
 /// ```
 ///
-/// When it is read, it has the byte that the map has: `true` or `false` if the byte is 1 or 0,
-/// which a `bool` of C always is.
+/// After reading, it has the byte from the map: `true` or `false` if the byte is 1 or 0, which a
+/// `bool` in C always is.
 ///
-/// libbpf-cargo gives the struct of a program's global variables private fields for padding.
-/// They cannot be listed. The caller promises that the fields left out are nothing else:
+/// In the struct of a program's global variables, libbpf-cargo generates private fields for padding,
+/// which cannot be listed. The caller guarantees that the fields left out are only padding:
 ///
 /// ```
 /// # mod types {
@@ -302,13 +297,12 @@ impl<const N: usize> SkeletonField for [MaybeUninit<bool>; N] {
 /// }
 /// ```
 ///
-/// That struct has no fields for `static` variables, which are not padding. Where there are
-/// some, the layout differs, since whoever wrote the struct would set them to zero. Other
-/// variables of a program do not need to be `static`.
+/// That struct has no fields for `static` variables, and writing it would set them to zero. So a
+/// section with `static` variables is refused: its layout differs. Declare variables without `static`.
 ///
-/// A member without a name has one in libbpf-cargo's struct, `__anon_` and a number. List it
-/// like others if it is a struct. In place of a struct with a union, use one of your own with
-/// `#[derive(MapData)]` that has members of the union with all its bytes.
+/// libbpf-cargo names a member without a name `__anon_` and a number. List it like others if it is a
+/// struct. If a struct contains a union, define your own struct with `#[derive(MapData)]`, which has
+/// members of the union that cover all its bytes.
 ///
 /// # What does not compile
 ///
@@ -325,7 +319,7 @@ impl<const N: usize> SkeletonField for [MaybeUninit<bool>; N] {
 /// }
 /// ```
 ///
-/// A union, since no field says what is padding:
+/// A union, because it is unknown which bytes are padding:
 ///
 /// ```compile_fail
 /// # mod types {
@@ -338,7 +332,7 @@ impl<const N: usize> SkeletonField for [MaybeUninit<bool>; N] {
 /// }
 /// ```
 ///
-/// A `bool` that nobody has vouched for:
+/// A `bool` without `unsafe`:
 ///
 /// ```compile_fail,E0277
 /// # mod types {
@@ -366,7 +360,7 @@ macro_rules! map_data {
         const _: fn($data) = |value| {
             let $data { 0: _ } = value;
         };
-        // SAFETY: its one field is `MapData`, and has its size.
+        // SAFETY: its only field is `MapData` and has the same size.
         unsafe impl $crate::MapData for $data {
             const LAYOUT: &'static $crate::Layout = {
                 let layout = $crate::Layout::of_field(|value: &$data| &value.0);
@@ -380,7 +374,7 @@ macro_rules! map_data {
         $crate::map_data!(@layout $data, of_field, $($field),+);
     };
     (@all $data:path, $($field:ident),+) => {
-        // The first pattern must name every field. The second does not fit a union.
+        // The first pattern must name every field. The second one does not match a union.
         const _: fn($data) = |value| {
             let $data { $($field: _),+ } = value;
         };
@@ -392,7 +386,7 @@ macro_rules! map_data {
     };
     (@layout $data:path, $of_field:ident, $($field:ident),+) => {
         // SAFETY: all fields are listed and `MapData`, so any bytes are valid, or the caller
-        // vouches for what is different. The compiler says where they are.
+        // guarantees what differs. The offsets come from the compiler.
         unsafe impl $crate::MapData for $data {
             const LAYOUT: &'static $crate::Layout = &$crate::Layout {
                 name: $crate::Layout::name_of(::core::stringify!($data)),

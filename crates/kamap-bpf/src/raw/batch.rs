@@ -8,23 +8,23 @@ use super::map::{RawMap, Sizes, is};
 use super::operation::Operation;
 use crate::{Partial, Result, sys};
 
-/// A batch has at most so many entries, as long as they have no more bytes than this. Larger
+/// A batch has at most this many entries and, unless one entry is larger, this many bytes. Larger
 /// batches are not faster.
 const ENTRIES: usize = 256;
 const BYTES: usize = 64 << 10;
 
-/// How many entries of so many bytes are read or written at a time.
+/// How many entries of `entry_len` bytes fit into a batch.
 pub(crate) fn room_for(entry_len: usize) -> usize {
     (BYTES / entry_len.max(1)).clamp(1, ENTRIES)
 }
 
-/// Keys and values, one after the other as system calls want them.
+/// Keys and values, each kind in one buffer, as system calls need them.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(super) keys: Vec<u8>,
     pub(super) values: Vec<u8>,
     sizes: Sizes,
-    /// How many entries it makes room for. Where there is none, their size decides.
+    /// How many entries it has room for; if `None`, their size decides.
     wanted: Option<usize>,
     len: usize,
 }
@@ -52,14 +52,14 @@ impl Batch {
         self.values.resize(room * self.sizes.value, 0);
     }
 
-    /// For how many entries there is room.
+    /// How many entries it has room for.
     pub(super) fn room(&self) -> usize {
         let of = |bytes: &Vec<u8>, size| bytes.len().checked_div(size).unwrap_or(usize::MAX);
         let room = of(&self.keys, self.sizes.key).min(of(&self.values, self.sizes.value));
         if room == usize::MAX { 0 } else { room }
     }
 
-    /// Makes twice the room, as far as a map can need it.
+    /// Doubles the room, up to what the map can need.
     pub(super) fn grow(&mut self, max_entries: u32) {
         let room = self.room();
         self.make_room((2 * room).min(max_entries as usize).max(room));
@@ -85,12 +85,12 @@ impl Batch {
         &self.values[at * self.sizes.value..][..self.sizes.value]
     }
 
-    /// The values of all its entries.
+    /// The values of all entries.
     pub(crate) fn values(&self) -> &[u8] {
         &self.values[..self.len * self.sizes.value]
     }
 
-    /// The key and value at a place that has room.
+    /// The key and value at an index within the room.
     pub(super) fn slot(&mut self, at: usize) -> (&mut [u8], &mut [u8]) {
         (
             &mut self.keys[at * self.sizes.key..][..self.sizes.key],
@@ -98,7 +98,7 @@ impl Batch {
         )
     }
 
-    /// Adds an entry, which `write` writes to. Returns whether there is room for another.
+    /// Adds an entry, which `write` fills in. Returns whether there is room for another.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut [u8], &mut [u8])) -> bool {
         let (key, value) = self.slot(self.len);
         write(key, value);
@@ -108,11 +108,11 @@ impl Batch {
 }
 
 impl RawMap {
-    /// One step of a batch walk from the place `from` (none: the beginning). Fills `batch`, as
-    /// far as there is room. Returns the place that it has reached, how many entries the
-    /// kernel says that it has written, and its answer.
+    /// One step of a batch walk from the cursor `from` (`None`: the beginning). Fills `batch` as
+    /// far as there is room. Returns the new cursor, how many entries the kernel reports as
+    /// written, and its result.
     ///
-    /// `delete`: removes what it reads.
+    /// With `delete` it removes what it reads.
     pub(super) fn lookup_batch(
         &self,
         delete: bool,
@@ -123,8 +123,8 @@ impl RawMap {
         let mut to = 0_u64;
         let room = u32::try_from(batch.room()).unwrap_or(u32::MAX);
         assert!(room == 0 || batch.sizes == self.sizes(), "it is prepared");
-        // SAFETY: there is room for so many keys and values of this map. The place in a hash
-        // map or array is a u32, for which there is room as well.
+        // SAFETY: there is room for this many keys and values of this map. The cursor of a hash map
+        // or array is a `u32`, which fits as well.
         let (count, answer) = unsafe {
             sys::lookup_batch(
                 self.as_fd(),
@@ -148,7 +148,7 @@ impl RawMap {
         assert_eq!(batch.sizes, self.sizes(), "it is prepared");
         let (keys, values) = (batch.keys.as_ptr(), batch.values.as_ptr());
         let count = batch.len() as u32;
-        // SAFETY: the batch has so many keys and values of this map.
+        // SAFETY: the batch has this many keys and values of this map.
         let (done, answer) =
             unsafe { sys::update_batch(self.as_fd(), keys.cast(), values.cast(), count, flags) };
         answer.map_err(|err| Partial {
@@ -158,7 +158,7 @@ impl RawMap {
         Ok(u64::from(done))
     }
 
-    /// Removes all `keys`, one after the other. Returns how many were present.
+    /// Removes all `keys`. Returns how many were present.
     pub(crate) fn remove_batch(&self, keys: &[u8]) -> Result<u64, Partial> {
         let key_len = self.sizes().key;
         assert!(keys.len().is_multiple_of(key_len), "whole keys");
@@ -166,13 +166,13 @@ impl RawMap {
         let mut rest = keys;
         while !rest.is_empty() {
             let count = (rest.len() / key_len) as u32;
-            // SAFETY: there are so many keys.
+            // SAFETY: there are this many keys.
             let (done, answer) =
                 unsafe { sys::delete_batch(self.as_fd(), rest.as_ptr().cast(), count) };
             removed += u64::from(done);
             rest = match answer {
                 Ok(()) => &[],
-                // The kernel stops at a key that is absent: go on after it.
+                // The kernel stops at a key that is absent. Continue after it.
                 Err(err) if is(&err, libc::ENOENT) => &rest[(done as usize + 1) * key_len..],
                 Err(err) => {
                     return Err(Partial {
@@ -185,7 +185,7 @@ impl RawMap {
         Ok(removed)
     }
 
-    /// Whether the values have a lock, which an operation with `BPF_F_LOCK` would hold.
+    /// Whether the values have a lock, which an operation with `BPF_F_LOCK` would take.
     pub(crate) fn has_lock(&self) -> Result<bool> {
         let mut empty = Batch::default();
         let (_, _, answer) =

@@ -8,10 +8,10 @@ use super::map::{RawMap, is};
 use crate::map_type::{Keys, MapType};
 use crate::{Error, Result, sys};
 
-/// Bytes that the kernel keeps of a name (`BPF_OBJ_NAME_LEN` without the NUL).
+/// How many bytes of a name the kernel keeps (`BPF_OBJ_NAME_LEN` without the NUL).
 const NAME_LEN: usize = 15;
 
-/// The bytes of a name that the kernel keeps.
+/// The part of a name that the kernel keeps.
 pub(super) fn kept_name(name: &str) -> &[u8] {
     &name.as_bytes()[..name.len().min(NAME_LEN)]
 }
@@ -34,9 +34,9 @@ pub struct MapSpec<'a> {
 }
 
 impl<'a> MapSpec<'a> {
-    /// A map with this name for so many entries. The kernel keeps the first 15 bytes of the
-    /// name, which may have letters, digits, `_` and `.`. For a ring buffer, `max_entries` is
-    /// its size in bytes.
+    /// A map with this name and this many entries. The kernel keeps the first 15 bytes of the name,
+    /// which may have letters, digits, `_` and `.`. For a ring buffer, `max_entries` is its size in
+    /// bytes.
     pub fn new(name: &'a str, max_entries: u32) -> Self {
         Self {
             name,
@@ -54,9 +54,8 @@ impl<'a> MapSpec<'a> {
         self
     }
 
-    /// The memory of an entry of a hash map is allocated when the entry is inserted, not when
-    /// the map is created (`BPF_F_NO_PREALLOC`, Linux 4.6). An LRU map does not allow it, an
-    /// LPM trie needs it.
+    /// Allocates the memory of a hash map's entry when the entry is inserted, not when the map is
+    /// created (`BPF_F_NO_PREALLOC`, Linux 4.6). LRU maps do not allow this, LPM tries need it.
     #[must_use]
     pub fn no_prealloc(self) -> Self {
         self.flags(libbpf_sys::BPF_F_NO_PREALLOC)
@@ -69,7 +68,7 @@ impl<'a> MapSpec<'a> {
         self
     }
 
-    /// For a map of maps: a map that is like those that it will hold.
+    /// For a map of maps: a map with the type and sizes of those that it will hold.
     #[must_use]
     pub fn inner(mut self, inner: &'a impl AsFd) -> Self {
         self.inner = Some(inner.as_fd());
@@ -77,7 +76,7 @@ impl<'a> MapSpec<'a> {
     }
 }
 
-/// What the BTF of a new map says. All are 0 where it has none.
+/// The BTF of a new map. All fields are 0 without BTF.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct NewBtf {
     /// The file descriptor of the BTF.
@@ -87,9 +86,9 @@ pub(crate) struct NewBtf {
 }
 
 impl MapSpec<'_> {
-    /// Compares an existing map with what a new one would be.
+    /// Compares an existing map with this specification.
     pub(super) fn compare(&self, map: &RawMap) -> Result<()> {
-        // What the kernel adds to flags, or how a handle was opened, is not part of a map.
+        // Flags of the handle are not part of the map.
         let of_handle = libbpf_sys::BPF_F_RDONLY | libbpf_sys::BPF_F_WRONLY;
         let info = map.info();
         for (what, found, expected) in [
@@ -117,8 +116,8 @@ impl MapSpec<'_> {
         }
     }
 
-    /// Why the kernel refuses such a map, where that is known: its answer is the same for
-    /// all.
+    /// Why the kernel refuses such a map, if that is certain: its error is the same for many
+    /// causes.
     fn cause(&self, kind: MapType, source: &io::Error) -> Option<&'static str> {
         let has = |flag| self.flags & flag != 0;
         let is_lru = matches!(kind, MapType::LRU_HASH | MapType::LRU_PERCPU_HASH);
@@ -174,7 +173,7 @@ impl RawMap {
             btf_value_type_id: btf.value,
             map_flags: spec.flags,
             map_extra: spec.extra,
-            // Descriptor 0 is never a map here: the standard library opens 0 to 2.
+            // Descriptor 0 is never a map, because the standard library opens 0 to 2.
             inner_map_fd: spec.inner.map_or(0, |fd| fd.as_raw_fd().cast_unsigned()),
             ..Default::default()
         };

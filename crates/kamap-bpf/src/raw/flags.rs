@@ -1,8 +1,8 @@
-//! The flags with which a map is made, by name.
+//! The flags with which maps are created, by name.
 
 use libbpf_sys as sys;
 
-/// The flags of a map (`BPF_F_*`) that say something of the map itself.
+/// The flags (`BPF_F_*`) that are a property of the map.
 const FLAGS: [(u32, &str); 14] = [
     (sys::BPF_F_NO_PREALLOC, "no_prealloc"),
     (sys::BPF_F_NO_COMMON_LRU, "no_common_lru"),
@@ -20,13 +20,13 @@ const FLAGS: [(u32, &str); 14] = [
     (sys::BPF_F_LINK, "link"),
 ];
 
-/// The flag of this name, such as `no_prealloc` for `BPF_F_NO_PREALLOC`.
+/// The flag with this name, such as `no_prealloc` for `BPF_F_NO_PREALLOC`.
 pub fn from_name(name: &str) -> Option<u32> {
     let flag = FLAGS.iter().find(|(_, of)| *of == name);
     flag.map(|(flag, _)| *flag)
 }
 
-/// Names of the flags in `flags`; a number for what has none.
+/// Names of the flags in `flags`, and a number for those without a name.
 pub fn names(flags: u32) -> Vec<String> {
     let named = FLAGS.iter().filter(|(flag, _)| flags & flag != 0);
     let rest = FLAGS.iter().fold(flags, |rest, (flag, _)| rest & !flag);

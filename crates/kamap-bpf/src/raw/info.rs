@@ -1,4 +1,4 @@
-//! What the kernel says of a map.
+//! The kernel's information about a map.
 
 use std::fs;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -6,40 +6,40 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use crate::map_type::MapType;
 use crate::{Error, Result, sys};
 
-/// What the kernel says of a map.
+/// The kernel's information about a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Info {
-    /// Its ID, which no other map of this machine has or will have.
+    /// Its ID. No other map gets it until the machine reboots.
     pub id: u32,
     /// Its name, of at most 15 bytes.
     pub name: String,
     /// Its type.
     pub kind: MapType,
-    /// Bytes of a key.
+    /// Size of a key in bytes.
     pub key_size: u32,
-    /// Bytes of a value (of one CPU).
+    /// Size of a value in bytes; in a per-CPU map of the value of one CPU.
     pub value_size: u32,
-    /// The most entries that it can hold. For a ring buffer its size in bytes, for an arena
-    /// its size in pages.
+    /// The maximum number of entries. For a ring buffer its size in bytes, for an arena its size in
+    /// pages.
     pub max_entries: u32,
-    /// The flags that it was created with (`BPF_F_...`).
+    /// The flags with which it was created (`BPF_F_...`).
     pub flags: u32,
-    /// The `map_extra` that it was created with, such as the number of hashes of a Bloom
+    /// The `map_extra` with which it was created, such as the number of hash functions of a Bloom
     /// filter.
     pub extra: u64,
     /// The ID of the BTF that describes its keys and values, if there is any.
     pub btf_id: Option<u32>,
-    /// Whether user space can no longer write it. Also `false` where `/proc` does not say.
+    /// Whether user space can no longer write it. Also `false` if `/proc` does not report it.
     pub frozen: bool,
-    /// Bytes of memory that it uses, as the kernel counts them. Unknown where `/proc` does
-    /// not say.
+    /// How many bytes of memory it uses, according to the kernel. `None` if `/proc` does not report
+    /// it.
     pub memory: Option<u64>,
-    /// Where its BTF describes keys and values.
+    /// IDs of the types that describe its keys and values.
     pub(crate) types: TypeIds,
 }
 
-/// IDs of the types of keys and values. 0 where there is none.
+/// IDs of the types of keys and values, 0 if there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TypeIds {
     pub(crate) key: u32,
@@ -76,7 +76,7 @@ impl Info {
     }
 }
 
-/// What `/proc` says of an open map. Empty where `/proc` is not mounted.
+/// The information in `/proc` about an open map. Empty if `/proc` is not mounted.
 pub(super) struct FdInfo(String);
 
 impl FdInfo {
@@ -98,7 +98,7 @@ impl FdInfo {
 
 #[cfg(test)]
 impl Info {
-    /// What the kernel would say of a map of eight entries.
+    /// The information about a map of eight entries.
     pub(crate) fn of_nothing(kind: MapType) -> Self {
         Self {
             id: 1,

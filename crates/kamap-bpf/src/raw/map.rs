@@ -1,4 +1,4 @@
-//! A map of any type: its file descriptor, what the kernel says of it, and the operations on
+//! A map of any type: its file descriptor, the kernel's information about it, and the operations on
 //! single keys.
 
 use std::io;
@@ -18,15 +18,15 @@ pub(crate) struct RawMap {
     sizes: Sizes,
 }
 
-/// How many bytes the kernel reads and writes of a map.
+/// How many bytes the kernel reads and writes for a key and a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sizes {
     pub(crate) key: usize,
-    /// As a system call copies it: of a per-CPU map the values of all CPUs.
+    /// As system calls copy it: in a per-CPU map the values of all CPUs.
     pub(crate) value: usize,
 }
 
-/// Where there are no keys, the kernel expects a null pointer.
+/// Without keys, the kernel expects a null pointer.
 fn pointer(bytes: &[u8]) -> *const libc::c_void {
     if bytes.is_empty() {
         ptr::null()
@@ -47,7 +47,7 @@ pub(super) fn is(err: &io::Error, errno: i32) -> bool {
     err.raw_os_error() == Some(errno)
 }
 
-/// The length in bits and the bytes of the prefix that a key of a trie is.
+/// The length in bits and the bytes of the prefix in a trie's key.
 pub(super) fn prefix(key: &[u8]) -> (u32, &[u8]) {
     match key.split_first_chunk::<4>() {
         Some((len, bytes)) => (u32::from_ne_bytes(*len), bytes),
@@ -56,7 +56,7 @@ pub(super) fn prefix(key: &[u8]) -> (u32, &[u8]) {
 }
 
 impl RawMap {
-    /// Takes over the map behind `fd`.
+    /// Takes ownership of the map behind `fd`.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ impl RawMap {
         let value = info.value_size as usize;
         let value = match info.kind.refers() {
             _ if info.kind.is_per_cpu() => cpus::stride(value) * cpus::possible()?.len(),
-            // The kernel copies an ID, whatever it says the size of the values is.
+            // The kernel copies an ID, even if it reports another size of the values.
             Some(Refers::Maps | Refers::Programs) => size_of::<u32>(),
             _ => value,
         };
@@ -77,11 +77,11 @@ impl RawMap {
         Ok(Self { fd, info, sizes })
     }
 
-    /// The same, if the map is of this type.
+    /// Returns the map if it has this type.
     ///
     /// # Errors
     ///
-    /// [`Error::WrongKind`] as well.
+    /// [`Error::WrongKind`].
     pub(crate) fn expect(self, expected: MapType) -> Result<Self> {
         if self.info.kind == expected {
             return Ok(self);
@@ -93,7 +93,7 @@ impl RawMap {
         })
     }
 
-    /// What the kernel said of the map when it was opened.
+    /// The kernel's information when the map was opened.
     pub(crate) fn info(&self) -> &Info {
         &self.info
     }
@@ -135,7 +135,7 @@ impl RawMap {
         self.found(operation, key, answer)
     }
 
-    /// The same, and removes it.
+    /// Reads the value of `key` and removes it. Returns whether it was present.
     pub(crate) fn take(
         &self,
         operation: Operation,
@@ -154,12 +154,12 @@ impl RawMap {
         if !self.info.kind.is_bloom_filter() {
             return Err(self.not_of_kind(Operation::TEST));
         }
-        // The kernel only reads it, but asks for memory as if it wrote.
+        // The kernel only reads the value, but the system call takes a mutable pointer.
         let mut copy = value.to_vec();
         self.lookup(Operation::TEST, &[], &mut copy, 0)
     }
 
-    /// Writes `value`. Returns whether `mode` allowed it.
+    /// Writes `value`. Returns whether it did, which `mode` decides.
     pub(crate) fn update(
         &self,
         operation: Operation,
@@ -203,7 +203,7 @@ impl RawMap {
     pub(crate) fn freeze(&self) -> Result<()> {
         let map = || self.info.name.clone();
         sys::freeze(self.as_fd()).map_err(|err| match err.raw_os_error() {
-            // Older kernels (seen on 6.1) answer the same for a map that is already frozen.
+            // Older kernels (seen on 6.1) return the same error for a map that is already frozen.
             Some(libc::EBUSY) if self.is_frozen() => Error::Frozen { map: map() },
             Some(libc::EBUSY) => Error::Busy { map: map() },
             Some(sys::ENOTSUPP) => self.not_of_kind(Operation::FREEZE_SPECIAL),
@@ -211,7 +211,8 @@ impl RawMap {
         })
     }
 
-    /// Compares lengths and prefixes, and refuses what has no entries.
+    /// Compares the lengths, and checks the prefix of a trie's key. An error if the map has no
+    /// entries.
     fn check(&self, operation: Operation, key: &[u8], value: Option<usize>) -> Result<()> {
         self.check_lengths(operation, key, value)?;
         match self.info.kind.keys() {
@@ -252,7 +253,7 @@ impl RawMap {
         })
     }
 
-    /// Refuses `operation` on a map without keys.
+    /// An error if the map has no keys.
     pub(crate) fn check_has_keys(&self, operation: Operation) -> Result<()> {
         match self.info.kind.keys() {
             Some(Keys::None | Keys::Memory) | None => Err(self.not_of_kind(operation)),
@@ -260,7 +261,7 @@ impl RawMap {
         }
     }
 
-    /// Whether there was something.
+    /// Converts a result: `ENOENT` means that the key is absent.
     fn found(&self, operation: Operation, key: &[u8], answer: io::Result<()>) -> Result<bool> {
         match answer {
             Ok(()) => Ok(true),
@@ -269,8 +270,8 @@ impl RawMap {
         }
     }
 
-    /// What the kernel's answer to an operation means for this type of map. `key`: the one
-    /// that was given, if any.
+    /// Converts an error of the kernel, depending on operation and map type. `key` is the key, if
+    /// there was one.
     pub(crate) fn error(&self, operation: Operation, key: &[u8], source: io::Error) -> Error {
         let map = self.info.name.clone();
         let kind = self.info.kind;
@@ -288,9 +289,9 @@ impl RawMap {
                 index: index.unwrap_or(0),
                 max_entries,
             },
-            // An LPM trie answers ENOSPC, all others E2BIG.
+            // An LPM trie returns ENOSPC, all others E2BIG.
             Some(libc::E2BIG | libc::ENOSPC) if operation.adds => Error::Full { map, max_entries },
-            // A socket cannot be read into the 4 bytes that some maps have for it.
+            // The values of some maps have only 4 bytes, into which a socket's cookie does not fit.
             Some(libc::ENOSPC) if kind.refers() == Some(Refers::Files) => {
                 self.not_of_kind(operation)
             }
@@ -327,7 +328,7 @@ impl RawMap {
         }
     }
 
-    /// Whether user space can no longer write the map, as far as `/proc` says.
+    /// Whether user space can no longer write the map, as far as `/proc` reports it.
     fn is_frozen(&self) -> bool {
         FdInfo::of(self.as_fd()).frozen()
     }
@@ -347,7 +348,7 @@ impl From<RawMap> for OwnedFd {
 
 #[cfg(test)]
 impl RawMap {
-    /// A map of eight entries that the kernel does not know.
+    /// A map of eight entries that does not exist in the kernel.
     pub(crate) fn of_nothing(kind: MapType) -> Self {
         let sizes = Sizes { key: 4, value: 4 };
         Self {
@@ -384,18 +385,18 @@ mod tests {
                 (
                     MapType::HASH,
                     Operation::TAKE,
-                    "this kernel cannot take in map `nothing` of kind `hash`; Linux 5.14 can",
+                    "this kernel cannot take in map `nothing` of type `hash`; Linux 5.14 can",
                 ),
                 (
                     MapType::PERCPU_ARRAY,
                     Operation::READ_BATCH,
-                    "this kernel cannot read a batch in map `nothing` of kind `percpu_array`; \
+                    "this kernel cannot read a batch in map `nothing` of type `percpu_array`; \
                      Linux 5.13 can",
                 ),
                 (
                     MapType::ARRAY_OF_MAPS,
                     Operation::READ_BATCH,
-                    "this kernel cannot read a batch in map `nothing` of kind `array_of_maps`; \
+                    "this kernel cannot read a batch in map `nothing` of type `array_of_maps`; \
                      Linux 5.19 can",
                 ),
             ] {
@@ -410,7 +411,7 @@ mod tests {
             let never = error(MapType::ARRAY, Operation::TAKE, errno);
             assert_eq!(
                 never.to_string(),
-                "map `nothing` is of kind `array`, which cannot take"
+                "map `nothing` is of type `array`, which cannot take"
             );
             assert!(matches!(never, Error::NotOfKind { .. }), "{never:?}");
         }
@@ -425,7 +426,7 @@ mod tests {
         );
         let socket = error(MapType::SOCKHASH, Operation::LOOK_UP, libc::ENOSPC);
         assert!(matches!(socket, Error::NotOfKind { .. }), "{socket}");
-        // Only adding can fill a map.
+        // Only adding can exceed the room of a map.
         let other = error(MapType::QUEUE, Operation::POP, libc::E2BIG);
         assert!(matches!(other, Error::Kernel { .. }), "{other}");
         let other = error(MapType::QUEUE, Operation::POP, libc::EIO);

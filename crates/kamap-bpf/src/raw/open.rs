@@ -1,4 +1,4 @@
-//! Finding maps that exist, and pinning them.
+//! Opening existing maps, and pinning.
 
 use std::ffi::CString;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::map_type::MapType;
 use crate::{Error, Result, sys};
 
 impl RawMap {
-    /// Duplicates the file descriptor of somebody else, such as that of a skeleton's map.
+    /// Duplicates a file descriptor that something else owns, such as a skeleton.
     pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> Result<Self> {
         let fd = fd.try_clone_to_owned();
         Self::from_fd(fd.map_err(|source| Error::NotOpened {
@@ -25,7 +25,7 @@ impl RawMap {
     /// Opens the map with this ID. `flags`: `BPF_F_RDONLY`, `BPF_F_WRONLY`, or none.
     pub(crate) fn open_id(id: u32, flags: u32) -> Result<Self> {
         let fd = sys::open_id(id, flags);
-        Self::from_fd(fd.map_err(|err| not_opened(format!("map with the id {id}"), err))?)
+        Self::from_fd(fd.map_err(|err| not_opened(format!("map with ID {id}"), err))?)
     }
 
     /// Opens the map that is pinned at `path`.
@@ -46,7 +46,7 @@ impl RawMap {
     /// maps share one.
     pub(crate) fn open_name(name: &str, flags: u32) -> Result<Self> {
         let mut found = Vec::new();
-        // A handle that may only write could not be asked for its name.
+        // A write-only handle could not be used to read the name.
         for map in Self::all(libbpf_sys::BPF_F_RDONLY)? {
             let map = map?;
             if map.name().as_bytes() == kept_name(name) {
@@ -65,15 +65,15 @@ impl RawMap {
         }
     }
 
-    /// All maps of the machine, in the order of their IDs. One that goes meanwhile is left
-    /// out. An error comes once and ends the list.
+    /// All maps of the machine, in the order of their IDs. A map that is freed meanwhile is left
+    /// out. After an error, the list ends.
     pub(crate) fn all(flags: u32) -> Result<impl Iterator<Item = Result<Self>>> {
         let following = |id| match sys::next_id(id) {
             Err(err) if is(&err, libc::ENOENT) => Ok(None),
             Err(err) => Err(not_opened("list of maps".to_owned(), err)),
             Ok(next) => Ok(Some(next)),
         };
-        // The first one is asked for at once, so that a missing permission shows here.
+        // The first ID is read at once, so that a missing privilege is reported here.
         let mut next = following(0)?;
         Ok(std::iter::from_fn(move || {
             while let Some(id) = next.take() {
@@ -111,7 +111,7 @@ impl RawMap {
         let map = create()?;
         match map.pin(path) {
             Ok(()) => Ok(map),
-            // Somebody else was faster.
+            // Another process was faster.
             Err(Error::Pin { source, .. }) if is(&source, libc::EEXIST) => open(),
             Err(err) => Err(err),
         }
@@ -142,7 +142,7 @@ impl RawMap {
         self.remove_pin(path).map(|()| true)
     }
 
-    /// Removes the pin at `path`, where this map is.
+    /// Removes the pin of this map at `path`.
     pub(crate) fn remove_pin(&self, path: &Path) -> Result<()> {
         fs::remove_file(path).map_err(|err| self.pin_error(path, err))
     }
@@ -156,20 +156,23 @@ impl RawMap {
     }
 }
 
-/// Which program [`open_program`] opens.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Program<'a> {
-    Id(u32),
-    Pinned(&'a Path),
+/// Opens the program with this ID, for [`AnyMap::insert_file`](crate::AnyMap::insert_file).
+///
+/// # Errors
+///
+/// [`Error::NotFound`], or [`Error::NotOpened`] without `CAP_SYS_ADMIN`.
+pub fn open_program_id(id: u32) -> Result<OwnedFd> {
+    sys::open_program_id(id).map_err(|err| not_opened(format!("program with ID {id}"), err))
 }
 
-/// Opens a program.
-pub(crate) fn open_program(which: Program<'_>) -> Result<OwnedFd> {
-    match which {
-        Program::Id(id) => sys::open_program_id(id)
-            .map_err(|err| not_opened(format!("program with the id {id}"), err)),
-        Program::Pinned(path) => open_pinned(path, 0, "program"),
-    }
+/// Opens the program that is pinned at `path`, for
+/// [`AnyMap::insert_file`](crate::AnyMap::insert_file).
+///
+/// # Errors
+///
+/// [`Error::NotFound`], [`Error::NotAPin`], or [`Error::NotOpened`].
+pub fn open_program_pinned(path: impl AsRef<Path>) -> Result<OwnedFd> {
+    open_pinned(path.as_ref(), 0, "program")
 }
 
 fn open_pinned(path: &Path, flags: u32, what: &str) -> Result<OwnedFd> {
@@ -184,7 +187,7 @@ fn open_pinned(path: &Path, flags: u32, what: &str) -> Result<OwnedFd> {
     })
 }
 
-/// What `path` is, where it cannot be opened because it is not a pin.
+/// What `path` is, if it cannot be opened because it is not a pin.
 fn not_a_pin(path: &Path, source: &io::Error) -> Option<&'static str> {
     if !is(source, libc::EACCES) {
         return None;
@@ -196,7 +199,7 @@ fn not_a_pin(path: &Path, source: &io::Error) -> Option<&'static str> {
     (!is_bpf).then_some("a file that is not in a BPF file system")
 }
 
-/// What kind of BPF object is behind a file descriptor, as far as `/proc` says.
+/// The type of the BPF object behind a file descriptor, as far as `/proc` reports it.
 fn what_is(fd: BorrowedFd<'_>) -> Option<&'static str> {
     let link = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
     match link.to_str()? {

@@ -1,11 +1,11 @@
-//! What can be done with a map.
+//! Operations on maps.
 
 use crate::map_type::{Keys, MapType, Refers};
 
-/// When an update is to write.
+/// On which condition an update writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpdateMode {
-    /// Whether the key is present or not (`BPF_ANY`).
+    /// Always, whether the key is present or not (`BPF_ANY`).
     Any,
     /// Only if the key is absent (`BPF_NOEXIST`).
     IfAbsent,
@@ -23,7 +23,7 @@ impl UpdateMode {
     }
 }
 
-/// An operation, as errors name it.
+/// An operation, as errors call it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Operation {
     pub(super) name: &'static str,
@@ -56,7 +56,7 @@ const fn adds(name: &'static str) -> Operation {
 }
 
 impl Operation {
-    /// One that changes nothing in the map, and that no table has to know.
+    /// An operation that changes no entries.
     pub(crate) const fn other(name: &'static str) -> Self {
         reads(name)
     }
@@ -84,8 +84,8 @@ impl Operation {
         writes("freeze values with a lock, a timer or another special field");
     pub(crate) const CLONE: Self = reads("duplicate the file descriptor");
 
-    /// The version of Linux that first has this operation for this type of map. None where no
-    /// version has it.
+    /// The first version of Linux that has this operation for this map type. `None` if no version
+    /// has it.
     pub(super) fn since(self, kind: MapType) -> Option<&'static str> {
         let is_hash = kind.is_hash_of_data();
         match self {

@@ -1,8 +1,8 @@
 //! Reading all entries of a map.
 //!
-//! Where it can, by `BPF_MAP_LOOKUP_BATCH` and not key by key: of a hash map, the kernel walks
-//! the buckets in order and copies each under its lock, while a walk by "next key" starts
-//! over, or ends, when its key has gone.
+//! It reads in batches (`BPF_MAP_LOOKUP_BATCH`) if possible, not key by key. In a hash map, the
+//! kernel then walks the buckets in order and copies each under its lock. A walk by "next key"
+//! starts over, or ends, when its present key is removed.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -14,20 +14,20 @@ use super::operation::Operation;
 use crate::map_type::{Keys, MapType, Refers};
 use crate::{Error, Result};
 
-/// How often in a row the kernel may ask to try again (a signal, a bucket that is being
-/// written).
+/// How often in a row the kernel may ask to try again, because of a signal or because a bucket is
+/// being written.
 const RETRIES: u32 = 1000;
 
 /// How often a walk from key to key may start over in a full map.
 const RESTARTS: u64 = 64;
 
-/// A place in a map that is being read to its end.
+/// A position in a map whose entries are read one after the other.
 #[derive(Debug)]
 pub(crate) struct Walk {
     by: By,
     steps_left: u64,
     done: bool,
-    /// The error that follows the last batch.
+    /// The error that is returned after the last batch.
     failed: Option<Error>,
 }
 
@@ -35,33 +35,33 @@ pub(crate) struct Walk {
 #[derive(Debug)]
 enum By {
     Batches {
-        /// The kernel's place: the next bucket or, in an array, the last index.
+        /// The kernel's cursor: the next bucket or, in an array, the last index.
         cursor: Option<u64>,
-        /// Whether what is read is also removed.
+        /// Whether entries are removed when they are read.
         delete: bool,
     },
     Indices {
         next: u32,
     },
     Keys {
-        /// The key that the kernel was last asked for.
+        /// The last key, after which the kernel returns the next one.
         at: Option<Vec<u8>>,
         passed: Passed,
     },
 }
 
-/// Which keys have come before. The kernel starts over when the key at which the walk stands
-/// is removed.
+/// The keys that have been read. They are needed because the kernel starts over when the present
+/// key is removed.
 #[derive(Debug)]
 enum Passed {
-    /// Those of a trie come in an order: all up to this one.
+    /// A trie has an order: all keys up to this one.
     UpTo(Option<Vec<u8>>),
     These(HashSet<Vec<u8>>),
 }
 
 impl Walk {
-    /// A walk over all entries. Where the map has none, or no keys to find them by, its first
-    /// step is an [`Error::NotOfKind`].
+    /// A walk over all entries. If the map has no entries or no keys, the first step returns
+    /// [`Error::NotOfKind`].
     pub(crate) fn reading(map: &RawMap) -> Self {
         let kind = map.info().kind;
         let batches = || By::Batches {
@@ -82,7 +82,7 @@ impl Walk {
         }
     }
 
-    /// A walk over a hash map that removes what it reads.
+    /// A walk over a hash map that removes the entries that it reads.
     pub(crate) fn draining(map: &RawMap) -> Self {
         let by = By::Batches {
             cursor: None,
@@ -94,7 +94,7 @@ impl Walk {
     fn by(by: By, map: &RawMap) -> Self {
         let max_entries = u64::from(map.max_entries());
         let steps_left = match by {
-            // A step reads at least one bucket, or doubles the buffer, or is a retry.
+            // A step reads at least one bucket, doubles the buffer, or is a retry.
             By::Batches { .. } => {
                 max_entries.next_power_of_two() + u64::from(u32::BITS) + u64::from(RETRIES)
             }
@@ -109,8 +109,8 @@ impl Walk {
         }
     }
 
-    /// Fills `batch` with what comes next. Returns whether anything has come. If not, the
-    /// walk has ended; an error ends it as well.
+    /// Fills `batch` with the next entries. Returns whether there were any; if not, the walk has
+    /// ended. An error also ends it.
     pub(crate) fn fill(&mut self, map: &RawMap, flags: u64, batch: &mut Batch) -> Result<bool> {
         batch.prepare(map);
         if let Some(error) = self.failed.take() {
@@ -142,7 +142,7 @@ impl Walk {
         }
     }
 
-    /// Counts a step. Too many are an error.
+    /// Counts a step. Returns an error if there were too many.
     fn step(&mut self, map: &RawMap) -> Result<()> {
         self.steps_left = self
             .steps_left
@@ -151,7 +151,8 @@ impl Walk {
         Ok(())
     }
 
-    /// Whether entries can be read without batches, which older kernels lack for this type.
+    /// Whether the entries can also be read without batches, which older kernels do not have for
+    /// this type.
     fn can_go_by_keys(&self, map: &RawMap) -> bool {
         let kind = map.info().kind;
         matches!(self.by, By::Batches { cursor: None, .. })
@@ -178,13 +179,13 @@ impl Walk {
                     batch.set_len(count as usize);
                     *cursor = Some(to);
                 }
-                // What came with it counts.
+                // The entries of the last batch count as well.
                 Meaning::End => {
                     batch.set_len(count as usize);
                     self.done = true;
                 }
-                // One bucket has more entries than fit. Nothing was written, and the place is
-                // the same. No bucket has more entries than the map.
+                // A bucket has more entries than fit. Nothing was written, and the cursor is
+                // unchanged. No bucket has more entries than the map.
                 Meaning::Grow => batch.grow(map.max_entries()),
                 Meaning::Again => {}
                 Meaning::Failed => {
@@ -198,7 +199,7 @@ impl Walk {
                     if count == 0 {
                         return Err(error);
                     }
-                    // They may have been removed, so this is all that is left of them.
+                    // They may have been removed from the map, so they must be passed on.
                     batch.set_len(count);
                     self.failed = Some(error);
                     self.done = true;
@@ -220,7 +221,7 @@ impl Walk {
             }
             let (slot, value) = batch.slot(0);
             slot.copy_from_slice(&key);
-            // It may have been removed just now.
+            // It may have been removed meanwhile.
             if map.lookup(Operation::READ_VALUES, &key, value, flags)? {
                 batch.set_len(1);
                 return Ok(true);
@@ -249,7 +250,7 @@ impl By {
         }
     }
 
-    /// The next key, or one that has come before where the kernel starts over.
+    /// The next key. It can be one that was read before, if the kernel starts over.
     fn next(&mut self, map: &RawMap) -> Result<Option<Vec<u8>>> {
         match self {
             Self::Batches { .. } => Ok(None),
@@ -271,7 +272,7 @@ impl By {
         }
     }
 
-    /// Whether the key has not come before.
+    /// Whether the key has not been read before.
     fn pass(&mut self, key: &[u8]) -> bool {
         let Self::Keys { passed, .. } = self else {
             return true;
@@ -296,12 +297,11 @@ fn next_key(map: &RawMap, key: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
     Ok(map.next_key(key, &mut next)?.then_some(next))
 }
 
-/// The first of two answers for the key after a key of a trie.
+/// The smaller of two answers to the question for the key after a key of a trie.
 ///
-/// The kernel searches without a lock. If a node that it has passed is replaced at that
-/// moment, it leaves out what lies behind that node: about once in 100,000 times in a trie
-/// that another thread writes all the time. So it is asked twice. Neither answer lies too far
-/// ahead unless both do.
+/// The kernel searches without a lock. If a node that it has passed is replaced at that moment, it
+/// skips what follows that node: about once in 100,000 times in a trie that another thread writes
+/// all the time. So the question is asked twice. Both answers would have to be wrong to skip a key.
 fn earlier(first: Option<Vec<u8>>, second: Option<Vec<u8>>) -> Option<Vec<u8>> {
     match (first, second) {
         (Some(first), Some(second)) if compare(&second, &first).is_lt() => Some(second),
@@ -309,8 +309,8 @@ fn earlier(first: Option<Vec<u8>>, second: Option<Vec<u8>>) -> Option<Vec<u8>> {
     }
 }
 
-/// The kernel's order of the keys of a trie: longer prefixes before those that they begin
-/// with, otherwise by the first bit that differs.
+/// The kernel's order of a trie's keys: a longer prefix comes before the shorter ones that it
+/// extends, otherwise the first different bit decides.
 fn compare(a: &[u8], b: &[u8]) -> Ordering {
     let ((len_a, a), (len_b, b)) = (prefix(a), prefix(b));
     let bit = |bytes: &[u8], at: u32| bytes[at as usize / 8] >> (7 - at % 8) & 1;
@@ -320,7 +320,7 @@ fn compare(a: &[u8], b: &[u8]) -> Ordering {
     }
 }
 
-/// What an answer of the kernel to a step of a batch walk means.
+/// The meaning of the kernel's answer to a step of a batch walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
     More,
@@ -334,7 +334,7 @@ impl Meaning {
     fn of(error: Option<&io::Error>) -> Self {
         match error.map(io::Error::raw_os_error) {
             None => Self::More,
-            // The lock of a bucket could not be taken. What was read before counts.
+            // The lock of a bucket could not be taken. Entries that were read before it count.
             Some(Some(libc::EBUSY | libc::EDEADLK | libc::ETIMEDOUT)) => Self::More,
             Some(Some(libc::ENOENT)) => Self::End,
             Some(Some(libc::ENOSPC)) => Self::Grow,
@@ -344,11 +344,11 @@ impl Meaning {
     }
 }
 
-/// How many entries the kernel wrote before it failed. `count` is what it reported.
+/// How many entries the kernel wrote before it failed; `count` is what it reported.
 ///
-/// If it fails before it begins, it leaves the count as it was, which is the room. Later the
-/// batch can be full, but then nothing more can fail (memory is short only for a bucket that
-/// fits). After `EFAULT` the count means nothing.
+/// If it fails before it begins, it leaves the count unchanged, which is the room. After that, no
+/// error is possible with a full batch: memory can only be short for a bucket that fits. After
+/// `EFAULT` the count is undefined.
 fn written_before(error: &io::Error, count: u32, room: usize) -> usize {
     let count = count as usize;
     if error.raw_os_error() == Some(libc::EFAULT) || count >= room {
@@ -362,12 +362,11 @@ fn written_before(error: &io::Error, count: u32, room: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// An answer of the kernel: the keys that it writes, the count that it reports, and the
-    /// errno, or 0.
+    /// An answer of the kernel: the keys that it writes, the count that it reports, and errno or 0.
     type Answer = (&'static [u32], u32, i32);
 
-    /// The result of a walk over a hash map of eight entries, four at a time, when the kernel
-    /// gives these `answers`, and the last of them again and again.
+    /// The result of a walk over a hash map of eight entries, four at a time, if the kernel returns
+    /// these `answers`, and then always the last one.
     fn walked(mut walk: Walk, answers: &[Answer]) -> Vec<Result<Vec<u32>>> {
         let map = map();
         let mut batch = Batch::new(Some(4));
@@ -429,7 +428,7 @@ mod tests {
 
     #[test]
     fn what_fails_early_has_read_nothing() {
-        // The count is as it was, or means nothing.
+        // The count is unchanged, or undefined.
         for (count, errno) in [(4, libc::EINVAL), (0, libc::ENOMEM), (2, libc::EFAULT)] {
             let walked = walked(Walk::draining(&map()), &[(&[], count, errno)]);
             assert!(
@@ -456,8 +455,8 @@ mod tests {
 
     #[test]
     fn a_walk_that_does_not_end_is_given_up() {
-        // Each is a step without end: to try again, a bucket that stays locked, and entries
-        // where there are no more buckets.
+        // Steps that never end: a retry, a bucket that stays locked, and entries after the last
+        // bucket.
         for answer in [
             (&[][..], 0, libc::EINTR),
             (&[], 0, libc::EBUSY),

@@ -5,18 +5,18 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 
-/// Bytes of a page of memory.
+/// The size of a memory page in bytes.
 pub fn page_size() -> usize {
-    // SAFETY: takes a number and returns one; every system knows this one.
+    // SAFETY: takes a number and returns one. Every system has this setting.
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
 }
 
-/// A number that both sides read and write atomically.
+/// A number that this process and the kernel read and write atomically.
 ///
 /// # Safety
 ///
-/// Any bytes must be a valid value, and a shared reference must allow for others to
-/// change them.
+/// Any bytes must be a valid value, and others may change it while there is a shared reference to
+/// it.
 pub(in crate::rings) unsafe trait Shared {}
 
 // SAFETY: it is an atomic integer.
@@ -28,27 +28,27 @@ unsafe impl Shared for AtomicU64 {}
 // SAFETY: as above.
 unsafe impl Shared for AtomicUsize {}
 
-/// Memory of a map or of a perf event.
+/// A mapping of the memory of a map or perf event. Dropping it unmaps the memory.
 pub(in crate::rings) struct Mmap {
     start: NonNull<u8>,
     len: usize,
 }
 
-// SAFETY: the memory belongs to no thread.
+// SAFETY: a mapping can be used and removed by any thread.
 unsafe impl Send for Mmap {}
 
-// SAFETY: a shared reference leads to atomic integers, and else only reads.
+// SAFETY: a shared reference only gives access to atomic integers, and copies bytes out.
 unsafe impl Sync for Mmap {}
 
 impl Mmap {
-    /// Maps `len` bytes of `fd`, from `offset` on.
+    /// Maps `len` bytes of `fd`, beginning at `offset`.
     pub(in crate::rings) fn map(
         fd: BorrowedFd<'_>,
         len: usize,
         protection: i32,
         offset: usize,
     ) -> io::Result<Self> {
-        // SAFETY: a new mapping, at an address that the kernel chooses.
+        // SAFETY: creates a mapping at an address that the kernel chooses.
         let start = unsafe {
             libc::mmap(
                 ptr::null_mut(),
@@ -69,35 +69,34 @@ impl Mmap {
         }
     }
 
-    /// The number at byte `at`. To store to it, the memory must have been mapped for
-    /// writing.
+    /// The number at byte `at`. Only store to it if the memory was mapped for writing.
     pub(in crate::rings) fn number<T: Shared>(&self, at: usize) -> &T {
         assert!(at.is_multiple_of(align_of::<T>()) && at + size_of::<T>() <= self.len);
-        // SAFETY: it lies within the memory, which is mapped as long as `self` lives,
-        // and aligned, as the memory is to a page. Any bytes are valid.
+        // SAFETY: the number is inside the mapping, which exists as long as `self`, and aligned,
+        // because the mapping begins at a page. Any bytes are valid.
         unsafe { self.start.add(at).cast::<T>().as_ref() }
     }
 }
 
 impl Drop for Mmap {
     fn drop(&mut self) {
-        // SAFETY: what has been mapped, to which no reference is left.
+        // SAFETY: it has been mapped, and no reference to it is left.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }
 }
 
-/// Records, one behind the other in memory whose end is followed by its begin.
+/// A ring of records: after the last byte of its memory, it continues with the first.
 ///
-/// A position in it only grows. None is out of bounds: what counts is the remainder.
+/// Positions only grow and are never out of bounds: they count modulo the size.
 pub(in crate::rings) struct Ring {
-    /// What begins with numbers of the kernel and ends with the records.
+    /// The mapping, which begins with the positions and ends with the records.
     pub(in crate::rings) pages: Mmap,
     begin: usize,
     size: usize,
 }
 
 impl Ring {
-    /// The records lie in what follows the first `begin` bytes: a power of two.
+    /// A ring whose records begin at byte `begin` of `pages`. The rest must be a power of two.
     pub(in crate::rings) fn new(pages: Mmap, begin: usize) -> Self {
         let size = pages.len - begin;
         assert!(size.is_power_of_two(), "the kernel has no other rings");
@@ -109,21 +108,21 @@ impl Ring {
         self.size
     }
 
-    /// The four bytes at a position that is a multiple of four.
+    /// The four bytes at `position`, which must be a multiple of four.
     pub(in crate::rings) fn header(&self, position: usize) -> &AtomicU32 {
         self.pages.number(self.begin + self.offset(position))
     }
 
-    /// Fills `bytes`, no more than the ring has, with those from `position` on.
+    /// Copies bytes from `position` on into `bytes`, which must not be larger than the ring.
     ///
-    /// It is a copy because who shares the memory could go on writing: then the bytes
-    /// are wrong, but nothing of Rust's rules is broken, as a reference to them would.
+    /// It copies because the kernel or another process could still write to the memory. Then the
+    /// copied bytes are wrong, but a reference to the memory would be undefined behaviour.
     pub(in crate::rings) fn copy(&self, position: usize, bytes: &mut [u8]) {
         assert!(bytes.len() <= self.size);
         let offset = self.offset(position);
         let (front, back) = bytes.split_at_mut(bytes.len().min(self.size - offset));
-        // SAFETY: `front` ends where the ring does or before, and `back`, no longer
-        // than the ring, begins at its begin. Neither overlaps memory of Rust.
+        // SAFETY: `front` fits between the offset and the end of the ring, and `back`, which is not
+        // larger than the ring, starts at its beginning. `bytes` is not part of the mapping.
         unsafe {
             let begin = self.pages.start.add(self.begin);
             let from = begin.add(offset);
@@ -137,7 +136,7 @@ impl Ring {
     }
 }
 
-/// Memory that is filled by tests instead of a kernel.
+/// Memory that tests fill instead of the kernel.
 #[cfg(test)]
 impl Mmap {
     pub(in crate::rings) fn anonymous(len: usize) -> Self {
@@ -156,19 +155,19 @@ impl Mmap {
     }
 
     pub(in crate::rings) fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: all of it is mapped, and borrowed by this reference alone.
+        // SAFETY: all of it is mapped, and `self` is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }
 
 #[cfg(test)]
 impl Ring {
-    /// A ring of one page that follows another one.
+    /// A ring of one page, after a page for the positions.
     pub(in crate::rings) fn anonymous() -> Self {
         Self::new(Mmap::anonymous(2 * page_size()), page_size())
     }
 
-    /// Writes `bytes` from `position` on.
+    /// Writes `bytes` at `position`.
     pub(in crate::rings) fn write(&mut self, position: usize, bytes: &[u8]) {
         for (i, byte) in bytes.iter().enumerate() {
             let at = self.begin + self.offset(position.wrapping_add(i));

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use self::buffer::{Buffer, Found, NoRecord, padded};
 use super::mmap::page_size;
-use super::record::Record;
-use super::stop::{Stop, run};
+use super::record::{Record, decode};
+use super::stop::{Stop, run, wait};
 use crate::map_type::MapType;
 use crate::raw::{Operation, RawMap, UpdateMode};
 use crate::{Error, Result, cpus, sys};
@@ -51,60 +51,67 @@ mod buffer;
 /// ```
 pub struct PerfEventArray<E: Record + ?Sized> {
     map: RawMap,
-    /// Readable when one of the buffers has woken its reader.
+    /// Becomes readable when one of the buffers wakes the reader.
     wakeups: OwnedFd,
     buffers: Vec<Buffer>,
-    /// The buffer whose turn it is.
+    /// Index of the buffer that is read next.
     turn: usize,
-    /// The record that is being read.
+    /// A copy of the record that is being read.
     record: Vec<u8>,
     samples: PhantomData<fn(&E)>,
 }
 
-/// What comes out of a [`PerfEventArray`].
+/// What a [`PerfEventArray`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sample<E> {
-    /// What a program has sent.
+    /// A sample from a program.
     Event {
-        /// The CPU that it ran on.
+        /// The CPU on which the program ran.
         cpu: u32,
-        /// What it was.
+        /// The sample.
         event: E,
     },
-    /// There was no room for samples in the buffer of a CPU, between the sample before and the
-    /// one after this.
+    /// The buffer of a CPU had no room for samples between the previous and the next one.
     Lost {
         /// The CPU.
         cpu: u32,
-        /// How many.
+        /// How many samples were lost.
         count: u64,
     },
 }
 
-/// Inserts an event that counts the clock of the scheduler into `map`, a perf event array, for
-/// each CPU that is online.
+/// Inserts an event that counts the CPU clock into the perf event array `map`, for each CPU that is
+/// online.
 ///
 /// # Errors
 ///
-/// What the kernel answers, such as `EPERM` without `CAP_PERFMON`; `EINVAL` where `map` is
-/// something else.
+/// The error of the kernel, such as `EPERM` without `CAP_PERFMON`; `EINVAL` if `map` has another
+/// type.
 pub fn open_cpu_clocks(map: BorrowedFd<'_>) -> io::Result<()> {
     let no_such_array = || io::Error::from_raw_os_error(libc::EINVAL);
     let map = RawMap::duplicate(map).and_then(|map| map.expect(MapType::PERF_EVENT_ARRAY));
     let map = map.map_err(|_| no_such_array())?;
-    for cpu in cpus::online()? {
-        let event = match sys::open_perf_event(cpu, libbpf_sys::PERF_COUNT_SW_CPU_CLOCK, 0) {
-            // It has gone offline.
-            Err(err) if err.raw_os_error() == Some(libc::ENODEV) => continue,
-            event => event?,
-        };
-        put(&map, cpu, event.as_fd()).map_err(|err| match err {
+    for (cpu, event) in open_events(libbpf_sys::PERF_COUNT_SW_CPU_CLOCK, 0)? {
+        put(&map, cpu, event?.as_fd()).map_err(|err| match err {
             Error::Kernel { source, .. } | Error::Denied { source, .. } => source,
             other => io::Error::other(other),
         })?;
     }
     Ok(())
+}
+
+/// Opens an event of each CPU that is online, see [`sys::open_perf_event`].
+fn open_events(
+    counts: u32,
+    wakeup_events: u32,
+) -> io::Result<impl Iterator<Item = (u32, io::Result<OwnedFd>)>> {
+    let open = move |cpu| match sys::open_perf_event(cpu, counts, wakeup_events) {
+        // The CPU has gone offline.
+        Err(err) if err.raw_os_error() == Some(libc::ENODEV) => None,
+        event => Some((cpu, event)),
+    };
+    Ok(cpus::online()?.into_iter().filter_map(open))
 }
 
 /// Inserts the event of a CPU into a perf event array.
@@ -121,33 +128,31 @@ fn put(map: &RawMap, cpu: u32, event: BorrowedFd<'_>) -> Result<()> {
 }
 
 impl<E: Record + ?Sized> PerfEventArray<E> {
-    /// Opens a buffer of `bytes`, a power of two and at least a page (4,096), for each CPU that
-    /// is online, and inserts it into the map behind `fd`, where it stays until this is dropped.
-    /// There must be no other reader: the map has one place for each CPU, and the last reader
-    /// takes it.
+    /// Opens a buffer of `bytes`, a power of two and at least a page (4,096), for each CPU that is
+    /// online. It inserts them into the map behind `fd`, where they stay until the reader is
+    /// dropped. There must be no other reader: the map has one entry for each CPU, and a later
+    /// reader replaces it.
     ///
-    /// A reader that waits is woken by each `wakeup_events`th sample of a CPU, and when half of
-    /// its buffer has been filled; 0: only then.
+    /// A waiting reader is woken after every `wakeup_events` samples of a CPU, and when half of its
+    /// buffer is full. With 0, it is only woken when half of the buffer is full.
     ///
-    /// Samples on a CPU that comes online later are refused (the helper returns `-ENOENT`).
+    /// On a CPU that comes online later, samples are refused (the helper returns `-ENOENT`).
     ///
     /// Needs `CAP_PERFMON` (Linux 5.8) or root.
     ///
     /// # Errors
     ///
-    /// [`Error::NotAMap`], [`Error::WrongKind`], [`Error::BufferSize`],
-    /// [`Error::IndexOutOfRange`] where the map has fewer entries than there are CPUs,
-    /// [`Error::Denied`], or [`Error::Kernel`].
+    /// [`Error::NotAMap`], [`Error::WrongKind`], [`Error::BufferSize`], [`Error::IndexOutOfRange`]
+    /// if the map has fewer entries than there are CPUs, [`Error::Denied`], or [`Error::Kernel`].
     pub fn from_fd(fd: OwnedFd, bytes: usize, wakeup_events: u32) -> Result<Self> {
         Self::of(RawMap::from_fd(fd)?, bytes, wakeup_events)
     }
 
-    /// Duplicates the handle that a libbpf skeleton has of a perf event array.
+    /// Duplicates the file descriptor of a perf event array in a libbpf skeleton.
     ///
     /// # Errors
     ///
-    /// As for [`from_fd`](Self::from_fd), and [`Error::NotOpened`] if there are too many open
-    /// files.
+    /// As for [`from_fd`](Self::from_fd), and [`Error::NotOpened`] if too many files are open.
     pub fn from_skeleton(map: &impl AsFd, bytes: usize, wakeup_events: u32) -> Result<Self> {
         Self::of(RawMap::duplicate(map.as_fd())?, bytes, wakeup_events)
     }
@@ -191,7 +196,7 @@ impl<E: Record + ?Sized> PerfEventArray<E> {
             });
         }
         let wakeups = sys::epoll().map_err(|err| failed(&map, "prepare to wait", err))?;
-        // Dropped on an error, it removes what it has inserted.
+        // On an error, dropping this removes what has been inserted.
         let mut this = Self {
             map,
             wakeups,
@@ -200,16 +205,11 @@ impl<E: Record + ?Sized> PerfEventArray<E> {
             record: Vec::new(),
             samples: PhantomData,
         };
-        let map = &this.map;
-        let cpus = cpus::online().map_err(|err| failed(map, "find the online CPUs", err))?;
-        for cpu in cpus {
+        let events = open_events(libbpf_sys::PERF_COUNT_SW_BPF_OUTPUT, wakeup_events);
+        let events = events.map_err(|err| failed(&this.map, "find the online CPUs", err))?;
+        for (cpu, event) in events {
             let map = &this.map;
-            let output = libbpf_sys::PERF_COUNT_SW_BPF_OUTPUT;
-            let event = match sys::open_perf_event(cpu, output, wakeup_events) {
-                // It has gone offline.
-                Err(err) if err.raw_os_error() == Some(libc::ENODEV) => continue,
-                event => event.map_err(|err| failed(map, "open the perf event of a CPU", err))?,
-            };
+            let event = event.map_err(|err| failed(map, "open the perf event of a CPU", err))?;
             let buffer = Buffer::map(cpu, event, bytes);
             let buffer = buffer.map_err(|err| failed(map, "map a buffer", err))?;
             sys::epoll_add(this.wakeups.as_fd(), buffer.event.as_fd())
@@ -220,8 +220,8 @@ impl<E: Record + ?Sized> PerfEventArray<E> {
         Ok(this)
     }
 
-    /// Waits until there is something to read or `timeout` is over. Returns whether there is.
-    /// A signal ends the wait.
+    /// Waits until there is something to read or `timeout` has passed. Returns whether there is
+    /// something. A signal ends the wait.
     ///
     /// # Errors
     ///
@@ -236,8 +236,8 @@ impl<E: Record + ?Sized> PerfEventArray<E> {
             if left.is_zero() {
                 return Ok(false);
             }
-            // A buffer can have woken us for what has been read by now.
-            if !self.wait_for([self.as_fd()], Some(left))? {
+            // The wake-up can be for samples that have been read since.
+            if !wait(&self.map, [self.as_fd()], Some(left))? {
                 return Ok(self.has_more());
             }
         }
@@ -247,24 +247,16 @@ impl<E: Record + ?Sized> PerfEventArray<E> {
         self.buffers.iter().any(Buffer::has_more)
     }
 
-    fn wait_for<const N: usize>(
-        &self,
-        fds: [BorrowedFd<'_>; N],
-        timeout: Option<Duration>,
-    ) -> Result<bool> {
-        sys::wait(fds, timeout).map_err(|err| failed(&self.map, "wait", err))
-    }
-
-    /// Passes each sample to `each`, and waits for more, until `each` breaks or `stop` is used.
-    /// In the latter case, what was sent before has been passed on.
+    /// Passes each sample to `each` and waits for more, until `each` breaks or `stop` is used.
+    /// After a stop, all samples that were sent before it have been passed.
     ///
-    /// It wakes up as [`from_fd`](Self::from_fd) was told, so with `wakeup_events` 0 samples can
-    /// wait for long.
+    /// `wakeup_events` of [`from_fd`](Self::from_fd) decides when it wakes up: with 0, samples can
+    /// wait for a long time.
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read) and [`wait`](Self::wait). After an [`Error::RecordSize`],
-    /// the next call goes on behind that sample.
+    /// As for [`read`](Self::read) and [`wait`](Self::wait). After an [`Error::RecordSize`], the
+    /// next call continues with the sample after it.
     pub fn run<B>(
         &mut self,
         stop: &Stop,
@@ -279,17 +271,17 @@ impl<E: Record + ?Sized> PerfEventArray<E> {
             Ok(ControlFlow::Continue(()))
         };
         run(self, stop, read, |samples| {
-            samples.wait_for([samples.as_fd(), stop.as_fd()], None)
+            wait(&samples.map, [samples.as_fd(), stop.as_fd()], None)
         })
     }
 
-    /// The next sample of any CPU, if there is one. Its room in the buffer is free again.
+    /// The next sample of any CPU, if there is one. It no longer takes room in the buffer.
     ///
     /// # Errors
     ///
-    /// [`Error::RecordSize`] where it is too short or too long for an `E`, as far as padding
-    /// shows that, and [`Error::NoRecord`] where a buffer is damaged, as it can be by a sample of
-    /// 64 KiB and more. The sample, or all that is in that buffer, has been skipped.
+    /// [`Error::RecordSize`] if the sample is too short or too long for an `E`, as far as the
+    /// padding allows to tell. [`Error::NoRecord`] if a buffer is damaged; a sample of 64 KiB or
+    /// more can cause that. The sample, or everything in that buffer, has been skipped.
     pub fn read(&mut self) -> Result<Option<Sample<E::Item<'_>>>> {
         let Some((cpu, found)) = self.take()? else {
             return Ok(None);
@@ -298,20 +290,14 @@ impl<E: Record + ?Sized> PerfEventArray<E> {
             Found::Lost(count) => return Ok(Some(Sample::Lost { cpu, count })),
             Found::Sample(at) => &self.record[at],
         };
-        match E::decode(bytes, padded) {
-            Ok(event) => Ok(Some(Sample::Event { cpu, event })),
-            Err(expected) => Err(Error::RecordSize {
-                map: self.map.name().to_owned(),
-                found: bytes.len(),
-                expected,
-            }),
-        }
+        let event = decode::<E>(&self.map, bytes, padded)?;
+        Ok(Some(Sample::Event { cpu, event }))
     }
 
-    /// Takes the next record out of its buffer.
+    /// Copies the next record out of its buffer.
     fn take(&mut self) -> Result<Option<(u32, Found)>> {
-        // A buffer's turn ends with what was there when it began, so that none keeps the
-        // others waiting. The one whose turn it is gets another.
+        // One buffer must not keep the others waiting: its turn ends with the last record that was
+        // there when it began. The last iteration gives the first buffer a second turn.
         for _ in 0..=self.buffers.len() {
             let Some(buffer) = self.buffers.get_mut(self.turn) else {
                 return Ok(None);
@@ -339,7 +325,7 @@ impl<E: Record + ?Sized> Drop for PerfEventArray<E> {
     fn drop(&mut self) {
         for buffer in &self.buffers {
             let removed = self.map.remove(&buffer.cpu.to_ne_bytes());
-            // Nothing is there if it could not be inserted.
+            // If it was not inserted, there is nothing to remove.
             drop(removed);
         }
     }
@@ -349,9 +335,9 @@ fn failed(map: &RawMap, to: &'static str, source: io::Error) -> Error {
     map.error(Operation::other(to), &[], source)
 }
 
-/// For `epoll` and similar: readable once a buffer has woken its reader, and until that has
-/// been noticed, by whoever looks first. So [`read`](PerfEventArray::read) all there is before
-/// each wait, the first one as well: adding it to an `epoll` can use up a wake-up.
+/// For `epoll` and similar. It becomes readable when a buffer wakes its reader, and stays so until
+/// somebody has noticed. Adding it to an `epoll` can already count as noticing, so
+/// [`read`](PerfEventArray::read) everything before each wait, including the first.
 impl<E: Record + ?Sized> AsFd for PerfEventArray<E> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wakeups.as_fd()

@@ -1,22 +1,37 @@
-//! What is read from a ring.
+//! What rings return.
 
+use crate::Error;
 use crate::data::MapData;
+use crate::raw::RawMap;
 
-/// The type of the records of a ring: one of fixed size ([`MapData`]), or `[u8]` where they
-/// have different lengths.
+/// The type of the records of a ring: a type of fixed size ([`MapData`]), or `[u8]` for records of
+/// different lengths.
 pub trait Record: private::Sealed {
-    /// How a record is passed on: by value, or as a slice that lives until the next one is
+    /// What a reader passes on: the record by value, or a slice that is valid until the next one is
     /// read.
     type Item<'a>;
 
-    /// The record in `bytes`, if there are as many as `padded` makes of its size. Otherwise
-    /// that size.
+    /// The record in `bytes`. If it does not have the size that `padded` gives for this type, an
+    /// error with that size.
     #[doc(hidden)]
     fn decode(bytes: &[u8], padded: fn(usize) -> usize) -> Result<Self::Item<'_>, usize>;
 }
 
+/// Decodes a record of `map`, see [`Record::decode`].
+pub(super) fn decode<'a, E: Record + ?Sized>(
+    map: &RawMap,
+    bytes: &'a [u8],
+    padded: fn(usize) -> usize,
+) -> crate::Result<E::Item<'a>> {
+    E::decode(bytes, padded).map_err(|expected| Error::RecordSize {
+        map: map.name().to_owned(),
+        found: bytes.len(),
+        expected,
+    })
+}
+
 mod private {
-    /// The readers know where each record ends.
+    /// Only the readers know where a record ends.
     pub trait Sealed {}
 }
 

@@ -5,18 +5,17 @@ use std::marker::PhantomData;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::time::Duration;
 
 use super::mmap::{Mmap, Ring, page_size};
-use super::record::Record;
-use super::stop::{Stop, run};
+use super::record::{Record, decode};
+use super::stop::{Stop, run, wait};
 use crate::map_type::MapType;
 use crate::raw::{Operation, RawMap};
-use crate::{Error, Result, sys};
+use crate::{Error, Result};
 
-/// Flags in the length of a record: it is not filled in yet, or is to be skipped
-/// (linux/bpf.h).
+/// Flags in the length of a record (linux/bpf.h): it is not submitted yet; it was discarded.
 const BUSY: u32 = libbpf_sys::BPF_RINGBUF_BUSY_BIT;
 const DISCARDED: u32 = libbpf_sys::BPF_RINGBUF_DISCARD_BIT;
 const HEADER: usize = libbpf_sys::BPF_RINGBUF_HDR_SZ as usize;
@@ -46,40 +45,40 @@ const HEADER: usize = libbpf_sys::BPF_RINGBUF_HDR_SZ as usize;
 /// [`read`](Self::read).
 pub struct RingBuf<E: Record + ?Sized> {
     map: RawMap,
-    /// How far has been read: the one page that a reader may write.
+    /// The position up to which we have read: the only page that a reader can write.
     consumer: Mmap,
-    /// How far has been reserved, in a page of its own, then the records.
+    /// A page with the position up to which records are reserved, then the records.
     ring: Ring,
-    /// How far this reader has read.
+    /// The position up to which this reader has read.
     position: usize,
-    /// What it has last written to `consumer`.
+    /// The position of the last record that it has read.
+    last: usize,
+    /// The last value that it wrote to `consumer`.
     released: usize,
-    /// Whether the room of what is read is given back at once.
+    /// Whether read records keep their room until [`release`](Self::release).
     keeps: bool,
-    /// The record that is passed on.
+    /// A copy of the record that is being passed on.
     record: Vec<u8>,
     records: PhantomData<fn(&E)>,
 }
 
 impl<E: Record + ?Sized> RingBuf<E> {
-    /// Takes over the ring buffer behind `fd`, to read it from where the reader before has
-    /// stopped. There must be no other reader; [`read`](Self::read) notices if there is one all
-    /// the same.
+    /// Reads the ring buffer behind `fd`, beginning where the previous reader stopped. There must
+    /// be no other reader; [`read`](Self::read) returns an error if it notices one.
     ///
     /// # Errors
     ///
-    /// [`Error::NotAMap`], [`Error::WrongKind`], or [`Error::Kernel`] where its memory cannot
-    /// be mapped.
+    /// [`Error::NotAMap`], [`Error::WrongKind`], or [`Error::Kernel`] if the memory cannot be
+    /// mapped.
     pub fn from_fd(fd: OwnedFd) -> Result<Self> {
         Self::of(RawMap::from_fd(fd)?)
     }
 
-    /// Duplicates the handle that a libbpf skeleton has of a ring buffer.
+    /// Duplicates the file descriptor of a ring buffer in a libbpf skeleton.
     ///
     /// # Errors
     ///
-    /// As for [`from_fd`](Self::from_fd), and [`Error::NotOpened`] if there are too many open
-    /// files.
+    /// As for [`from_fd`](Self::from_fd), and [`Error::NotOpened`] if too many files are open.
     pub fn from_skeleton(map: &impl AsFd) -> Result<Self> {
         Self::of(RawMap::duplicate(map.as_fd())?)
     }
@@ -131,6 +130,7 @@ impl<E: Record + ?Sized> RingBuf<E> {
             consumer,
             ring,
             position,
+            last: position,
             released: position,
             keeps: false,
             record: Vec::new(),
@@ -138,35 +138,26 @@ impl<E: Record + ?Sized> RingBuf<E> {
         }
     }
 
-    /// Waits until there is something to read or `timeout` is over. Returns whether there is.
-    /// A signal ends the wait.
+    /// Waits until there is something to read or `timeout` has passed. Returns whether there is
+    /// something. A signal ends the wait.
     ///
-    /// A record that is reserved and not submitted yet counts as well. A record of a program
-    /// that wakes nobody (`BPF_RB_NO_WAKEUP`) does not end a wait that has begun before.
+    /// A record that is reserved but not yet submitted counts, too. A record that a program submits
+    /// with `BPF_RB_NO_WAKEUP` does not end a wait that has already begun.
     ///
     /// # Errors
     ///
     /// [`Error::Kernel`].
     pub fn wait(&self, timeout: Duration) -> Result<bool> {
-        self.wait_for([self.as_fd()], Some(timeout))
+        wait(&self.map, [self.as_fd()], Some(timeout))
     }
 
-    fn wait_for<const N: usize>(
-        &self,
-        fds: [BorrowedFd<'_>; N],
-        timeout: Option<Duration>,
-    ) -> Result<bool> {
-        let waited = sys::wait(fds, timeout);
-        waited.map_err(|err| self.map.error(Operation::other("wait"), &[], err))
-    }
-
-    /// Passes each record to `each`, and waits for more, until `each` breaks or `stop` is used.
-    /// In the latter case, what was submitted before has been passed on.
+    /// Passes each record to `each` and waits for more, until `each` breaks or `stop` is used.
+    /// After a stop, all records that were submitted before it have been passed.
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read) and [`wait`](Self::wait). After an [`Error::RecordSize`],
-    /// the next call goes on behind that record.
+    /// As for [`read`](Self::read) and [`wait`](Self::wait). After an [`Error::RecordSize`], the
+    /// next call continues with the record after it.
     pub fn run<B>(
         &mut self,
         stop: &Stop,
@@ -181,68 +172,95 @@ impl<E: Record + ?Sized> RingBuf<E> {
             Ok(ControlFlow::Continue(()))
         };
         run(self, stop, read, |ring| {
-            ring.wait_for([ring.as_fd(), stop.as_fd()], None)
+            wait(&ring.map, [ring.as_fd(), stop.as_fd()], None)
         })
     }
 
-    /// The next record, if there is one. Its room in the ring is free again.
+    /// The next record, if there is one. It no longer takes room in the ring, unless
+    /// [`keep`](Self::keep) was called.
     ///
     /// # Errors
     ///
-    /// [`Error::RecordSize`] where it is too short or too long for an `E`; it has been skipped.
-    /// [`Error::AnotherReader`] where somebody else has moved the place up to which all is read,
-    /// and [`Error::NoRecord`] where no record can be there, which has the same cause: the ring
-    /// is of no use then.
+    /// [`Error::RecordSize`] if the record is too short or too long for an `E`; it has been
+    /// skipped. [`Error::AnotherReader`] if somebody else has moved the read position.
+    /// [`Error::NoRecord`] if there cannot be a record at the position, which has the same cause.
+    /// After these two, the ring cannot be read any more.
     pub fn read(&mut self) -> Result<Option<E::Item<'_>>> {
         let Some(len) = self.take()? else {
             return Ok(None);
         };
-        match E::decode(&self.record[..len], |size| size) {
-            Ok(record) => Ok(Some(record)),
-            Err(expected) => Err(Error::RecordSize {
-                map: self.map.name().to_owned(),
-                found: len,
-                expected,
-            }),
-        }
+        decode::<E>(&self.map, &self.record[..len], |size| size).map(Some)
     }
 
-    /// Keeps the room of records until [`release`](Self::release): where this reader ends before, the next
-    /// one gets them again. Without it each is given back as soon as it is read.
+    /// Keeps the room of read records until [`release`](Self::release). If this reader ends before,
+    /// the next one gets them again. Without this, each record is released when it has been read.
     pub fn keep(&mut self) {
         self.keeps = true;
     }
 
-    /// Gives the room of all records back that were read.
+    /// Releases the room of all records that have been read.
+    ///
+    /// A program that submits the next record without a flag wakes this reader then: the kernel
+    /// compares the two positions (`bpf_ringbuf_commit` in kernel/bpf/ringbuf.c).
     ///
     /// # Errors
     ///
-    /// [`Error::AnotherReader`], as of [`read`](Self::read).
+    /// [`Error::AnotherReader`], as for [`read`](Self::read).
     pub fn release(&mut self) -> Result<()> {
-        let position = self.consumer.number::<AtomicUsize>(0);
-        // Release: all reading was done before.
-        position
+        self.last = self.position;
+        self.release_up_to(self.position)
+    }
+
+    /// Releases all but the last one: until [`release`](Self::release), only a program that submits with
+    /// `BPF_RB_FORCE_WAKEUP` wakes this reader.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AnotherReader`], as for [`read`](Self::read).
+    pub fn release_but_last(&mut self) -> Result<()> {
+        self.release_up_to(self.last)
+    }
+
+    fn release_up_to(&mut self, position: usize) -> Result<()> {
+        // Release: all reads happen before the kernel reuses the room.
+        self.consumer
+            .number::<AtomicUsize>(0)
             .compare_exchange(
                 self.released,
-                self.position,
+                position,
                 Ordering::Release,
                 Ordering::Relaxed,
             )
             .map_err(|_| Error::AnotherReader {
                 map: self.map.name().to_owned(),
             })?;
-        self.released = self.position;
+        self.released = position;
         Ok(())
     }
 
-    /// Bytes of the ring that are kept.
+    /// Whether [`read`](Self::read) has something to read, or to skip. If not, the next record wakes a
+    /// reader that has [released](Self::release) everything.
+    pub fn is_ready(&self) -> bool {
+        // The kernel writes the header, then reads the reader's position. This reader has written its
+        // position, and now reads the header: one of the two sees what the other has written.
+        fence(Ordering::SeqCst);
+        let end = self.ring.pages.number::<AtomicUsize>(0);
+        if end.load(Ordering::Acquire) == self.position {
+            return false;
+        }
+        // The kernel never leaves such a position: reading returns an error.
+        !self.position.is_multiple_of(8)
+            || self.ring.header(self.position).load(Ordering::Acquire) & BUSY == 0
+    }
+
+    /// How many bytes of the ring are kept.
     pub fn kept(&self) -> usize {
         self.position.wrapping_sub(self.released)
     }
 
-    /// How far programs have reserved records by now, in bytes since the ring was created.
-    /// Together with [`has_read`](Self::has_read) it says when all that was there at one moment
-    /// has been read.
+    /// The position up to which programs have reserved records, in bytes since the ring was
+    /// created. With [`has_read`](Self::has_read) it tells when everything that was there at one
+    /// moment has been read.
     pub fn reserved(&self) -> usize {
         self.ring
             .pages
@@ -258,18 +276,18 @@ impl<E: Record + ?Sized> RingBuf<E> {
     /// Copies the next record out of the ring; returns its length.
     fn take(&mut self) -> Result<Option<usize>> {
         loop {
-            // Acquire: the headers before it have been written.
+            // Acquire: the headers before this position are complete.
             let end = self.ring.pages.number::<AtomicUsize>(0);
             let available = end.load(Ordering::Acquire).wrapping_sub(self.position);
             if available == 0 {
                 return Ok(None);
             }
-            // Both positions are multiples of 8, unless they are not the kernel's.
+            // Both positions are multiples of 8, unless something else has changed them.
             let possible = |len| len <= available && available <= self.ring.size();
             if !possible(HEADER) || !self.position.is_multiple_of(8) {
                 return Err(self.no_record());
             }
-            // Acquire: once it is not busy, the record is written.
+            // Acquire: once it is not busy, the record is complete.
             let header = self.ring.header(self.position).load(Ordering::Acquire);
             if header & BUSY != 0 {
                 return Ok(None);
@@ -287,6 +305,7 @@ impl<E: Record + ?Sized> RingBuf<E> {
                 let at = self.position.wrapping_add(HEADER);
                 self.ring.copy(at, &mut self.record[..len]);
             }
+            self.last = self.position;
             self.position = self.position.wrapping_add(whole);
             if !self.keeps {
                 self.release()?;
@@ -305,7 +324,7 @@ impl<E: Record + ?Sized> RingBuf<E> {
     }
 }
 
-/// For `epoll` and similar: readable as long as [`RingBuf::wait`] would not wait.
+/// For `epoll` and similar: readable while [`RingBuf::wait`] would return at once.
 impl<E: Record + ?Sized> AsFd for RingBuf<E> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.map.as_fd()
@@ -327,12 +346,12 @@ impl<E: Record + ?Sized> fmt::Debug for RingBuf<E> {
     }
 }
 
-/// Rings as no kernel leaves them, or only for a moment.
+/// Rings in states that a correct kernel never leaves, or only for a moment.
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// An empty ring whose positions are at `position`.
+    /// An empty ring at this position.
     fn ring(position: usize) -> RingBuf<[u8]> {
         let map = RawMap::of_nothing(MapType::RINGBUF);
         let mut consumer = Mmap::anonymous(page_size());
@@ -379,14 +398,14 @@ mod tests {
     fn what_no_kernel_writes_is_an_error() {
         let size = page_size();
         for (position, reserved, header) in [
-            // The record is longer than what is reserved, or than any ring.
+            // The record is longer than what is reserved, or than the ring.
             (0, 16, 16),
             (0, size, !BUSY & !DISCARDED),
             // More is reserved than the ring has, or less than a header.
             (0, size + 8, 8),
             (8, 0, 8),
             (0, 4, 0),
-            // No record begins there.
+            // No record begins at such a position.
             (4, 20, 8),
         ] {
             let mut ring = ring(position);
@@ -395,7 +414,7 @@ mod tests {
             let error = ring.read().expect_err("it cannot be").to_string();
             assert_eq!(
                 error,
-                format!("what map `nothing` has at byte {position} of its stream is no record")
+                format!("map `nothing` has no valid record at byte {position} of its stream")
             );
         }
     }
@@ -409,5 +428,45 @@ mod tests {
         other.store(16, Ordering::Relaxed);
         let error = ring.read().expect_err("its room is not this reader's");
         assert!(matches!(&error, Error::AnotherReader { map } if map == "nothing"));
+    }
+
+    #[test]
+    fn a_reader_that_does_not_want_to_be_woken_keeps_the_last_record() {
+        let mut ring = ring(0);
+        ring.keep();
+        let at = |ring: &RingBuf<[u8]>| {
+            let position = ring.consumer.number::<AtomicUsize>(0);
+            position.load(Ordering::Relaxed)
+        };
+        for position in [0, 16, 32] {
+            put(&mut ring, position, 8, b"8 bytes.");
+        }
+        reserved_up_to(&mut ring, 48);
+        for _ in 0..2 {
+            ring.read().expect("it is a record").expect("there is one");
+        }
+        assert_eq!((at(&ring), ring.kept()), (0, 32));
+        ring.release_but_last().expect("it is the only reader");
+        assert_eq!((at(&ring), ring.kept()), (16, 16));
+        ring.release().expect("it is the only reader");
+        assert_eq!((at(&ring), ring.kept()), (32, 0));
+        // There is none that was read since.
+        ring.release_but_last().expect("it is the only reader");
+        assert_eq!(at(&ring), 32);
+    }
+
+    #[test]
+    fn it_is_ready_when_there_is_something_to_read_or_to_skip() {
+        let mut ring = ring(0);
+        assert!(!ring.is_ready(), "it is empty");
+        put(&mut ring, 0, 8 | BUSY, b"8 bytes.");
+        reserved_up_to(&mut ring, 16);
+        assert!(!ring.is_ready(), "it is not submitted");
+        for header in [8, 8 | DISCARDED] {
+            put(&mut ring, 0, header, b"8 bytes.");
+            assert!(ring.is_ready(), "{header:x}");
+        }
+        ring.read().expect("it is skipped");
+        assert!(!ring.is_ready(), "all is read");
     }
 }

@@ -6,34 +6,36 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::raw::{Operation, RawMap};
 use crate::{Result, sys};
 
-/// Stops a reader that [runs](crate::RingBuf::run), from any thread. All clones are the same.
+/// Stops a reader that [runs](crate::RingBuf::run), from any thread. All clones stop the same
+/// readers.
 #[derive(Clone, Debug)]
 pub struct Stop {
     event: Arc<OwnedFd>,
 }
 
 impl Stop {
-    /// One that has not been used.
+    /// Creates one.
     ///
     /// # Errors
     ///
-    /// Where there are too many open files.
+    /// If too many files are open.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             event: Arc::new(sys::event()?),
         })
     }
 
-    /// Stops each reader that runs with it, now and later. It does not wait for them.
+    /// Stops every reader that runs with it, now or later. It does not wait for them.
     pub fn stop(&self) {
         sys::signal(self.event.as_fd());
     }
 
     /// Whether [`stop`](Self::stop) has been called.
     pub fn is_stopped(&self) -> bool {
-        // It is an open file, so waiting for it cannot fail.
+        // Waiting for an open file descriptor cannot fail.
         sys::wait([self.event.as_fd()], Some(Duration::ZERO)).unwrap_or(false)
     }
 }
@@ -45,8 +47,17 @@ impl AsFd for Stop {
     }
 }
 
-/// Calls `read`, which passes on what there is, and `wait` in turns, until `read` breaks or
-/// `stop` is used. Then it reads once more.
+/// Waits until one of `fds` is readable, for a reader of `map`. See [`sys::wait`].
+pub(super) fn wait<const N: usize>(
+    map: &RawMap,
+    fds: [BorrowedFd<'_>; N],
+    timeout: Option<Duration>,
+) -> Result<bool> {
+    sys::wait(fds, timeout).map_err(|err| map.error(Operation::other("wait"), &[], err))
+}
+
+/// Alternates between `read`, which passes on everything that is there, and `wait`, until `read`
+/// breaks or `stop` is used. After a stop it reads once more.
 pub(super) fn run<R, B>(
     reader: &mut R,
     stop: &Stop,
@@ -54,7 +65,7 @@ pub(super) fn run<R, B>(
     wait: impl Fn(&R) -> Result<bool>,
 ) -> Result<ControlFlow<B>> {
     loop {
-        // Before reading, so that what was sent before the stop is read.
+        // Checked before reading, so that records from before the stop are read.
         let is_stopped = stop.is_stopped();
         if let ControlFlow::Break(broken) = read(reader)? {
             return Ok(ControlFlow::Break(broken));

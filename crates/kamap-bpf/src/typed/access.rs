@@ -2,8 +2,8 @@
 
 use super::kinds::private::Sealed;
 
-/// What a handle of a [`Map`](crate::Map) may do. The kernel allows a handle only what it was
-/// opened for; what it would deny does not compile:
+/// What a handle of a [`Map`](crate::Map) may do. The kernel only allows what the handle was opened
+/// for. What it would deny does not compile:
 ///
 /// ```compile_fail,E0599
 /// use kamap_bpf::{Array, Map, ReadOnly};

@@ -1,4 +1,4 @@
-//! Entries of a map, a batch at a time.
+//! Reading entries in batches.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,20 +14,20 @@ use crate::raw;
 /// Memory for a batch; see [`Map::batches`].
 pub struct BatchBuf<K: MapData, V: Value> {
     raw: raw::Batch,
-    /// What is made of its values at once.
+    /// The values of the batch, if they are decoded together.
     read: V::Batch,
     keys: PhantomData<fn() -> K>,
 }
 
 impl<K: MapData, V: Value> BatchBuf<K, V> {
-    /// Memory for 256 entries, or for fewer with 64 KiB in all. It is allocated on first use,
-    /// and grows if a bucket of a hash map has more.
+    /// Memory for 256 entries, or fewer if they exceed 64 KiB. It is allocated on first use, and
+    /// grows if a bucket of a hash map has more entries.
     pub fn new() -> Self {
         Self::with(None)
     }
 
-    /// Memory for `entries` entries (at least one). It is allocated on first use, and grows if
-    /// a bucket of a hash map has more.
+    /// Memory for `entries` entries (at least one). It is allocated on first use, and grows if a
+    /// bucket of a hash map has more entries.
     pub fn with_room(entries: usize) -> Self {
         Self::with(Some(entries.max(1)))
     }
@@ -40,7 +40,7 @@ impl<K: MapData, V: Value> BatchBuf<K, V> {
         }
     }
 
-    /// Fills it with what comes next in a walk over `map`. Returns whether anything has come.
+    /// Fills it with the next entries of a walk over `map`. Returns whether there were any.
     pub(super) fn fill<T, A>(&mut self, walk: &mut raw::Walk, map: &Map<T, A>) -> Result<bool>
     where
         T: Entries<Key = K, Value = V>,
@@ -117,7 +117,7 @@ impl<T: Entries, A: Access> fmt::Debug for Batches<'_, T, A> {
     }
 }
 
-/// Entries of a map that were read in one step: an iterator over them.
+/// A batch of entries: an iterator over them.
 pub struct Batch<'a, K: MapData, V: Value> {
     buf: &'a BatchBuf<K, V>,
     next: usize,

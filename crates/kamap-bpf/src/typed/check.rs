@@ -1,4 +1,4 @@
-//! Whether a map's keys and values have the layout of the Rust types.
+//! Comparison of a map's layout with the Rust types.
 
 use super::kinds::Kind;
 use crate::btf::{self, Member, Type, Types};
@@ -7,41 +7,41 @@ use crate::error::Difference;
 use crate::raw::Info;
 use crate::{Error, Result};
 
-/// What must be known of an existing map before it is used.
+/// How an existing map is checked before it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Check {
-    /// Its kind, the sizes and, with its BTF, the layout of its keys and values: each field has
-    /// its name, its place and its type.
+    /// Its kind, sizes and, from its BTF, the layout of its keys and values: name, offset and type
+    /// of each field.
     ///
-    /// The names of types are not compared. An integer also fits an enum, a pointer or a
-    /// character, and an array of `u8` anything of its size. Of a union without a name, members
-    /// that have all its bytes are enough.
+    /// Names of types are not compared. An integer also matches an enum, a pointer or a character,
+    /// and an array of `u8` matches anything of its size. If a union has no name, members that
+    /// cover all its bytes are enough.
     Layout,
-    /// The same where the map has BTF and it may be read (which needs `CAP_SYS_ADMIN`),
-    /// otherwise only its kind and the sizes. [`Map::checked`] says which.
+    /// Like `Layout` if the map has BTF that may be read (which needs `CAP_SYS_ADMIN`), otherwise
+    /// like `Sizes`. [`Map::checked`] returns which.
     ///
     /// [`Map::checked`]: crate::Map::checked
     LayoutOrSizes,
-    /// Only its kind and the sizes.
+    /// Only its kind and sizes.
     Sizes,
 }
 
-/// What is known of the layout of a map's keys and values.
+/// How the layout of a map's keys and values was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Checked {
-    /// It is that of the Rust types.
+    /// It matches the Rust types.
     Layout,
-    /// Only that the sizes agree: the map has no BTF.
+    /// Only the sizes match: the map has no BTF.
     NoBtf,
-    /// Only that the sizes agree: its BTF may not be read.
+    /// Only the sizes match: its BTF may not be read.
     NotPermitted,
-    /// Only that the sizes agree: no more was asked.
+    /// Only the sizes match: the check was for sizes.
     Sizes,
 }
 
-/// Checks a map of kind `T` whose sizes are right.
+/// Checks a map of kind `T` whose sizes match.
 pub(super) fn check<T: Kind>(info: &Info, check: Check) -> Result<Checked> {
     let allowed = check == Check::LayoutOrSizes;
     if check == Check::Sizes {
@@ -51,13 +51,13 @@ pub(super) fn check<T: Kind>(info: &Info, check: Check) -> Result<Checked> {
     match Types::find(info)? {
         Types::Known { key, value } => {
             let mut differences = Vec::new();
-            // The kernel only creates arrays with an index of 32 bits, and takes it as
-            // unsigned, whether BTF says so, or `int`, or nothing.
+            // The kernel creates arrays only with indices of 32 bits, and treats them as unsigned,
+            // even if BTF has no type or a signed one.
             let key = key.filter(|_| !T::TYPE.is_array());
             let parts = [("key", T::KEY, key), ("value", Some(T::VALUE), value)];
             for (part, rust, btf) in parts {
                 match (rust, btf) {
-                    // A section of variables ends with the last one.
+                    // A section of variables ends with the last variable.
                     (Some(rust), Some(btf)) if rust.fits_without_end(btf.size as u32) => {
                         compare_shapes(part, rust, &btf, &mut differences);
                     }
@@ -82,19 +82,14 @@ pub(super) fn check<T: Kind>(info: &Info, check: Check) -> Result<Checked> {
 }
 
 fn compare(path: &str, rust: &Layout, btf: &Type, differences: &mut Vec<Difference>) {
-    let mut differ = |btf: String, rust: String| {
+    if rust.size != btf.size {
+        let bytes = |size| format!("{size} bytes");
         differences.push(Difference {
             path: path.to_owned(),
-            btf,
-            rust,
+            btf: bytes(btf.size),
+            rust: bytes(rust.size),
         });
-    };
-    if rust.size != btf.size {
-        differ(
-            format!("{} bytes", btf.size),
-            format!("{} bytes", rust.size),
-        );
-        // What lies in it tells why.
+        // The differences of its fields show the reason.
         if !matches!(
             (rust.shape, &btf.shape),
             (Shape::Struct { .. }, btf::Shape::Struct { .. })
@@ -115,7 +110,7 @@ fn compare_shapes(path: &str, rust: &Layout, btf: &Type, differences: &mut Vec<D
     };
     match (rust.shape, &btf.shape) {
         (Shape::Integer { signed }, btf::Shape::Integer { signed: in_btf }) => {
-            // A small integer can be text, which has a sign by chance.
+            // An integer of one byte can be text, whose sign depends on the architecture.
             if rust.size > 1 && signed != *in_btf {
                 differ(sign(*in_btf).to_owned(), sign(signed).to_owned());
             }
@@ -179,11 +174,11 @@ fn what(btf: &Type) -> String {
     }
 }
 
-/// A member of a struct, or of one without a name within it.
+/// A member of a struct, or of a struct or union without a name inside it.
 struct Found<'a> {
     member: &'a Member,
     bit_offset: usize,
-    /// The outermost union without a name that it is a part of.
+    /// Index of the outermost union without a name of which it is a part.
     union: Option<usize>,
 }
 
@@ -211,9 +206,9 @@ fn find<'a>(
     }
 }
 
-/// The fields of a struct that are no padding. libbpf-cargo makes a field of a member
-/// without a name, and calls it `__anon_` and a number: then its fields are the outer
-/// ones, as they are in BTF.
+/// The fields of a struct, without padding. libbpf-cargo generates a field for a member without a
+/// name, and calls it `__anon_` and a number. Its fields then count as fields of the outer struct,
+/// as in BTF.
 fn find_fields(layout: &Layout, offset: usize, found: &[Found<'_>], fields: &mut Vec<Field>) {
     let Shape::Struct { fields: all } = layout.shape else {
         return;
@@ -230,7 +225,7 @@ fn find_fields(layout: &Layout, offset: usize, found: &[Found<'_>], fields: &mut
     }
 }
 
-/// Which bytes of a Rust type are no padding.
+/// Which bytes of a Rust type are not padding.
 fn known_bytes(layout: &Layout) -> Vec<bool> {
     fn mark(layout: &Layout, bytes: &mut [bool]) {
         match layout.shape {
@@ -256,7 +251,7 @@ fn known_bytes(layout: &Layout) -> Vec<bool> {
     bytes
 }
 
-/// Whether all bytes of a member that are no padding are known.
+/// Whether a Rust type with these `known` bytes covers all bytes of a member that are not padding.
 fn is_known(btf: &Type, (bit_offset, bits): (usize, Option<u32>), known: &[bool]) -> bool {
     match &btf.shape {
         btf::Shape::Struct { members } | btf::Shape::Union { members } => {
@@ -316,12 +311,12 @@ fn compare_fields(
         compare(&path, field.layout, &found.member.ty, differences);
     }
 
-    // As in Rust: C can have members of these names as well, and libbpf-cargo keeps them.
+    // C can have members with names like padding as well, and libbpf-cargo keeps them.
     found.retain(|found| !is_padding(&found.member.name));
     let in_rust = |found: &Found<'_>| fields.iter().any(|field| field.name == found.member.name);
     let mut known = None;
     for found_one in &found {
-        // Rust may know a union by some of its members, if nothing of the others is lost.
+        // Rust need not have all members of a union, if it has all their bytes.
         let mut is_known = || {
             let of_same = |other: &Found<'_>| in_rust(other) && other.union == found_one.union;
             found_one.union.is_some()
@@ -376,7 +371,7 @@ mod tests {
         differences.iter().map(ToString::to_string).collect()
     }
 
-    /// What C makes of `Flow`, but for `change`.
+    /// The C equivalent of `Flow`, after `change`.
     fn flow(
         c: &mut Built,
         change: impl FnOnce(&mut Built, &mut Vec<(&str, u32, u32, u32)>),
@@ -417,7 +412,7 @@ mod tests {
     fn members_without_a_name_are_the_outer_ones() {
         let in_union = differences::<Flow>(|c| {
             flow(c, |c, members| {
-                // `state` is one of two, and `port` lies in a struct.
+                // `state` is in a union, and `port` in a struct.
                 let union = c.union(
                     "",
                     4,
@@ -490,7 +485,7 @@ mod tests {
         }
         assert_eq!(differences::<Whole>(with_union), [""; 0]);
         assert_eq!(differences::<Halves>(with_union), [""; 0]);
-        // `b` would be lost, and with it the end of the others.
+        // `b` would be missing, and with it the end of the others.
         assert_eq!(
             differences::<Half>(with_union),
             [
@@ -499,7 +494,7 @@ mod tests {
                 "value.f: at byte 0 in BTF, absent in Rust",
             ]
         );
-        // Three bytes are padding in `f` alone.
+        // Three bytes are padding only in `f`.
         assert_eq!(
             differences::<Padded>(with_union),
             [
@@ -567,7 +562,7 @@ mod tests {
             last: u64,
         }
         assert_eq!(differences::<Skeletons<__anon_1>>(with_union), [""; 0]);
-        // A name is a name if it is one in C.
+        // A name counts if it is a name in C.
         let named = |c: &mut Built| {
             let (int, long) = (c.int("u32", 4, 0), c.int("u64", 8, 0));
             let halves = c.structure("halves", 8, &[("a", int, 0, 0), ("b", int, 32, 0)]);

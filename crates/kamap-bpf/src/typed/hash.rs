@@ -101,7 +101,7 @@ impl<T: Hashed, A: Readable> Map<T, A> {
         Ok(len)
     }
 
-    /// Whether there are no entries. It asks for the first key only.
+    /// Whether there are no entries. It only reads the first key.
     ///
     /// # Errors
     ///
@@ -129,17 +129,16 @@ impl<T: Hashed, A: Readable + Writable> Map<T, A> {
     /// Removes all entries, a batch at a time, and passes each to `take`. Returns how many
     /// there were. Needs Linux 5.6.
     ///
-    /// What was in the map at the beginning, and is not removed by others, comes exactly once.
-    /// A key that others insert at the same time comes, or stays in the map. One that is
-    /// inserted again after it was removed can come again.
+    /// Each entry that was in the map at the beginning, and that others do not remove, is passed
+    /// exactly once. A key that others insert meanwhile is passed, or stays in the map. A key that is
+    /// inserted again after it was removed can be passed again.
     ///
     /// If `take` panics, what was removed in the same batch is lost.
     ///
     /// # Errors
     ///
     /// [`Error::Frozen`](crate::Error::Frozen), [`Error::Unstable`](crate::Error::Unstable) or
-    /// [`Error::Kernel`](crate::Error::Kernel). What was passed on before is removed, and
-    /// nothing else.
+    /// [`Error::Kernel`](crate::Error::Kernel). Exactly the entries that were passed have been removed.
     pub fn drain(&self, mut take: impl FnMut(T::Key, T::Value)) -> Result<u64> {
         let mut buf = BatchBuf::new();
         let mut walk = Walk::draining(self.raw());

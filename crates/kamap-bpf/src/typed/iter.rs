@@ -14,7 +14,7 @@ use crate::raw::Walk;
 pub struct Iter<'map, T: Entries, A: Access> {
     map: &'map Map<T, A>,
     buf: BatchBuf<T::Key, T::Value>,
-    /// Which entry of `buf` comes next.
+    /// Index of the next entry in `buf`.
     next: usize,
     walk: Walk,
 }

@@ -1,4 +1,4 @@
-//! The kinds of maps: which types of keys and values each has, and what it can do.
+//! The kinds of maps: types of keys and values, and operations.
 
 use std::marker::PhantomData;
 
@@ -55,7 +55,7 @@ pub trait Lockable: Entries {}
 /// }
 /// ```
 pub trait Sequence: Kind {
-    /// What is pushed and popped.
+    /// The type of the values.
     type Item: MapData;
 }
 
@@ -71,7 +71,7 @@ pub trait Nested: Entries<Value = u32> {
 }
 
 pub(super) mod private {
-    /// The operations of [`Map`](super::super::Map) know every kind there is.
+    /// No other crate can add a kind.
     pub trait Sealed {}
 }
 
@@ -131,10 +131,10 @@ kinds! {
     Hash<K: MapData, V: Value> = per_cpu::<V>(MapType::HASH, MapType::PERCPU_HASH), K => V;
     Creatable, Hashed;
 
-    /// A hash map that forgets what was used least recently when it has no room
+    /// A hash map that evicts the least recently used entries when it is full
     /// (`BPF_MAP_TYPE_LRU_HASH`, Linux 4.10), from `K` to `V`.
     ///
-    /// It keeps room in reserve for each CPU, so it can forget before it holds
+    /// It reserves room for each CPU, so it can evict entries before it holds
     /// [`max_entries`](crate::Map::max_entries).
     LruHash<K: MapData, V: Value>
         = per_cpu::<V>(MapType::LRU_HASH, MapType::LRU_PERCPU_HASH), K => V;
@@ -158,7 +158,7 @@ kinds! {
     /// ```
     ///
     /// A section of variables such as `.bss` ends with its last variable, where the Rust struct
-    /// can have padding. Such a struct fits all the same.
+    /// can have padding. Such a struct matches nevertheless.
     Array<V: Value> = per_cpu::<V>(MapType::ARRAY, MapType::PERCPU_ARRAY), u32 => V;
     Creatable;
 
@@ -203,10 +203,10 @@ kinds! {
     Creatable, Sequence { type Item = V; };
 
     /// A Bloom filter (`BPF_MAP_TYPE_BLOOM_FILTER`, Linux 5.16): a set of `V` in little memory
-    /// that can say for sure only what it does not contain.
+    /// that can only say with certainty what it does not contain.
     ///
-    /// More than [`max_entries`](crate::Map::max_entries) can be inserted; it only errs more
-    /// often then. Nothing can be removed or listed.
+    /// More than [`max_entries`](crate::Map::max_entries) can be inserted; the answers are then
+    /// less certain. Nothing can be removed or listed.
     BloomFilter<V: MapData> = MapType::BLOOM_FILTER, - => V;
     Creatable;
 

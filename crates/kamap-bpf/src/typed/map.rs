@@ -1,4 +1,4 @@
-//! A map with the types of its keys and values, as a whole.
+//! Typed maps.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,44 +15,43 @@ use crate::map_type::MapType;
 use crate::raw::{Batch, Info, MapSpec, NewBtf, Operation, RawMap, UpdateMode};
 use crate::{Error, Partial, Result, sys};
 
-/// A BPF map of kind `T`, such as [`Hash<K, V>`](struct@crate::Hash), which can be used as `A`
-/// says.
+/// A BPF map of kind `T`, such as [`Hash<K, V>`](struct@crate::Hash). `A` is what the handle may
+/// do.
 ///
-/// It holds a file descriptor of its own. The kernel keeps the map as long as anybody holds
-/// one. All operations work from any thread.
+/// It owns a file descriptor. The kernel keeps the map as long as anything refers to it. All
+/// operations work from any thread.
 pub struct Map<T: Kind, A: Access = ReadWrite> {
     raw: RawMap,
-    /// For each operation on a value: `BPF_F_LOCK`, or nothing.
+    /// Flags of each operation on a value: `BPF_F_LOCK`, or 0.
     flags: u64,
     checked: Checked,
     kind: PhantomData<fn() -> (T, A)>,
 }
 
 impl<T: Kind, A: Access> Map<T, A> {
-    /// Takes over the map behind `fd`, after a `check` of its layout.
+    /// Takes ownership of the map behind `fd`, after a `check` of its layout.
     ///
     /// # Errors
     ///
     /// [`Error::NotAMap`], [`Error::WrongKind`], [`Error::WrongSize`], [`Error::WrongAccess`] if
-    /// the file descriptor may do less than `A`, and by the `check` [`Error::LayoutDiffers`],
+    /// the file descriptor does not allow what `A` does; from the `check` [`Error::LayoutDiffers`],
     /// [`Error::NoBtf`], [`Error::BtfNotPermitted`], or [`Error::BadBtf`].
     pub fn from_fd(fd: OwnedFd, check: Check) -> Result<Self> {
         Self::checked_by(RawMap::from_fd(fd)?, check)
     }
 
-    /// Duplicates the handle that a libbpf skeleton has of a map, whose layout is compared with
+    /// Duplicates the file descriptor of a map in a libbpf skeleton. Its layout is compared with
     /// the Rust types.
     ///
-    /// Where the map has no BTF, or its BTF may not be read (which needs `CAP_SYS_ADMIN`, while
-    /// a skeleton is loaded with less), only the sizes are compared. That is enough for types
-    /// that libbpf-cargo made from the same BTF, but in others two fields that have changed
-    /// places are not noticed. [`checked`](Self::checked) tells these cases apart, and
-    /// [`from_fd`](Self::from_fd) with [`Check::Layout`] insists.
+    /// If the map has no BTF, or if its BTF may not be read (that needs `CAP_SYS_ADMIN`, but
+    /// loading a skeleton does not), only the sizes are compared. That is enough for types that
+    /// libbpf-cargo generated from the same BTF. In other types, two swapped fields are not
+    /// noticed. [`checked`](Self::checked) distinguishes these cases; [`from_fd`](Self::from_fd)
+    /// with [`Check::Layout`] requires the comparison.
     ///
     /// # Errors
     ///
-    /// As for [`from_fd`](Self::from_fd), and [`Error::NotOpened`] if there are too many open
-    /// files.
+    /// As for [`from_fd`](Self::from_fd), and [`Error::NotOpened`] if too many files are open.
     pub fn from_skeleton(map: &impl AsFd) -> Result<Self> {
         Self::checked_by(RawMap::duplicate(map.as_fd())?, Check::LayoutOrSizes)
     }
@@ -76,8 +75,8 @@ impl<T: Kind, A: Access> Map<T, A> {
         Self::checked_by(RawMap::open_id(id, A::FLAGS)?, check)
     }
 
-    /// Opens the map with this name, which needs `CAP_SYS_ADMIN`. The kernel knows only the
-    /// first 15 bytes of a name, and lets maps share one.
+    /// Opens the map with this name, which needs `CAP_SYS_ADMIN`. The kernel keeps only the first
+    /// 15 bytes of a name. Several maps can have the same name.
     ///
     /// # Errors
     ///
@@ -91,12 +90,11 @@ impl<T: Kind, A: Access> Map<T, A> {
         Self::accept(raw, |raw| check::<T>(raw.info(), by))
     }
 
-    /// Takes over `raw` if its type, sizes and access are right. `checked`: what is known of
-    /// its layout.
+    /// Accepts `raw` if its type, sizes and access mode are right. `checked` checks the layout.
     fn accept(raw: RawMap, checked: impl FnOnce(&RawMap) -> Result<Checked>) -> Result<Self> {
         let raw = raw.expect(T::TYPE)?;
         let info = raw.info();
-        // A section of variables ends with the last one, where the Rust type has padding.
+        // A section of variables ends with the last variable, where the Rust type can have padding.
         let is_shorter = T::TYPE == MapType::ARRAY && T::VALUE.fits_without_end(info.value_size);
         let key = T::KEY.map_or(0, |key| key.size);
         for (part, found, expected) in [
@@ -129,35 +127,35 @@ impl<T: Kind, A: Access> Map<T, A> {
         })
     }
 
-    /// Name of the map, as the kernel has it.
+    /// Name of the map in the kernel.
     pub fn name(&self) -> &str {
         self.raw.name()
     }
 
-    /// The most entries that the map can hold.
+    /// The maximum number of entries.
     pub fn max_entries(&self) -> u32 {
         self.raw.max_entries()
     }
 
-    /// What is known of the layout of its keys and values.
+    /// How the layout of its keys and values was checked.
     pub fn checked(&self) -> Checked {
         self.checked
     }
 
-    /// What the kernel says of the map now.
+    /// The kernel's present information about the map.
     ///
     /// # Errors
     ///
-    /// [`Error::NotAMap`], if the kernel does not answer.
+    /// [`Error::NotAMap`] if the kernel does not return any.
     pub fn info(&self) -> Result<Info> {
         Info::of(self.as_fd())
     }
 
-    /// Another handle of the same map.
+    /// Another handle for the same map.
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`], if there are too many open files.
+    /// [`Error::Kernel`] if too many files are open.
     pub fn try_clone(&self) -> Result<Self> {
         Ok(Self {
             raw: self.raw.try_clone()?,
@@ -165,12 +163,12 @@ impl<T: Kind, A: Access> Map<T, A> {
         })
     }
 
-    /// Removes the pin at `path`. Returns whether there was one. The map lives on as long as
-    /// anybody holds it.
+    /// Removes the pin at `path`. Returns whether there was one. The map exists as long as anything
+    /// refers to it.
     ///
     /// # Errors
     ///
-    /// [`Error::PinnedOther`] if something else is pinned there; it stays. Or [`Error::Pin`].
+    /// [`Error::PinnedOther`] if something else is pinned there, which stays; [`Error::Pin`].
     pub fn unpin(&self, path: impl AsRef<Path>) -> Result<bool> {
         self.raw.unpin(path.as_ref(), A::FLAGS)
     }
@@ -185,14 +183,14 @@ impl<T: Kind, A: Access> Map<T, A> {
 }
 
 impl<T: Creatable> Map<T> {
-    /// Creates a map. The kernel keeps the first 15 bytes of the name, in which only letters,
-    /// digits, `_` and `.` are allowed. Where it keeps BTF, that is made from the Rust types, so
-    /// that `bpftool map dump` shows their fields.
+    /// Creates a map. The kernel keeps the first 15 bytes of the name, which may have letters,
+    /// digits, `_` and `.`. If the kernel keeps BTF for this kind, it gets BTF made from the Rust
+    /// types, so that `bpftool map dump` shows their fields.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`], where the kernel does not permit it, has not enough memory, or does
-    /// not accept the name or the size.
+    /// [`Error::Refused`] if the kernel does not permit it, has not enough memory, or rejects the
+    /// name or the size.
     pub fn create(name: &str, max_entries: u32) -> Result<Self> {
         Self::create_with(&MapSpec::new(name, max_entries))
     }
@@ -206,10 +204,10 @@ impl<T: Creatable> Map<T> {
         Self::created(Self::create_raw(spec)?)
     }
 
-    /// Opens the map that is pinned at `path`, or creates it and pins it there. If others do
-    /// the same at the same time, all get the same map.
+    /// Opens the map that is pinned at `path`, or creates it and pins it there. If several do this
+    /// at the same time, all get the same map.
     ///
-    /// A map that is there must have the same number of entries and flags, and pass the
+    /// An existing map must have the same number of entries and the same flags, and pass the
     /// `check`.
     ///
     /// # Errors
@@ -225,7 +223,7 @@ impl<T: Creatable> Map<T> {
         let raw =
             RawMap::open_or_create(path.as_ref(), T::TYPE, &spec, || Self::create_raw(&spec))?;
         match check {
-            // One without BTF could not be checked otherwise.
+            // It has no BTF to check.
             _ if !T::KEEPS_BTF => Self::created(raw),
             check => Self::checked_by(raw, check),
         }
@@ -250,8 +248,8 @@ impl<T: Kind> Map<T> {
         Self::accept(raw, |_| Ok(Checked::Layout))
     }
 
-    /// Pins the map at `path`, a new file in a BPF file system (often `/sys/fs/bpf`). It lives
-    /// until it is unpinned, whoever holds it. It can be pinned at more than one place.
+    /// Pins the map at `path`, a new file in a BPF file system (often `/sys/fs/bpf`). The map
+    /// exists until it is unpinned, even if no process uses it. It can be pinned several times.
     ///
     /// # Errors
     ///
@@ -262,27 +260,27 @@ impl<T: Kind> Map<T> {
 }
 
 impl<T: Kind, A: Writable> Map<T, A> {
-    /// Ends all writing by user space, permanently. Programs can still write (Linux 5.2).
+    /// Denies all writing by user space, permanently. Programs can still write (Linux 5.2).
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] while somebody writes the map or a mapping of its memory is writable,
-    /// [`Error::Frozen`] if it is already, [`Error::NotOfKind`] if its values have a
-    /// [`SpinLock`](crate::SpinLock) or anything else that only the kernel writes (newer kernels
-    /// freeze no such map).
+    /// [`Error::Busy`] while the map is being written or mapped for writing, [`Error::Frozen`] if
+    /// it is frozen already, [`Error::NotOfKind`] if its values have a
+    /// [`SpinLock`](crate::SpinLock) or another field that only the kernel writes (newer kernels do
+    /// not freeze such maps).
     pub fn freeze(&self) -> Result<()> {
         self.raw.freeze()
     }
 }
 
 impl<T: Lockable, A: Readable> Map<T, A> {
-    /// The same map, each of whose operations copies a value in or out under the lock that the
-    /// value has (`BPF_F_LOCK`, Linux 5.1): no value is torn.
+    /// The same map, but each operation copies values while it holds the lock in the value
+    /// (`BPF_F_LOCK`, Linux 5.1), so that no value is torn.
     ///
     /// # Errors
     ///
-    /// [`Error::NoSpinLock`] if the map's values have no `struct bpf_spin_lock` in the map's
-    /// BTF; or [`Error::Kernel`].
+    /// [`Error::NoSpinLock`] if the values have no `struct bpf_spin_lock` in the map's BTF;
+    /// [`Error::Kernel`].
     pub fn locked(self) -> Result<Self> {
         if !self.raw.has_lock()? {
             return Err(Error::NoSpinLock {
@@ -294,7 +292,7 @@ impl<T: Lockable, A: Readable> Map<T, A> {
     }
 }
 
-/// What kinds with entries share. Each offers it as far as it makes sense there.
+/// Operations that kinds with entries share. Each kind offers those that make sense for it.
 impl<T: Entries, A: Access> Map<T, A> {
     pub(super) fn put(&self, key: &T::Key, value: &T::Value, mode: UpdateMode) -> Result<bool> {
         bytes::with_bytes(key, |key| {
@@ -305,7 +303,7 @@ impl<T: Entries, A: Access> Map<T, A> {
         })
     }
 
-    /// Writes all entries in batches, whatever was there.
+    /// Writes all entries in batches, whether their keys are present or not.
     pub(super) fn put_many(
         &self,
         entries: impl IntoIterator<Item = (T::Key, T::Value)>,

@@ -12,8 +12,8 @@ use crate::{Error, Result};
 
 /// Operations of [maps of maps](Nested).
 impl<T: Nested> Map<T> {
-    /// Creates a map of maps that are like `inner`: of its kind, with keys and values of its
-    /// sizes, and, for most kinds, with as many entries at most. See [`Map::create`].
+    /// Creates a map of maps that match `inner`: they have its kind, its key and value sizes and,
+    /// for most kinds, at most as many entries. See [`Map::create`].
     ///
     /// # Errors
     ///
@@ -28,20 +28,20 @@ impl<T: Nested> Map<T> {
     }
 }
 
-/// How many maps in a row can have been replaced between finding their IDs and opening them.
-/// For one, somebody must do nothing but replace maps; in an emulated guest that was seen to
-/// happen a hundred times in a row.
+/// How many maps in a row can have been replaced between reading their IDs and opening them. A
+/// second one is only replaced in time if another thread does nothing else; in an emulated guest
+/// that happened a hundred times in a row.
 const REPLACED: u32 = 10_000;
 
 /// Operations of [maps of maps](Nested).
 impl<T: Nested, A: Access> Map<T, A> {
-    /// The map at `key`, opened as by [`Map::open_id`], which needs `CAP_SYS_ADMIN`;
-    /// `None` only if there is none at `key`.
+    /// The map at `key`, opened as by [`Map::open_id`], which needs `CAP_SYS_ADMIN`. `None` if
+    /// there is no map at `key`.
     ///
     /// # Errors
     ///
-    /// Those of [`Map::open_id`], and [`Error::Kernel`]. [`Error::NotFound`] is the last
-    /// of many maps each of which was replaced before it could be opened.
+    /// Those of [`Map::open_id`], and [`Error::Kernel`]. [`Error::NotFound`] means that many maps
+    /// in a row were replaced before they could be opened.
     pub fn get_map(&self, key: &T::Key, check: Check) -> Result<Option<Map<T::Inner, ReadWrite>>>
     where
         A: Readable,
@@ -52,19 +52,20 @@ impl<T: Nested, A: Access> Map<T, A> {
                 return Ok(None);
             };
             match Map::open_id(id, check) {
-                // It has been replaced or removed, and nobody else held it: `key` says which.
+                // It was replaced or removed, and nothing else referred to it. Read `key` again to
+                // find out.
                 Err(Error::NotFound { .. }) if gone < REPLACED => gone += 1,
                 opened => return opened.map(Some),
             }
         }
     }
 
-    /// Inserts `inner` at `key`. Returns whether it did: see [`UpdateMode`]. In an array, where
-    /// all keys are present from the beginning, the kernel only allows [`UpdateMode::Any`].
+    /// Inserts `inner` at `key`. Returns whether it did: see [`UpdateMode`]. In an array all keys
+    /// are always present, and the kernel only allows [`UpdateMode::Any`].
     ///
     /// # Errors
     ///
-    /// [`Error::WrongInner`] if it is not like the map that this one was made for,
+    /// [`Error::WrongInner`] if it does not match the maps for which this one was created,
     /// [`Error::NotOfKind`] for another [`UpdateMode`] in an array, [`Error::Full`],
     /// [`Error::IndexOutOfRange`], [`Error::Frozen`] or [`Error::Kernel`].
     pub fn insert_map<B: Access>(
@@ -81,7 +82,7 @@ impl<T: Nested, A: Access> Map<T, A> {
             Err(Error::Kernel { map, source, .. })
                 if source.raw_os_error() == Some(libc::EINVAL) =>
             {
-                // The kernel checks this first.
+                // The kernel returns the same error for this, before it compares the maps.
                 if T::TYPE == MapType::ARRAY_OF_MAPS && mode != UpdateMode::Any {
                     return Err(self.raw().not_of_kind(Operation::INSERT_ON_CONDITION));
                 }

@@ -1,5 +1,5 @@
-//! Between values and the bytes that the kernel has for a key: one value, or one for each
-//! possible CPU.
+//! Conversion between values and the bytes that the kernel stores for a key: one value, or one for
+//! each possible CPU.
 
 use std::fmt;
 use std::ops::{Deref, Range};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::data::{MapData, bytes};
 use crate::{Error, Result, cpus};
 
-/// What a map has for a key: a [`MapData`], or [`PerCpu`] of one.
+/// The value of a key: a [`MapData`], or [`PerCpu`] of one.
 pub trait Value: private::Stored {}
 
 impl<V: MapData> Value for V {}
@@ -19,16 +19,15 @@ pub(super) mod private {
     use crate::Result;
     use crate::data::MapData;
 
-    /// How a value is made of bytes, and bytes of a value.
+    /// Conversion from and to bytes.
     pub trait Stored: Clone + Sized {
-        /// What the BTF of the map describes.
+        /// The type that the map's BTF describes.
         type One: MapData;
-        /// What is made of all values of a batch at once.
+        /// The values of a batch, if they are decoded together.
         type Batch: Default;
         const PER_CPU: bool;
 
-        /// Reads a value whose `len` bytes `fill` writes. Returns nothing if it says that
-        /// there are none.
+        /// Reads a value whose `len` bytes `fill` writes; `None` if that returns `false`.
         fn read(len: usize, fill: impl FnOnce(&mut [u8]) -> Result<bool>) -> Result<Option<Self>>;
 
         /// Passes the value's `len` bytes to `take`.
@@ -40,7 +39,7 @@ pub(super) mod private {
         /// Reads the values of a batch.
         fn read_batch(bytes: &[u8], batch: &mut Self::Batch);
 
-        /// The value number `at` of a batch, whose bytes are these.
+        /// The value at index `at` of a batch, which has these bytes.
         fn of_batch(bytes: &[u8], at: usize, batch: &Self::Batch) -> Self;
     }
 }
@@ -154,7 +153,7 @@ impl<V: MapData> private::Stored for PerCpu<V> {
     const PER_CPU: bool = true;
 
     fn read(len: usize, fill: impl FnOnce(&mut [u8]) -> Result<bool>) -> Result<Option<Self>> {
-        // Enough for most maps, so that nothing is allocated for a key that is absent.
+        // Large enough for most maps, so that nothing is allocated if the key is absent.
         let mut few = [0; 1024];
         let mut many = Vec::new();
         let bytes = match few.get_mut(..len) {
@@ -183,7 +182,7 @@ impl<V: MapData> private::Stored for PerCpu<V> {
     }
 
     fn read_batch(bytes: &[u8], batch: &mut Arc<Vec<V>>) {
-        // Those of the batch before are only kept if somebody has kept one of them.
+        // The values of the previous batch are in use if the caller has kept one of them.
         if Arc::get_mut(batch).is_none() {
             *batch = Arc::default();
         }

@@ -2,7 +2,7 @@
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -47,11 +47,7 @@ impl Signals {
         if !is_ignored(SIGHUP) {
             quit.push(SIGHUP);
         }
-        let (incoming, outgoing) = io::pipe()?;
-        // A handler must not wait, and `wait_until` waits with poll(2).
-        do_not_block(&incoming)?;
-        do_not_block(&outgoing)?;
-        let outgoing = Arc::new(outgoing);
+        let (signals, outgoing) = Self::pipe()?;
         for signal in quit {
             // When it first came, in nanoseconds since boot, or 0.
             let first = AtomicU64::new(0);
@@ -77,19 +73,41 @@ impl Signals {
                 handle(signal, &outgoing, || {})?;
             }
         }
-        Ok(Self { incoming })
+        Ok(signals)
+    }
+
+    /// Handles these from now on, without a meaning of its own for any of them.
+    pub(crate) fn of(handled: impl IntoIterator<Item = i32>) -> io::Result<Self> {
+        let (signals, outgoing) = Self::pipe()?;
+        for signal in handled {
+            handle(signal, &outgoing, || {})?;
+        }
+        Ok(signals)
+    }
+
+    fn pipe() -> io::Result<(Self, Arc<PipeWriter>)> {
+        let (incoming, outgoing) = io::pipe()?;
+        // A handler must not wait, and whoever waits for signals does so with poll(2).
+        do_not_block(&incoming)?;
+        do_not_block(&outgoing)?;
+        Ok((Self { incoming }, Arc::new(outgoing)))
+    }
+
+    /// The numbers of those that have come since the last call.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = i32> {
+        std::iter::from_fn(|| {
+            let mut signal = 0;
+            // Fails if none has come.
+            let read = (&self.incoming).read_exact(slice::from_mut(&mut signal));
+            read.ok().map(|()| signal.into())
+        })
     }
 
     /// Waits until `deadline` or for a signal.
     pub(crate) fn wait_until(&self, deadline: Instant) -> Event {
         loop {
-            let mut signal = 0;
-            // Fails if none has come.
-            if (&self.incoming)
-                .read_exact(slice::from_mut(&mut signal))
-                .is_ok()
-            {
-                return match i32::from(signal) {
+            if let Some(signal) = self.pending().next() {
+                return match signal {
                     SIGTSTP => Event::Stop,
                     SIGCONT | SIGWINCH => Event::Redraw,
                     _ => Event::Quit,
@@ -115,6 +133,13 @@ impl Signals {
         let milliseconds = i32::try_from(milliseconds).unwrap_or(i32::MAX);
         // SAFETY: `incoming` is one entry, valid for reads and writes.
         unsafe { libc::poll(&mut incoming, 1, milliseconds) };
+    }
+}
+
+/// Readable once one has come.
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.incoming.as_fd()
     }
 }
 

@@ -15,7 +15,7 @@ mod terminal;
 pub(crate) use cells::Cells;
 pub(crate) use charset::Charset;
 pub(crate) use column::{Column, columns};
-pub(crate) use command::{attempted_command, command};
+pub(crate) use command::attempted_command;
 pub(crate) use counts::{attached, counted, losses};
 pub(crate) use duration::duration;
 pub(crate) use escape::escape;

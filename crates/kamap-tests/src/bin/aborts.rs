@@ -1,6 +1,6 @@
-//! Says that it runs, waits until its standard input is closed, and aborts while
-//! three more threads run. Its argument is how many bytes the core dump may have;
-//! without one, all of them.
+//! Reports that it runs, waits until its standard input is closed, and aborts while three more
+//! threads run. The argument, if there is one, limits the size of the
+//! core dump in bytes.
 
 use std::io::{self, Read};
 use std::thread;

@@ -1,18 +1,18 @@
-//! Does with its own arguments, and with the memory that they lie in, what a process may. Says that
-//! it is done, and waits until its standard input is closed. By its first argument:
+//! Changes its own arguments, or the memory in which they are stored. It then prints a line, and
+//! waits until its standard input is closed. The first argument selects what it does:
 //!
-//! - `title`: writes the variable `TITLE` over all arguments and on into the environment.
-//! - `beyond`: has 4 GiB and 10 bytes of arguments, of which the first page is there. For each line
-//!   it forks a child that exits, waits for it, and prints what its PID was.
-//! - `userfault`: nobody ever provides the page that they lie in.
-//! - `file`: they lie in the second argument, a file.
-//! - `after`: as `file`, but for their first 100 bytes.
-//! - `lock`: a thread holds the lock of the address space, and others wait for it, for as long as
-//!   nobody answers for the file that is the second argument.
-//! - `serve`: mounts a file system (FUSE) on the second argument, a folder, with one file, `file`.
-//!   Whoever reads from that waits until this process ends.
+//! - `title`: overwrites the arguments and part of the environment with the variable `TITLE`.
+//! - `beyond`: has 4 GiB and 10 bytes of arguments, of which only the first page exists. For each line
+//!   it forks a child that exits, waits for it, and prints the PID that it had.
+//! - `userfault`: the page with the arguments is never provided.
+//! - `file`: the arguments are in the file that is the second argument.
+//! - `after`: the same, except for their first 100 bytes.
+//! - `lock`: while nobody answers for the file that is the second argument, one thread holds the lock of
+//!   the address space, and others wait for it.
+//! - `serve`: mounts a FUSE file system on the folder that is the second argument. Reading its only file,
+//!   `file`, waits until this process ends.
 //!
-//! From `userfault` to `lock` it gives up root.
+//! From `userfault` to `lock` it also gives up root.
 
 use std::ffi::{CString, c_void};
 use std::fs::{File, OpenOptions};
@@ -25,14 +25,14 @@ use procfs::process::Process;
 
 const PAGE: usize = 4096;
 
-/// Whose the process is that keeps others waiting.
+/// The user of a process that makes others wait.
 const UID: u32 = 4711;
 
 fn check(result: i64) {
     assert!(result >= 0, "{}", io::Error::last_os_error());
 }
 
-/// Maps a page, where `PR_SET_MM` allows for arguments of any length behind it.
+/// Maps a page at an address after which `PR_SET_MM` accepts arguments of any length.
 fn map(file: Option<&File>) -> *mut u8 {
     const LOW: usize = 0x1000_0000;
     let (flags, fd) = match file {
@@ -68,8 +68,8 @@ struct MemoryMap {
     exe_fd: u32,
 }
 
-/// Says that the arguments lie there: in the one way that anybody may, or, where the kernel has not
-/// got that, in the one that root may.
+/// Declares where the arguments are: by the call that needs no privilege or, if the kernel does not
+/// have it, by the one for root.
 fn set_arguments(start: u64, len: u64) {
     const PR_SET_MM_MAP: i32 = 14;
     let stat = Process::myself().and_then(|process| process.stat());
@@ -124,7 +124,7 @@ fn write_title(title: &str) {
     }
 }
 
-/// A page that nobody ever provides.
+/// A page that is never provided.
 fn never_provided() -> *mut u8 {
     const UFFDIO_API: u64 = 0xc018_aa3f;
     const UFFDIO_REGISTER: u64 = 0xc020_aa00;
@@ -143,11 +143,11 @@ fn never_provided() -> *mut u8 {
     page
 }
 
-/// Has a thread read `page` by way of /proc, which keeps the lock of the address space meanwhile, and
-/// others want it for themselves.
+/// A thread reads `page` through /proc and holds the lock of the address space meanwhile. Others
+/// wait to write.
 fn hold_lock(page: *mut u8, memory: File) {
     let at = page as u64;
-    // None of them is made where the lock is waited for.
+    // A thread cannot be created while others wait for the lock.
     let started = std::sync::Arc::new(std::sync::Barrier::new(3));
     let (of_reader, of_writer) = (started.clone(), started.clone());
     thread::spawn(move || {
@@ -183,7 +183,7 @@ fn give_up_root() {
     }
 }
 
-/// For each line, a child that exits.
+/// Forks a child that exits for each line.
 fn fork_for_each_line() {
     for line in io::stdin().lines() {
         line.expect("standard input can be read");
@@ -200,7 +200,7 @@ fn fork_for_each_line() {
     }
 }
 
-/// A file system with one file that nobody can read.
+/// A file system with one file that cannot be read.
 mod fuse {
     use super::{CString, File, Read, Write, check, io};
     use std::os::fd::AsRawFd;
@@ -256,7 +256,7 @@ mod fuse {
                 Ok(len) => len,
                 Err(err) if err.raw_os_error() == Some(libc::ENOENT) => continue,
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
-                // It has been unmounted.
+                // It was unmounted.
                 Err(_) => return,
             };
             assert!(len >= 40);
@@ -301,7 +301,7 @@ mod fuse {
             };
             let header = halves(&[16 + answer.len() as u32, 0]);
             let answer = [header, request[8..16].to_vec(), answer].concat();
-            // Whoever asked may have been killed.
+            // The process that asked may have been killed.
             let _ = device.write(&answer);
         }
     }
@@ -351,7 +351,8 @@ fn main() {
             let page = map(Some(&open()));
             give_up_root();
             hold_lock(page, memory);
-            // Until whoever started it has gone, without anything that would need memory.
+            // Wait until the process that started this one has closed the pipe, without using
+            // memory.
             // SAFETY: there is room for the one byte.
             unsafe { while libc::read(0, [0_u8].as_mut_ptr().cast(), 1) > 0 {} };
             return;
@@ -359,7 +360,7 @@ fn main() {
         "serve" => {
             let device = fuse::mount(&rest[0]);
             let folder = CString::new(&*rest[0]).expect("it is a path");
-            // However whoever started it ends, nothing of it stays.
+            // Nothing is left when the process that started this one ends.
             thread::spawn(move || {
                 let _ = io::stdin().read_to_end(&mut Vec::new());
                 // SAFETY: it is terminated.

@@ -1,12 +1,12 @@
-//! Says that it runs, then becomes what each line of its standard input says, and prints an empty
-//! line once it is:
+//! Reports that it runs, then makes the change that each line of its standard input names, and
+//! prints an empty line when it is done:
 //!
-//! - `name NAME`: it takes this name (PR_SET_NAME).
-//! - `comm NAME`: it takes this name, by writing to `/proc/self/comm`.
-//! - `user UID`: it runs as this user and the group with the next number.
-//! - `orphan`: a child goes on in its place, whose parent has ended. Prints the child's PID instead.
+//! - `name NAME`: changes its name (PR_SET_NAME).
+//! - `comm NAME`: changes its name by writing to `/proc/self/comm`.
+//! - `user UID`: changes its user to this one, and its group to the next number.
+//! - `orphan`: forks a child, which continues in its place, and ends. Prints the child's PID instead.
 //!
-//! Ends with status 7 once its standard input is closed.
+//! Ends with status 7 when its standard input is closed.
 
 use std::ffi::CString;
 use std::io;
@@ -35,7 +35,7 @@ fn become_orphan() -> io::Result<()> {
     }
 }
 
-/// The next line, read byte by byte: a child goes on where this process was.
+/// The next line. It is read byte by byte, because a child may continue to read.
 fn line() -> io::Result<Option<String>> {
     let mut line = Vec::new();
     let mut byte = 0_u8;

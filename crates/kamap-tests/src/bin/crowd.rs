@@ -1,7 +1,7 @@
-//! Forks as many children as its first argument says, to run before anything else on
-//! the CPU that the second one names. Prints their PIDs in a line. On SIGUSR1 to their
-//! process group all of them end at one moment or, with a third argument, exec that.
-//! Waits for them once its standard input is closed, which is theirs as well.
+//! Forks as many children as the first argument says, on the CPU of the second argument and with
+//! a real-time priority. Prints their PIDs on a line. When SIGUSR1 is sent to its process group,
+//! all of them end at the same moment or, with a third argument, exec that program. It waits for
+//! them when its standard input, which they share, is closed.
 
 use std::ffi::CString;
 use std::io::{self, Read};
@@ -9,7 +9,7 @@ use std::ptr;
 
 use kamap_tests::{run_first, run_on};
 
-/// The set of SIGUSR1 alone, which from here on waits for [`libc::sigwait`].
+/// Blocks SIGUSR1 so that [`libc::sigwait`] can wait for it; returns the signal set.
 fn block() -> libc::sigset_t {
     // SAFETY: `set` is plain bits and valid for writing, then for reading.
     unsafe {

@@ -1,5 +1,5 @@
-//! Starts a tracker and says so, drops it when told to by a line and says so, and
-//! lives on until its standard input is closed.
+//! Starts a tracker and prints a line, drops it after reading a line and prints another one, then
+//! runs until its standard input is closed.
 
 use std::io;
 

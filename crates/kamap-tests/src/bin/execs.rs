@@ -1,14 +1,14 @@
-//! Execs its second argument, with all that follow as its arguments, the name of the
-//! program included. By its first argument:
+//! Execs its second argument with the rest of the arguments, of which the first is the program's
+//! name. The first argument selects the system call:
 //!
-//! - `path`: execve(2), as any program does.
-//! - `descriptor`: fexecve(3), by descriptor 42.
-//! - `empty-path`: execveat(2) with `AT_EMPTY_PATH`, by descriptor 42.
-//! - `folder`: execveat(2) with the name in a folder that is open as descriptor 42.
-//! - `32-bit`: execve(2), as a program for a machine of 32 bits calls it.
-//! - `forged`: execve(2) of the one argument, from a page whose addresses it prints first: that of the
-//!   path, and that of the list. It waits until its standard input is closed.
-//! - `memory`: a copy in memory that has no name (memfd), by descriptor 42.
+//! - `path`: execve(2), as usual.
+//! - `descriptor`: fexecve(3) of descriptor 42.
+//! - `empty-path`: execveat(2) of descriptor 42 with `AT_EMPTY_PATH`.
+//! - `folder`: execveat(2) of a name in the folder that is open as descriptor 42.
+//! - `32-bit`: execve(2) with the calling convention of 32-bit programs.
+//! - `forged`: execve(2) with one argument, from a page. It first prints the addresses of the path and
+//!   the argument list, and waits until its standard input is closed.
+//! - `memory`: a copy in an anonymous file in memory (memfd), by descriptor 42.
 
 use std::ffi::{CStr, CString, OsString, c_char, c_int};
 use std::fs::File;
@@ -24,7 +24,7 @@ unsafe extern "C" {
 
 const DESCRIPTOR: c_int = 42;
 
-/// Has `file` open as `DESCRIPTOR`, across exec: an interpreter opens it again.
+/// Keeps `file` open as `DESCRIPTOR` across exec, because an interpreter opens it again.
 fn keep(file: &File) {
     // SAFETY: takes two integers, and nothing else is open as the second.
     let kept = unsafe { libc::dup2(file.as_raw_fd(), DESCRIPTOR) };
@@ -45,7 +45,7 @@ fn in_memory(path: &Path) -> File {
     file
 }
 
-/// Calls execve(2) in the way of the 386.
+/// Calls execve(2) with the calling convention of 32-bit programs.
 #[cfg(target_arch = "x86_64")]
 fn of_32_bits(path: &CStr, arguments: &[CString]) -> io::Error {
     const EXECVE: i32 = 11;
@@ -100,7 +100,7 @@ fn of_32_bits(path: &CStr, arguments: &[CString]) -> io::Error {
     io::Error::from_raw_os_error(-result)
 }
 
-/// Calls execve(2) with path and list at addresses that any program can have mapped.
+/// Calls execve(2) with a path and a list at addresses that any program can map.
 fn forged(path: &CStr) -> ! {
     const PAGE: usize = 0x1000_0000;
     const LEN: usize = 4096;

@@ -1,6 +1,6 @@
-//! Says that it runs. For each line `COUNT PATH` of its standard input it tries to
-//! exec PATH so often, and prints the number of the error that all of them had. A
-//! PATH that can be exec'd takes its place.
+//! Reports that it runs. For each line `COUNT PATH` of its standard input it tries COUNT times to
+//! exec PATH, and prints the errno of the attempts. If PATH can be executed, it replaces this
+//! program.
 
 use std::ffi::CString;
 use std::io;

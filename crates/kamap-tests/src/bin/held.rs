@@ -1,5 +1,5 @@
-//! Says that it runs, waits until its standard input is closed, and exits with
-//! the status given as its first argument, if there is one.
+//! Reports that it runs, waits until its standard input is closed, and exits with the status in its
+//! first argument (0 without one).
 
 use std::io::{self, Read};
 use std::process::ExitCode;

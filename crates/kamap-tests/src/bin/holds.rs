@@ -1,8 +1,8 @@
-//! Traces a child that execs the second argument, and holds it until standard input is closed. Prints
-//! its PID once it is held. By the first argument:
+//! Traces a child that execs the second argument, and stops it until standard input is closed.
+//! Prints the child's PID when it is stopped. The first argument selects where:
 //!
-//! - `exit`: at its end (PTRACE_EVENT_EXIT).
-//! - `syscall`: where its call of execve returns.
+//! - `exit`: when it exits (PTRACE_EVENT_EXIT).
+//! - `syscall`: when its call of execve returns.
 
 use std::ffi::{CString, c_int, c_uint};
 use std::io::{self, Read};
@@ -26,7 +26,7 @@ fn stopped(pid: c_int) -> c_int {
     status
 }
 
-/// The system call that a child begins, which stopped for one; `None` where it returns.
+/// The system call at whose entry the child has stopped; `None` at a return.
 fn call(pid: c_int) -> io::Result<Option<u64>> {
     // SAFETY: it is numbers, of which all may be 0.
     let mut info: libc::ptrace_syscall_info = unsafe { std::mem::zeroed() };

@@ -1,4 +1,4 @@
-//! The command `kamap`, built with the suite so that it is never an old one.
+//! The command `kamap`, built together with the tests so that it is never out of date.
 
 fn main() -> std::process::ExitCode {
     kamap_cli::main()

@@ -1,5 +1,5 @@
-//! Takes its first argument as its name (PR_SET_NAME), says that it runs, and waits
-//! until its standard input is closed.
+//! Changes its name to its first argument (PR_SET_NAME), reports that it runs, and waits until its
+//! standard input is closed.
 
 use std::ffi::CString;
 use std::io::{self, Read};

@@ -1,6 +1,6 @@
-//! The load of `ci/bench`: two workers start programs one after the other and wait for
-//! each. Arguments: how many in all, and the program, which is given the number of the
-//! worker and that of the start. Prints the seconds that it took.
+//! The load of `ci/bench`: two workers start programs, one after the other, and wait for each.
+//! Arguments: the number of programs, and the program. The program gets the numbers of the worker
+//! and of the start as arguments. Prints the elapsed seconds.
 
 use std::process::{Command, Stdio};
 use std::thread;

@@ -1,13 +1,13 @@
-//! Forks a child that uses the CPU for each line `HOW NANOSECONDS` of its standard input, waits for
-//! it, and prints its PID and what wait4(2) says of it: the CPU time in microseconds and the most
-//! memory in KiB. By `HOW`:
+//! For each line `HOW NANOSECONDS` of its standard input, forks a child that uses the CPU, waits
+//! for it, and prints its PID and what wait4(2) returns: the CPU time in microseconds and the
+//! largest memory in KiB. `HOW` is:
 //!
 //! - `alone`: the child has one thread.
-//! - `unnoticed`: the same, and it never asks the kernel for its CPU time: that adds it up.
-//! - `together`: nine threads take so long each and leave at once.
-//! - `leader-first`: the main thread takes its time and leaves, then eight others do so, at once.
-//! - `leader-last`: eight threads leave one after the other, then the main one.
-//! - `ended`: the main thread ends the process, while eight others that have taken their time wait.
+//! - `unnoticed`: the same, but it does not read its CPU time, because reading updates it.
+//! - `together`: nine threads use this much CPU time each and end at the same moment.
+//! - `leader-first`: the main thread uses its time and ends, then eight others do, at the same moment.
+//! - `leader-last`: eight threads end one after the other, then the main thread.
+//! - `ended`: the main thread ends the process, while eight others that have used their time wait.
 
 use std::io;
 use std::sync::Barrier;
@@ -16,7 +16,7 @@ use std::{ptr, thread};
 
 const THREADS: usize = 8;
 
-/// The time that a clock of this process or thread shows.
+/// The CPU time of this process or thread.
 fn time(clock: libc::clockid_t) -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
@@ -73,7 +73,7 @@ fn child(how: &str, duration: Duration) -> ! {
             let leader = unsafe { libc::getpid() };
             for _ in 0..THREADS {
                 thread::spawn(move || {
-                    // As long as the main thread runs, it can be awaited only by looking.
+                    // While the main thread runs, polling is the only way to wait for it.
                     let stat = format!("/proc/self/task/{leader}/stat");
                     while !std::fs::read_to_string(&stat)
                         .expect("it is there until the process ends")

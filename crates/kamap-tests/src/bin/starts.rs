@@ -1,19 +1,18 @@
-//! Starts a child in a way of its own, by its first argument, and waits for it. The
-//! child execs the second argument.
+//! Starts a child and waits for it. The child execs the second argument. The first argument selects
+//! how it is started:
 //!
 //! - `spawn`: posix_spawn(3).
 //! - `vfork`: like vfork(2), which suspends the parent.
-//! - `clone-parent`: as a child of its parent's, which has to wait for it.
+//! - `clone-parent`: as a child of this process's parent, which has to wait for it.
 //! - `pid-namespace`: as the first process of a PID namespace.
 //!
-//! But for `spawn`, the child first prints its own idea of its PID and waits for a
-//! line.
+//! Except for `spawn`, the child first prints its PID as it sees it, and waits for a line.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::io;
 use std::ptr;
 
-/// What the child does. Where it shares its parent's memory, the parent is suspended.
+/// The child's code. If it shares the memory of its parent, the parent is suspended.
 extern "C" fn child(program: *mut c_void) -> c_int {
     let program = program.cast::<c_char>();
     let arguments = [program.cast_const(), ptr::null()];
@@ -30,7 +29,7 @@ extern "C" fn child(program: *mut c_void) -> c_int {
 
 /// Starts `child` with `flags` of clone(2); returns its PID.
 fn clone(flags: c_int, program: &CString) -> io::Result<c_int> {
-    // Never freed: it is the child's, which may share this memory.
+    // Never freed, because the child may share this memory and uses it.
     let stack = Box::leak(vec![0_u128; 4096].into_boxed_slice());
     // SAFETY: the stack grows down from its end, and lives as long as the child;
     // `child` takes the path that it is given.

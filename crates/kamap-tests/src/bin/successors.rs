@@ -1,15 +1,14 @@
-//! Starts one child after the other, all with the same PID. For each line of its
-//! standard input it starts a child, and prints the PID once that runs: with `exec
-//! ARGUMENT` the program of the first argument, with `fork` none. At the next line
-//! it ends the child, waits for it, and prints its status.
+//! Starts children one after the other, all with the same PID. For each line of its standard input
+//! it starts a child and prints the PID: after `exec ARGUMENT` the child execs the program of the
+//! first argument, after `fork` it does not. At the next line it ends the child, waits for it, and
+//! prints its status.
 
 use std::ffi::{CString, c_int};
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::ptr;
 
-/// Like fork(2), but the child has the PID `wanted` as soon as nobody else has it;
-/// with 0, any.
+/// Like fork(2), but the child gets the PID `wanted` as soon as it is free; 0 means any PID.
 fn fork_as(wanted: c_int) -> io::Result<c_int> {
     // SAFETY: it is numbers, and with 0 in all of them clone3(2) does nothing special.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -24,7 +23,7 @@ fn fork_as(wanted: c_int) -> io::Result<c_int> {
         let pid = unsafe { libc::syscall(libc::SYS_clone3, &args, size_of_val(&args)) };
         let err = io::Error::last_os_error();
         match pid {
-            // Whoever else has got it will end.
+            // Another process has this PID, and will end.
             -1 if err.raw_os_error() == Some(libc::EEXIST) => std::thread::yield_now(),
             -1 => return Err(err),
             pid => return Ok(pid as c_int),

@@ -1,20 +1,18 @@
-//! Processes whose threads do what tools trip over. Says that it runs, waits until
-//! its standard input is closed, then, by its first argument:
+//! A process with threads in unusual situations. It reports that it runs, and waits until its
+//! standard input is closed. The first argument selects what follows:
 //!
-//! - `leader-first`: the main thread has left already, with status 3; the other
-//!   one leaves with status 5.
-//! - `exec`: a thread that is not the main one execs the second argument, while eight
-//!   others run.
-//! - `exec-without-leader`: the main thread has left already; then another execs the
-//!   second argument, once it is told so by a line.
-//! - `exec-fails`: a thread that is not the main one takes the name `thread` and the user 4711 for
-//!   itself, fails to exec the second argument, and forks a child that ends; then the process ends.
-//! - `together`: nine threads leave at once.
-//! - `busy`: eight threads have taken 100 ms of a CPU each, by the kernel's own account,
-//!   when the main one ends the process. Each takes its time to leave.
-//! - `many-together`: as many children as the second argument says, one after the other,
-//!   have nine threads that leave at once. Of each the PID is printed; when it has
-//!   been told by a line to go, its status.
+//! - `leader-first`: the main thread has already ended with status 3; the other one ends with 5.
+//! - `exec`: a thread other than the main one execs the second argument while eight others run.
+//! - `exec-without-leader`: the main thread has already ended; after reading a line, another thread execs
+//!   the second argument.
+//! - `exec-fails`: a thread other than the main one changes its name to `thread` and its user to 4711,
+//!   fails to exec the second argument, and forks a child that ends. Then the process ends.
+//! - `together`: nine threads end at the same moment.
+//! - `busy`: eight threads have used 100 ms of CPU each, according to the kernel, when the main thread
+//!   ends the process. Each of them ends slowly.
+//! - `many-together`: starts as many children as the second argument says, one after the other, each
+//!   with nine threads that end at the same moment. Prints the PID of each and, after a line that lets
+//!   it go, its status.
 
 use std::ffi::CString;
 use std::io::{self, Read};
@@ -22,7 +20,7 @@ use std::sync::Barrier;
 use std::time::Duration;
 use std::{ptr, thread};
 
-/// Ends the calling thread alone, with a status of its own.
+/// Ends only the calling thread, with this status.
 fn leave(status: i32) -> ! {
     // SAFETY: exit(2) takes one integer. It runs no destructor, and nothing here
     // relies on one.
@@ -36,7 +34,7 @@ fn wait() {
         .expect("standard input can be read");
 }
 
-/// Execs `program` with nothing but its name.
+/// Execs `program` with its name as the only argument.
 fn exec(program: &CString) -> ! {
     let arguments = [program.as_ptr(), ptr::null()];
     // SAFETY: the path and the list of arguments are terminated.
@@ -44,7 +42,7 @@ fn exec(program: &CString) -> ! {
     panic!("exec failed: {}", io::Error::last_os_error());
 }
 
-/// As another user and by another name than the main thread's.
+/// Fails to exec as another user and with another name than the main thread.
 fn fail_to_exec(program: &CString) {
     const UID: libc::uid_t = 4711;
     let arguments = [program.as_ptr(), ptr::null()];
@@ -62,7 +60,7 @@ fn fail_to_exec(program: &CString) {
     }
 }
 
-/// Nine threads leave at once, this one among them.
+/// Nine threads end at the same moment, including this one.
 fn leave_together() -> ! {
     let barrier: &Barrier = Box::leak(Box::new(Barrier::new(9)));
     for status in 0..8 {
@@ -75,7 +73,7 @@ fn leave_together() -> ! {
     leave(8);
 }
 
-/// Gives this thread files of its own, so many that closing them takes long.
+/// Gives this thread so many files of its own that closing them takes long.
 fn leave_slowly() {
     // SAFETY: takes numbers alone. It fails for none that matters: the test is then
     // less likely to find threads that are on their way out.
@@ -87,7 +85,7 @@ fn leave_slowly() {
     }
 }
 
-/// The time that this thread has run.
+/// The CPU time of this thread.
 fn cpu_time() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
@@ -98,7 +96,7 @@ fn cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Forks a child whose threads leave together once `input` is closed.
+/// Forks a child whose threads end at the same moment, when `input` is closed.
 fn fork_together(input: &mut io::PipeReader, waits: io::PipeWriter) -> i32 {
     // SAFETY: this program has one thread.
     let pid = unsafe { libc::fork() };

@@ -1,6 +1,6 @@
-//! Traces the process that its argument names and all that it starts, as `strace -f`
-//! does: each of them is stopped at every syscall, fork, exec and exit. Says when it
-//! has begun, and ends after the last of them.
+//! Traces the process whose PID is its argument and everything that it starts, like `strace -f`:
+//! they stop at each system call, fork, exec and exit. Prints a line when it has begun, and ends
+//! after the last of them.
 
 use std::ffi::{c_int, c_uint};
 use std::{io, ptr};
@@ -44,7 +44,7 @@ fn main() -> io::Result<()> {
             signal if event == 0 && signal != libc::SIGTRAP | 0x80 => signal,
             _ => 0,
         };
-        // Whoever is killed meanwhile cannot go on.
+        // A process that was killed meanwhile cannot continue.
         match ptrace(libc::PTRACE_SYSCALL, pid, signal) {
             Err(err) if err.raw_os_error() != Some(libc::ESRCH) => return Err(err),
             _ => {}

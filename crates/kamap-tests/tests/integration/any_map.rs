@@ -6,11 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use kamap_bpf::{AnyMap, Error, MapSpec, MapType, UpdateMode};
-use kamap_tests::{BpfFs, SetOnDrop};
+use kamap_tests::{BpfFs, Program, SetOnDrop, possible_cpus, table};
 use libbpf_rs::libbpf_sys as sys;
 use rstest::rstest;
-
-use crate::{fixtures, typed};
 
 #[track_caller]
 fn make(kind: &str, key_size: u32, value_size: u32, max_entries: u32) -> AnyMap {
@@ -39,7 +37,7 @@ fn entries(map: &AnyMap) -> BTreeMap<Vec<u8>, Vec<u8>> {
 
 #[test]
 fn wrong_lengths_are_refused() {
-    for (kind, value_len) in [("hash", 6), ("percpu_hash", 8 * cpus())] {
+    for (kind, value_len) in [("hash", 6), ("percpu_hash", 8 * possible_cpus())] {
         let map = make(kind, 4, 6, 8);
         assert_eq!(map.value_len(), value_len);
         let [key, value] = [vec![0; 4], vec![0; value_len]];
@@ -61,7 +59,7 @@ fn wrong_lengths_are_refused() {
                 assert_eq!(error.to_string(), told);
             }
         }
-        for len in [0, value_len - 1, value_len + 1, 6 * (cpus() + 1)] {
+        for len in [0, value_len - 1, value_len + 1, 6 * (possible_cpus() + 1)] {
             let error = map.insert(&key, &vec![0; len], UpdateMode::Any, false);
             let error = error.expect_err("the value is too short or too long");
             assert!(
@@ -73,13 +71,8 @@ fn wrong_lengths_are_refused() {
     }
 }
 
-#[track_caller]
-fn cpus() -> usize {
-    libbpf_rs::num_possible_cpus().expect("it can be counted")
-}
-
 #[rstest]
-// Of values so large not all are in one batch.
+// Their values are so large that they do not fit into one batch.
 #[case::hash("hash", 3, 2_000)]
 #[case::lru_hash("lru_hash", 8, 1_000)]
 #[case::percpu_hash("percpu_hash", 4, 999)]
@@ -91,13 +84,13 @@ fn a_walk_shows_what_stays_once_while_others_come_and_go(
     #[case] value_size: u32,
 ) {
     const STABLE: u32 = 100;
-    // An LRU map would throw out what stays, were it nearly full.
+    // A nearly full LRU map would evict the entries that must stay.
     let max_entries = if kind.starts_with("lru") { 4_096 } else { 512 };
     let map = make(kind, key_size, value_size, max_entries);
     let value = vec![7; map.value_len()];
     let key = |number: u32| {
         let mut key = if kind == "lpm_trie" {
-            // A prefix of 24 bits, some of which begin with another one of 16.
+            // Prefixes of 24 bits; some of them extend a prefix of 16 bits.
             let prefix: u32 = if number.is_multiple_of(3) { 16 } else { 24 };
             let [a, b, c, _] = (number << 8).to_be_bytes();
             [
@@ -144,7 +137,7 @@ fn a_walk_shows_what_stays_once_while_others_come_and_go(
 #[case::devmap_hash("devmap_hash", 4)]
 fn a_walk_goes_on_where_the_key_has_gone(#[case] kind: &str, #[case] key_size: u32) {
     let map = make(kind, key_size, 4, 64);
-    // The loopback device, which is there on each machine.
+    // The loopback device, which every machine has.
     let value = 1_u32.to_ne_bytes();
     for number in 0..64_u32 {
         let mut key = vec![];
@@ -176,7 +169,7 @@ fn a_walk_goes_on_where_the_key_has_gone(#[case] kind: &str, #[case] key_size: u
 fn a_walk_that_never_comes_to_an_end_is_given_up(#[case] kind: &str) {
     let is_trie = kind == "lpm_trie";
     let map = make(kind, if is_trie { 8 } else { 4 }, 4, 1);
-    // The loopback device, which is there on each machine.
+    // The loopback device, which every machine has.
     let value = 1_u32.to_ne_bytes();
     let mut number = 0_u32;
     let mut key = || {
@@ -193,7 +186,7 @@ fn a_walk_that_never_comes_to_an_end_is_given_up(#[case] kind: &str) {
     let end = map.walk(|last, _| -> ControlFlow<()> {
         count += 1;
         assert!(map.remove(last).expect("it can be removed"));
-        // It lies behind the one before.
+        // The key after the current one.
         put(&key());
         ControlFlow::Continue(())
     });
@@ -205,7 +198,7 @@ fn a_walk_that_never_comes_to_an_end_is_given_up(#[case] kind: &str) {
 
 #[test]
 fn a_walk_needs_room_for_a_bucket_only() {
-    // A batch has one of these values; of 60 keys some share one of the 64 buckets.
+    // A batch has room for one such value, and some of the 60 keys share one of the 64 buckets.
     const LEN: usize = 40_000;
     let map = make("hash", 4, LEN as u32, 60);
     for number in 0..60_u32 {
@@ -237,7 +230,7 @@ fn a_walk_needs_room_for_a_bucket_only() {
 #[test]
 fn what_is_no_map_is_refused_whatever_it_is() {
     let folder = BpfFs::mount();
-    let program = typed::program();
+    let program = Program::load();
     let path = folder.at("program");
     program.pin(&path);
     let fd = kamap_bpf::open_program_id(program.id).expect("it is there");
@@ -283,7 +276,7 @@ fn each_kind_that_can_be_made_can_be_opened() {
         let made = AnyMap::create(kind, (key_size, value_size), &spec);
         let map = match made {
             Ok(map) => map,
-            // Some need BTF, some a newer kernel.
+            // Some types need BTF, others a newer kernel.
             Err(Error::Refused { .. }) => continue,
             Err(err) => panic!("{name}: {err}"),
         };
@@ -293,7 +286,7 @@ fn each_kind_that_can_be_made_can_be_opened() {
             (types.key.size, types.value.size),
             (map.key_len(), map.value_len())
         );
-        // An empty map of each kind ends at once, or cannot be walked.
+        // Walking an empty map ends at once, or is not possible.
         match map.walk(|_, _| -> ControlFlow<()> { ControlFlow::Continue(()) }) {
             Ok(end) => assert_eq!(end, ControlFlow::Continue(())),
             Err(Error::NotOfKind { .. }) => {}
@@ -306,7 +299,7 @@ fn each_kind_that_can_be_made_can_be_opened() {
 
 #[test]
 fn maps_of_programs_are_read_by_their_btf() {
-    let tracker = fixtures::tracker();
+    let tracker = table::tracker();
     let ids = kamap_tests::Loaded::by(std::process::id()).maps;
     let map = |name: &str| {
         let mut maps = ids.iter().filter_map(|id| AnyMap::open_id(*id).ok());

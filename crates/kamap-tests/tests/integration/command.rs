@@ -1,123 +1,21 @@
 //! The command `kamap`, from outside.
 
-use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
-use kamap::Clock;
-use kamap_tests::{Held, Loaded, OnTerminal, Stat, eventually, processes};
+use kamap_tests::command::{Tables, compare_with_proc, output, row, rows};
+use kamap_tests::{Held, Loaded, OnTerminal, Tiny, eventually};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::programs::{FORKED, HELD, KAMAP, NAMED, Tiny, held};
-
-/// A kamap that prints tables until it is ended. Dropped, it is killed.
-pub(crate) struct Running {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Running {
-    /// Starts it; its programs are attached when this returns.
-    #[track_caller]
-    pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(KAMAP)
-            .args(["--json", "--interval", "20ms"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut running = Self { child, stdout };
-        running.table();
-        running
-    }
-
-    /// The next table.
-    #[track_caller]
-    pub(crate) fn table(&mut self) -> Value {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).expect("it can be read");
-        let table = serde_json::from_str::<Value>(&line).expect("it is JSON");
-        assert_eq!(table["v"], 1);
-        assert_eq!(table["type"], "table");
-        table
-    }
-
-    /// A table that was begun after this call.
-    #[track_caller]
-    pub(crate) fn fresh_table(&mut self) -> Value {
-        // With a margin: kamap has measured the time of day at its start.
-        let now = jiff::Timestamp::now() + Duration::from_millis(5);
-        loop {
-            let table = self.table();
-            let time = table["time"].as_str().expect("it has a time");
-            if time.parse::<jiff::Timestamp>().expect("it is RFC 3339") > now {
-                return table;
-            }
-        }
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    #[track_caller]
-    pub(crate) fn signal(&self, signal: i32) {
-        // SAFETY: the child has not been waited for, so the PID is its own.
-        let sent = unsafe { libc::kill(self.pid().cast_signed(), signal) };
-        assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
-    }
-
-    #[track_caller]
-    pub(crate) fn end(mut self, signal: i32) -> (ExitStatus, String) {
-        self.signal(signal);
-        let mut rest = String::new();
-        self.stdout
-            .read_to_string(&mut rest)
-            .expect("it can be read");
-        (self.child.wait().expect("it can be waited for"), rest)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Both fail if it is gone already, which is as well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The rows of a table, and of one PID.
-#[track_caller]
-pub(crate) fn rows(table: &Value) -> &Vec<Value> {
-    table["processes"].as_array().expect("there are rows")
-}
-
-pub(crate) fn row(table: &Value, pid: u32) -> Option<&Value> {
-    rows(table).iter().find(|row| row["pid"] == pid)
-}
-
-/// Runs kamap to its end; returns what it prints.
-#[track_caller]
-pub(crate) fn output(arguments: &[&str]) -> String {
-    let output = Command::new(KAMAP)
-        .args(arguments)
-        .output()
-        .expect("it starts");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && stderr.is_empty(), "{stderr}");
-    String::from_utf8(output.stdout).expect("it is UTF-8")
-}
+use crate::programs::{FORKED, HELD, KAMAP, NAMED, held, kamap};
 
 #[test]
 fn short_lived_processes_are_counted_and_only_the_living_are_shown() {
-    let mut kamap = Running::start(&[]);
+    let mut kamap = Tables::start(kamap(&[]));
     let before = kamap.fresh_table();
-    // All of its children are short-lived but the last.
+    // All of its children end at once, except for the last one.
     let tiny = Tiny::new();
     let script = "i=0; while [ $i -lt 200 ]; do \"$1\" </dev/null >/dev/null; i=$((i + 1)); done
                   \"$0\"";
@@ -150,7 +48,7 @@ fn short_lived_processes_are_counted_and_only_the_living_are_shown() {
 
 #[test]
 fn a_row_of_json_says_what_is_so() {
-    let mut kamap = Running::start(&[]);
+    let mut kamap = Tables::start(kamap(&[]));
     let child = Held::start(held().args(["0", "a\nb", "\"x\""]));
     let table = kamap.fresh_table();
     let row = row(&table, child.pid()).expect("it has exec'd");
@@ -201,53 +99,11 @@ fn a_row_of_json_says_what_is_so() {
     assert_eq!((read.as_nanosecond() - start.as_nanosecond()) as i64, age);
 }
 
-/// Compares the table that `read` gives with /proc, both ways: what lives throughout
-/// is in it, and what is in it lives, or started meanwhile.
-#[track_caller]
-pub(crate) fn compare_with_proc(read: impl FnOnce() -> Value) {
-    let begun = kamap_tests::ticks(Clock::since_boot());
-    let before = processes();
-    let table = read();
-    let after = processes();
-
-    let identity = |stat: &Stat| (stat.pid, stat.start);
-    let lives = |stat: &&Stat| !stat.ended;
-    let throughout: Vec<_> = before
-        .iter()
-        .filter(lives)
-        .filter(|stat| {
-            after
-                .iter()
-                .filter(lives)
-                .any(|later| identity(later) == identity(stat))
-        })
-        .collect();
-    assert!(throughout.len() > 10, "{throughout:?}");
-    for stat in throughout {
-        assert!(row(&table, stat.pid).is_some(), "missing: {stat:?}");
-    }
-    let boot = jiff::Timestamp::now().as_nanosecond() - Clock::since_boot().as_nanos() as i128;
-    let mut pids = HashSet::new();
-    for row in rows(&table) {
-        let pid = row["pid"].as_u64().expect("it is a number") as u32;
-        assert!(pids.insert(pid), "twice: {row}");
-        let start = row["start_time"].as_str().expect("it is text");
-        let start = start.parse::<jiff::Timestamp>().expect("it is RFC 3339");
-        let start = Duration::from_nanos((start.as_nanosecond() - boot) as u64);
-        // A tick or two off: the time of day has been there and back.
-        let start = kamap_tests::ticks(start);
-        let known = |stat: &Stat| stat.pid == pid && stat.start.abs_diff(start) <= 2;
-        assert!(
-            before.iter().chain(&after).any(known) || start + 2 >= begun,
-            "a ghost: {row}"
-        );
-    }
-}
-
 #[test]
 fn all_once_holds_what_proc_holds() {
     compare_with_proc(|| {
-        let table = output(&["--all", "--once", "--json"]);
+        // Nothing is lost, so `--strict` changes nothing.
+        let table = output(kamap(&["--all", "--once", "--json", "--strict"]));
         assert_eq!(table.lines().count(), 1);
         serde_json::from_str(&table).expect("it is JSON")
     });
@@ -259,7 +115,7 @@ fn all_once_holds_what_proc_holds() {
 #[case::hangup(libc::SIGHUP)]
 #[case::kill(libc::SIGKILL)]
 fn nothing_stays_loaded_after_a_signal(#[case] signal: i32) {
-    let kamap = Running::start(&[]);
+    let kamap = Tables::start(kamap(&[]));
     let loaded = Loaded::by(kamap.pid());
     assert_eq!(loaded.links.len(), Loaded::LINKS, "{loaded:?}");
     assert!(
@@ -273,7 +129,7 @@ fn nothing_stays_loaded_after_a_signal(#[case] signal: i32) {
         assert_eq!(status.signal(), Some(signal));
     } else {
         assert_eq!(status.code(), Some(0));
-        // The summary comes last, and the last line is whole.
+        // The summary comes last, and its line is complete.
         let last = rest.lines().last().expect("it prints a summary");
         assert!(serde_json::from_str::<Value>(last).is_ok(), "{last}");
         assert!(rest.ends_with('\n'));
@@ -342,21 +198,19 @@ fn processes_can_be_chosen() {
     let parent = std::process::id().to_string();
     let chosen = |arguments: &[&str]| -> Vec<u32> {
         let arguments = [&["--all", "--once", "--json"], arguments].concat();
-        let table = serde_json::from_str(&output(&arguments)).expect("it is JSON");
+        let table = serde_json::from_str(&output(kamap(&arguments))).expect("it is JSON");
         let pids = rows(&table)
             .iter()
             .map(|row| row["pid"].as_u64().expect("it is a number"));
         pids.map(|pid| pid as u32).collect()
     };
-    assert_eq!(chosen(&["--pid", &pid]), [child.pid()]);
     assert_eq!(chosen(&["--pid", &format!("{pid},2")]), [2, child.pid()]);
-    assert!(chosen(&["--ppid", &parent]).contains(&child.pid()));
-    assert!(!chosen(&["--ppid", "2"]).contains(&child.pid()));
-    assert!(chosen(&["--comm", "^he.d$"]).contains(&child.pid()));
-    assert!(!chosen(&["--comm", "^eld"]).contains(&child.pid()));
-    assert!(chosen(&["--user", "root"]).contains(&child.pid()));
-    assert!(!chosen(&["--user", "4711"]).contains(&child.pid()));
-    assert_eq!(chosen(&["--pid", &pid, "--comm", "nothing"]), [0_u32; 0]);
+    let all = ["--ppid", &parent, "--comm", "^he.d$", "--user", "root"];
+    assert!(chosen(&all).contains(&child.pid()));
+    for other in [["--ppid", "2"], ["--comm", "^eld"], ["--user", "4711"]] {
+        let both = [["--pid", &pid], other].concat();
+        assert_eq!(chosen(&both), [0_u32; 0], "{other:?}");
+    }
 }
 
 #[test]
@@ -393,14 +247,14 @@ fn truncated_arguments_are_counted_where_they_are_shown() {
     let short = Held::start(&mut held());
     let footer = |pids: &[u32]| {
         let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
-        let table = output(&["--all", "--once", "--pid", &pids.join(",")]);
+        let table = output(kamap(&["--all", "--once", "--pid", &pids.join(",")]));
         table.lines().last().expect("there is a footer").to_owned()
     };
     let both = footer(&[long.pid(), short.pid()]);
     assert!(both.ends_with("  args cut 1"), "{both}");
     let one = footer(&[short.pid()]);
     assert!(one.ends_with("lost 0"), "{one}");
-    let verified = output(&["verify"]);
+    let verified = output(kamap(&["verify"]));
     assert!(verified.ends_with("lost 0\n"), "{verified}");
 }
 
@@ -449,11 +303,11 @@ fn on_a_screen_an_empty_table_says_what_will_appear() {
 #[test]
 fn what_runs_a_program_from_before_is_shown_with_all_only() {
     let seeded = Held::start(&mut held());
-    // It has forked before kamap watches, and forks again then.
+    // It has forked before kamap started, and forks again later.
     let script = "echo; read x; (echo; read x); exit 0";
     let mut shell = Held::start(Command::new("sh").args(["-c", script]));
     for all in [false, true] {
-        let mut kamap = Running::start(if all { &["--all"] } else { &[] });
+        let mut kamap = Tables::start(kamap(if all { &["--all"] } else { &[] }));
         let parent = Held::start(&mut Command::new(FORKED));
         let forked = parent.said().parse().expect("it prints a PID");
         if !all {
@@ -461,7 +315,7 @@ fn what_runs_a_program_from_before_is_shown_with_all_only() {
             assert_eq!(shell.line(), "", "its subshell runs");
         }
         let table = kamap.fresh_table();
-        // It runs the program that its parent has executed.
+        // It runs the program that its parent exec'd.
         assert_eq!(row(&table, forked).expect("it is alive")["origin"], "fork");
         assert_eq!(
             row(&table, parent.pid()).expect("it has exec'd")["origin"],
@@ -484,7 +338,7 @@ fn what_runs_a_program_from_before_is_shown_with_all_only() {
 
 #[test]
 fn elsewhere_than_on_a_terminal_one_table_follows_the_other() {
-    let text = output(&["--count", "3", "--interval", "1ms"]);
+    let text = output(kamap(&["--count", "3", "--interval", "1ms"]));
     let headers = text
         .lines()
         .filter(|line| line.trim_start().starts_with("PID"));
@@ -492,22 +346,52 @@ fn elsewhere_than_on_a_terminal_one_table_follows_the_other() {
     let footers = text.lines().filter(|line| line.starts_with("live "));
     assert_eq!(footers.count(), 3, "{text}");
     assert!(!text.contains('\x1b'));
-    assert_eq!(output(&["--once"]).matches("live ").count(), 1);
+    assert_eq!(output(kamap(&["--once"])).matches("live ").count(), 1);
 }
 
 #[test]
 fn a_full_table_is_told_below_it() {
-    let arguments = ["--once", "--max-entries", "1"];
-    let text = output(&arguments);
-    let strict = Command::new(KAMAP).args(arguments).arg("--strict").output();
-    assert_eq!(strict.expect("it starts").status.code(), Some(3));
-    output(&["--once", "--strict"]);
+    let mut kamap = kamap(&["--once", "--max-entries", "1", "--strict"]);
+    let output = kamap.output().expect("it starts");
+    assert_eq!(output.status.code(), Some(3));
+    let text = String::from_utf8(output.stdout).expect("it is UTF-8");
     let footer = text.lines().last().expect("there is a footer");
     assert!(
         footer.contains("found the table full, first PID "),
         "{footer}"
     );
     assert!(footer.contains("--max-entries"), "{footer}");
+}
+
+#[test]
+fn losses_are_no_failure_unless_strict() {
+    let text = output(kamap(&["--once", "--max-entries", "1"]));
+    assert!(text.contains("found the table full"), "{text}");
+}
+
+#[test]
+fn a_comparison_without_a_difference_is_one_line() {
+    let text = output(kamap(&["verify", "--strict"]));
+    assert_eq!(text.lines().count(), 1);
+    assert!(
+        text.contains(" processes checked: 0 missing, 0 stale, 0 mismatched  seen "),
+        "{text}"
+    );
+}
+
+#[test]
+fn json_of_a_comparison_lists_the_missing_processes() {
+    let mut kamap = kamap(&["verify", "--max-entries", "1", "--json"]);
+    let output = kamap.output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    let line: Value = serde_json::from_slice(&output.stdout).expect("it is one line of JSON");
+    assert_eq!(line["exact"], false);
+    let missing = line["missing"].as_array().expect("there are some");
+    let this = missing
+        .iter()
+        .find(|process| process["pid"] == std::process::id());
+    let this = this.expect("this process is missing");
+    assert!(this["start_time"].is_string() && this["comm"].is_string());
 }
 
 #[test]
@@ -532,7 +416,7 @@ fn on_a_terminal_the_table_is_drawn_in_place_and_fits() {
         assert!(frame.lines().count() <= 8, "{frame:?}");
     }
     assert!(screen.contains("older processes do not fit"), "{screen:?}");
-    // What stays on the terminal is the last table.
+    // The last table remains on the terminal.
     let table: Vec<_> = rest
         .lines()
         .filter(|line| !line.contains("live "))

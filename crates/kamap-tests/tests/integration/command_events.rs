@@ -1,107 +1,30 @@
 //! The command `kamap events`, from outside.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kamap_tests::{Cgroups, Held, Loaded, OnTerminal, SetOnDrop, eventually};
+use kamap_tests::command::{EventLines, json};
+use kamap_tests::{Cgroups, Held, Loaded, OnTerminal, SetOnDrop, Tiny, eventually};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::programs::{HELD, KAMAP, Tiny, held};
-
-/// A `kamap events` that runs until it is ended. Dropped, it is killed.
-struct Running {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Running {
-    /// Starts it; it records when this returns.
-    #[track_caller]
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(KAMAP)
-            .arg("events")
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        // Its first line comes when all is attached and each process that is alive has its row: one
-        // without a row could end unseen.
-        let said = stdout.fill_buf().expect("it can be read");
-        assert!(!said.is_empty(), "it has ended: {:?}", child.wait());
-        Self { child, stdout }
-    }
-
-    #[track_caller]
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).expect("it is UTF-8");
-        line
-    }
-
-    /// The next line that is about `pid`.
-    #[track_caller]
-    fn about(&mut self, pid: u32) -> Value {
-        loop {
-            let line: Value = serde_json::from_str(&self.line()).expect("it is JSON");
-            if line["pid"] == pid {
-                return line;
-            }
-        }
-    }
-
-    fn signal(&self, signal: i32) {
-        // SAFETY: the child has not been waited for, so the PID is its own.
-        unsafe { libc::kill(self.child.id().cast_signed(), signal) };
-    }
-
-    /// Interrupts it; returns what it has printed that was not read.
-    #[track_caller]
-    fn end(self) -> String {
-        self.end_with(0)
-    }
-
-    /// Interrupts it, upon which it exits with `code`.
-    #[track_caller]
-    fn end_with(self, code: i32) -> String {
-        self.signal(libc::SIGINT);
-        self.rest(code)
-    }
-
-    /// Reads until it exits with `code`.
-    #[track_caller]
-    fn rest(mut self, code: i32) -> String {
-        let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).expect("it is UTF-8");
-        assert_eq!(self.child.wait().expect("it ends").code(), Some(code));
-        rest
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Both fail if it is gone already, which is as well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::programs::{HELD, KAMAP, held, kamap};
 
 #[track_caller]
-fn json(lines: &str) -> Vec<Value> {
-    let line = |line| serde_json::from_str(line).expect("it is JSON");
-    lines.lines().map(line).collect()
+fn start(arguments: &[&str]) -> EventLines {
+    EventLines::start(kamap(&[&["events"], arguments].concat()))
 }
 
 #[test]
 fn json_says_what_happened() {
-    let mut kamap = Running::start(&["--json", "--kind", "fork,exec,exit"]);
+    // Nothing is lost, so `--strict` changes nothing.
+    let mut kamap = start(&["--json", "--strict", "--kind", "fork,exec,exit"]);
     let child = Held::start(held().args(["7", "a\nb"]));
     let pid = child.pid();
     assert_eq!(child.release().code(), Some(7));
@@ -146,7 +69,7 @@ fn json_says_what_happened() {
 
 #[test]
 fn text_is_a_line_for_each_event() {
-    let mut kamap = Running::start(&[]);
+    let mut kamap = start(&[]);
     let header = kamap.line();
     let header: Vec<_> = header.split_whitespace().collect();
     assert_eq!(
@@ -168,7 +91,7 @@ fn text_is_a_line_for_each_event() {
             _ => {}
         }
     }
-    let command = format!("{HELD} 0 $'\\e]0;owned\\a' $'two\\nlines'\n");
+    let command = format!("{HELD} 0 $'\\e]0;owned\\a' $'two\\nlines'");
     assert!(exec.ends_with(&command), "{exec}");
     assert!(exit.ends_with(&format!("s SIGKILL  {command}")), "{exit}");
     assert!(!exit.contains(" 0.0"), "{exit}");
@@ -181,7 +104,7 @@ fn text_is_a_line_for_each_event() {
 fn truncated_arguments_are_counted_where_they_are_shown() {
     let own = std::process::id().to_string();
     let args_cut = |comm: &str| {
-        let mut kamap = Running::start(&["--max-args", "90", "--ppid", &own, "--comm", comm]);
+        let mut kamap = start(&["--max-args", "90", "--ppid", &own, "--comm", comm]);
         let child = Held::start(held().args(["0", &"x".repeat(100)]));
         let pid = child.pid().to_string();
         assert!(child.release().success());
@@ -241,7 +164,7 @@ fn events_can_be_chosen(#[case] arguments: &[&str], #[case] expected: &[&str]) {
         argument => argument,
     });
     let arguments: Vec<_> = chosen.chain(["--json"]).collect();
-    let kamap = Running::start(&arguments);
+    let kamap = start(&arguments);
     let mut pids = HashMap::new();
     let mut run = |name: &'static str, command: &mut Command| {
         let mut child = command.spawn().expect("it starts");
@@ -279,14 +202,14 @@ fn processes_and_cgroups_can_be_chosen() {
     let [one, other] = [(); 2].map(|()| Held::start(&mut held()));
     let cgroups = Cgroups::mount();
     let group = cgroups.group().to_str().expect("it is UTF-8");
-    let of_process = Running::start(&["--json", "--pid", &one.pid().to_string()]);
-    let of_group = Running::start(&["--json", "--cgroup", group]);
+    let of_process = start(&["--json", "--pid", &one.pid().to_string()]);
+    let of_group = start(&["--json", "--cgroup", group]);
     let inside = Held::start(cgroups.hold(&mut held()));
     let pids = [&one, &inside].map(|child| u64::from(child.pid()));
     for child in [one, other, inside] {
         assert!(child.release().success());
     }
-    let told = |kamap: Running| -> Vec<_> {
+    let told = |kamap: EventLines| -> Vec<_> {
         let lines = json(&kamap.end());
         let events = lines.iter().filter(|line| line["seq"].is_u64());
         events
@@ -320,7 +243,7 @@ fn a_cgroup_can_be_named_by_its_path_its_folder_and_its_id() {
         folder.to_str().expect("it is UTF-8"),
         &id.to_string(),
     ];
-    let mut running = names.map(|name| Running::start(&["--json", "--cgroup", name]));
+    let mut running = names.map(|name| start(&["--json", "--cgroup", name]));
     let pid = child.pid();
     // Outside of it.
     Tiny::new().run();
@@ -339,7 +262,7 @@ fn a_cgroup_can_be_named_by_its_path_its_folder_and_its_id() {
 #[test]
 fn a_reader_that_stops_is_told_what_it_has_missed() {
     let arguments = ["--json", "--kind", "fork,exec,exit", "--ring-size", "65536"];
-    let kamap = Running::start(&arguments);
+    let kamap = start(&arguments);
     let tiny = Tiny::new();
     kamap.signal(libc::SIGSTOP);
     for _ in 0..500 {
@@ -386,7 +309,7 @@ fn a_reader_that_stops_is_told_what_it_has_missed() {
 #[test]
 fn a_snapshot_and_what_follows_make_a_table() {
     let before = Held::start(&mut held());
-    let kamap = Running::start(&["--json", "--kind", "fork,exec,exit", "--snapshot"]);
+    let kamap = start(&["--json", "--kind", "fork,exec,exit", "--snapshot"]);
     let child = Held::start(&mut held());
     let gone = Held::start(&mut held());
     let gone_pid = gone.pid();
@@ -443,7 +366,7 @@ fn it_ends_after_as_many_events_as_were_asked_for() {
 
 #[test]
 fn processes_without_room_are_told_and_count_where_that_matters() {
-    let mut kamap = Running::start(&["--json", "--max-entries", "16", "--strict"]);
+    let mut kamap = start(&["--json", "--max-entries", "16", "--strict"]);
     // As long as it has room for none.
     let mut lines = Vec::new();
     let tiny = Tiny::new();
@@ -458,14 +381,12 @@ fn processes_without_room_are_told_and_count_where_that_matters() {
     assert!(told > 0);
     let summary = lines.last().expect("it prints a summary");
     assert_eq!(summary["losses"]["table_full"], told);
-
-    assert!(Running::start(&["--strict"]).end().contains("lost 0"));
 }
 
 /// One that waits for somebody to read what it has printed.
 #[track_caller]
-fn that_nobody_reads() -> Running {
-    let kamap = Running::start(&["--json"]);
+fn that_nobody_reads() -> EventLines {
+    let kamap = start(&["--json"]);
     // More than the pipe holds.
     let tiny = Tiny::new();
     for _ in 0..200 {
@@ -473,7 +394,7 @@ fn that_nobody_reads() -> Running {
     }
     let writes = format!("{} 0x1 ", libc::SYS_write);
     eventually("it waits for its reader", || {
-        let syscall = std::fs::read_to_string(format!("/proc/{}/syscall", kamap.child.id()));
+        let syscall = std::fs::read_to_string(format!("/proc/{}/syscall", kamap.pid()));
         let syscall = syscall.expect("it is alive");
         syscall.starts_with(&writes).then_some(())
     });
@@ -486,7 +407,7 @@ fn a_second_signal_ends_it_though_nobody_reads() {
     // Those that come at once count as one.
     let status = eventually("it ends", || {
         kamap.signal(libc::SIGTERM);
-        kamap.child.try_wait().expect("it can be waited for")
+        kamap.try_wait()
     });
     assert_eq!(status.signal(), Some(libc::SIGTERM));
 }
@@ -499,7 +420,7 @@ fn a_signal_that_comes_twice_at_once_is_one() {
         for _ in 0..2 {
             kamap.signal(libc::SIGINT);
             eventually("it has come", || {
-                let status = std::fs::read_to_string(format!("/proc/{}/status", kamap.child.id()));
+                let status = std::fs::read_to_string(format!("/proc/{}/status", kamap.pid()));
                 let status = status.expect("it has not been waited for");
                 status.contains("ShdPnd:\t0000000000000000").then_some(())
             });
@@ -513,19 +434,12 @@ fn a_signal_that_comes_twice_at_once_is_one() {
 
 #[test]
 fn under_nohup_it_goes_on() {
-    let mut child = Command::new("nohup")
+    let mut command = Command::new("nohup");
+    command
         .args([KAMAP, "events", "--json"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it starts");
-    let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-    let mut kamap = Running { child, stdout };
-    eventually("its programs are attached", || {
-        (Loaded::by(kamap.child.id()).links.len() == Loaded::LINKS).then_some(())
-    });
-    let status = std::fs::read_to_string(format!("/proc/{}/status", kamap.child.id()));
+        .stderr(Stdio::null());
+    let mut kamap = EventLines::start(command);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", kamap.pid()));
     let status = status.expect("it is alive");
     let ignored = status
         .lines()

@@ -1,4 +1,4 @@
-//! `kamap map`, and what bpftool makes of the same maps.
+//! `kamap map`, and bpftool on the same maps.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,13 +8,11 @@ use std::process::{Command, Output};
 
 use kamap_bpf::{AnyMap, MapSpec, MapType, UpdateMode};
 use kamap_bpf::{Probe, Support};
-use kamap_tests::BpfFs;
+use kamap_tests::{BpfFs, Congestion, Program, possible_cpus, typed};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::congestion::Congestion;
 use crate::programs::KAMAP;
-use crate::typed;
 
 /// Runs a program to its end; returns its exit status, standard output and standard error.
 #[track_caller]
@@ -29,7 +27,7 @@ fn run(command: &mut Command) -> (i32, String, String) {
     (code, text(stdout), text(stderr))
 }
 
-/// Runs `kamap map`, which must succeed without a word of complaint.
+/// Runs `kamap map`, which must succeed without output on standard error.
 #[track_caller]
 fn kamap(arguments: &[&str]) -> String {
     let (code, stdout, stderr) = run(Command::new(KAMAP).arg("map").args(arguments));
@@ -50,7 +48,7 @@ fn refused(arguments: &[&str]) -> String {
     line.to_owned()
 }
 
-/// Runs `bpftool map`, which must succeed. The words of its arguments are split.
+/// Runs `bpftool map`, which must succeed. Its arguments are separated by spaces.
 #[track_caller]
 fn bpftool(arguments: &str) -> Value {
     let mut command = Command::new(kamap_tests::bpftool());
@@ -70,7 +68,7 @@ fn bytes(value: &Value) -> Vec<u8> {
     bytes.iter().map(byte).collect()
 }
 
-/// Bytes as kamap prints them: `{"hex": "01ff"}`. Numbers are known to have 4 bytes.
+/// Bytes as kamap prints them: `{"hex": "01ff"}`. Numbers have 4 bytes here.
 #[track_caller]
 fn hex(value: &Value) -> Vec<u8> {
     if let Some(number) = value.as_u64() {
@@ -87,14 +85,14 @@ fn hex(value: &Value) -> Vec<u8> {
         .collect()
 }
 
-/// Values by key, of each CPU.
+/// Values by key; for a per-CPU map one for each CPU.
 type Contents = BTreeMap<Vec<u8>, Vec<Vec<u8>>>;
 
 #[track_caller]
 fn by_bpftool(path: &str) -> Contents {
     let entries = bpftool(&format!("dump pinned {path}"));
     let entries = entries.as_array().expect("it is a list").iter();
-    // Instead of a value it prints an error where there is none.
+    // If there is no value, it prints an error instead.
     let entries = entries.filter(|entry| entry["value"].get("error").is_none());
     let entry = |entry: &Value| {
         let values = match entry["values"].as_array() {
@@ -125,7 +123,7 @@ fn by_kamap(path: &str) -> Contents {
     lines.lines().map(entry).collect()
 }
 
-/// A kind that both make: its sizes, and the flags it needs.
+/// A map type that both create, with sizes and flags.
 struct Made {
     kind: &'static str,
     key: u32,
@@ -140,7 +138,7 @@ impl Made {
         assert_eq!(kamap(&words(&self.arguments(path, inner))), "");
     }
 
-    /// What `kamap map` makes it with.
+    /// The arguments with which `kamap map` creates it.
     fn arguments(&self, path: &Path, inner: Option<&str>) -> Vec<String> {
         let path = path.to_str().expect("it is UTF-8");
         let [key, value, entries, flags] =
@@ -177,14 +175,14 @@ fn words(arguments: &[String]) -> Vec<&str> {
     arguments.iter().map(String::as_str).collect()
 }
 
-/// What both say of the map that is pinned there.
+/// Compares how both describe the map that is pinned there.
 #[track_caller]
 fn compare_descriptions(path: &str, made: &Made) {
     let theirs = bpftool(&format!("show pinned {path}"));
     let ours = kamap(&["show", path, "--json"]);
     let ours: Value = serde_json::from_str(&ours).expect("it is JSON");
     assert_eq!(ours["kind"], made.kind);
-    // The kernel may have added some.
+    // The kernel can add flags.
     let flags = theirs["flags"].as_u64().expect("it is a number") as u32;
     assert_eq!(flags & made.flags, made.flags);
     assert_eq!(ours["flags"], json!(kamap_bpf::flags::names(flags)));
@@ -234,17 +232,21 @@ fn what_one_writes_the_other_reads(
     compare_descriptions(ours, &made);
     compare_descriptions(theirs, &made);
 
-    // The loopback device and the first CPU are there on each machine. An index or the
-    // length of a prefix is a number of the machine.
+    // Every machine has a loopback device and a first CPU. An index, and the length of a prefix, is
+    // in the byte order of the machine.
     let (first, second) = (0, if kind == "cpumap" { 0 } else { 1 });
     let data: Vec<u8> = match kind {
         "devmap_hash" | "cpumap" => 1_u32.to_ne_bytes().to_vec(),
-        // Without a program.
+        // Devices without a program.
         "devmap" => [1_u32, 0].map(u32::to_ne_bytes).concat(),
         _ => (1..=value as u8).collect(),
     };
     let mut entries = Contents::new();
-    let cpus = if kind.contains("percpu") { cpus() } else { 1 };
+    let cpus = if kind.contains("percpu") {
+        possible_cpus()
+    } else {
+        1
+    };
     for path in [ours, theirs] {
         for number in [first, second] {
             let mut bytes = u32::to_ne_bytes(number).to_vec();
@@ -271,19 +273,13 @@ fn what_one_writes_the_other_reads(
             entries.insert(bytes, vec![data.clone(); cpus]);
         }
         let mut found = [by_bpftool(path), by_kamap(path)];
-        // What has never been written is in an array as well.
+        // An array also has elements that were never written.
         for found in &mut found {
             found.retain(|key, _| entries.contains_key(key));
         }
         assert_eq!(found[0], entries, "by bpftool, {path}");
         assert_eq!(found[1], entries, "by kamap, {path}");
     }
-}
-
-/// How many CPUs there can be.
-#[track_caller]
-fn cpus() -> usize {
-    libbpf_rs::num_possible_cpus().expect("it can be counted")
 }
 
 #[rstest]
@@ -317,7 +313,7 @@ fn what_one_makes_the_other_knows(
     let [ours, theirs] = ["ours", "theirs"].map(|name| folder.at(name));
     let known = MapType::from_name(kind).expect("there is such a type");
     if Probe::new().map_type(known) == Support::Absent {
-        // Built without, or too old.
+        // The kernel is too old, or was built without this type.
         let error = refused(&words(&made.arguments(&ours, None)));
         assert!(
             error.starts_with("the kernel refused map `ours`"),
@@ -369,9 +365,9 @@ fn values_without_keys_come_in_the_order_of_the_kind(
     let error = refused(&["dump", ours]);
     assert_eq!(
         error,
-        format!("map `ours` is of kind `{kind}`, which cannot walk")
+        format!("map `ours` is of type `{kind}`, which cannot walk")
     );
-    let of_kind = format!("map `ours` is of kind `{kind}`");
+    let of_kind = format!("map `ours` is of type `{kind}`");
     assert_eq!(
         refused(&["update", ours, "1", "--if-absent"]),
         format!("{of_kind}, which has no keys to be absent or present")
@@ -452,7 +448,7 @@ fn a_bloom_filter_tells_what_it_surely_has_not() {
     assert_eq!(kamap(&["lookup", path, "7"]), "hex: 07 00 00 00\n");
     bpftool(&format!("push pinned {path} value 8 0 0 0"));
     assert_eq!(kamap(&["lookup", path, "8"]), "hex: 08 00 00 00\n");
-    // One of 1,000 can pass for one that is there; not all do.
+    // At most 1 in 1,000 absent values may seem present, not all of them.
     let absent = (100..110).find(|number: &i32| {
         let mut command = Command::new(KAMAP);
         run(command.args(["map", "lookup", path, &number.to_string()])).0 == 1
@@ -464,7 +460,7 @@ fn a_bloom_filter_tells_what_it_surely_has_not() {
     );
 }
 
-/// A map with BTF, pinned.
+/// A pinned map with BTF.
 struct Typed {
     _folder: BpfFs,
     path: PathBuf,
@@ -517,7 +513,7 @@ fn values_are_given_and_shown_as_their_btf_says() {
     let hex = kamap(&["lookup", path, "1", "--hex"]);
     assert!(hex.starts_with("hex: 07 00 00 00 61 1b 00"), "{hex}");
 
-    // What bpftool reads of it, and what it writes.
+    // bpftool reads the same values, and kamap reads what bpftool writes.
     let theirs = &bpftool(&format!("dump pinned {path}"))[0]["formatted"];
     assert_eq!(
         (&theirs["key"], &theirs["value"]["pid"]),
@@ -640,7 +636,7 @@ fn a_member_is_set_without_zeroing_the_others() {
     assert_eq!(kamap(&["dump", path]), format!("1 => {expected}\n"));
 
     let refused = |arguments: &[&str]| refused(&[&["update", path], arguments].concat());
-    // Of several that are not all right, none is applied.
+    // If one of several assignments is wrong, none is applied.
     assert_eq!(
         refused(&["1", "--set", "pid=9", "--set", "nice=32"]),
         "value.nice: expected a whole number from 0 to 31, found `32`"
@@ -713,7 +709,7 @@ fn a_member_is_set_for_each_cpu_or_for_one() {
         "--set",
         "cpu0.pid=9",
     ]);
-    for cpu in 0..cpus() {
+    for cpu in 0..possible_cpus() {
         expected[format!("cpu{cpu}")]["ports"][0] = json!(1);
     }
     expected["cpu0"]["pid"] = json!(9);
@@ -749,7 +745,7 @@ fn what_has_no_parts_cannot_be_set() {
         let path = path.to_str().expect("it is UTF-8");
         assert_eq!(
             refused(&["update", path, "0", "--set", "x=1"]),
-            format!("map `{kind}` is of kind `{kind}`, {reason}")
+            format!("map `{kind}` is of type `{kind}`, {reason}")
         );
     }
 }
@@ -783,10 +779,12 @@ fn conditions_decide_whether_a_key_is_written() {
     let there = refused(&["update", path, "1", "{pid: 3, ..}", "--if-absent"]);
     assert_eq!(there, "map `typed` has this key already");
     let pid = || kamap(&["lookup", path, "1"]);
-    assert!(pid().starts_with("{pid: 2,"), "{}", pid());
+    let shown = pid();
+    assert!(shown.starts_with("{pid: 2,"), "{shown}");
     kamap(&["update", path, "1", "{pid: 4, ..}", "--if-present"]);
-    assert!(pid().starts_with("{pid: 4,"), "{}", pid());
-    // These values have no lock to be held.
+    let shown = pid();
+    assert!(shown.starts_with("{pid: 4,"), "{shown}");
+    // These values have no lock.
     for (arguments, operation) in [
         (&["update", path, "1", "{..}", "--locked"][..], "insert"),
         (&["lookup", path, "1", "--locked"], "look up"),
@@ -797,8 +795,11 @@ fn conditions_decide_whether_a_key_is_written() {
             format!("failed to {operation} in map `typed`: Invalid argument (os error 22)")
         );
     }
-    for key in 2..=16 {
-        kamap(&["update", path, &key.to_string(), "{..}"]);
+    let opened = AnyMap::open_pinned(path).expect("it is there");
+    for key in 2..=16_u32 {
+        let value = vec![0; opened.value_len()];
+        let inserted = opened.insert(&key.to_ne_bytes(), &value, UpdateMode::IfAbsent, false);
+        assert!(inserted.expect("there is room"));
     }
     assert_eq!(
         refused(&["update", path, "17", "{..}"]),
@@ -830,7 +831,7 @@ fn a_value_with_a_lock_can_be_written_holding_it() {
     );
     assert_eq!(
         refused(&["delete", path, "3"]),
-        "map `typed` is of kind `array`, which cannot remove"
+        "map `typed` is of type `array`, which cannot remove"
     );
 }
 
@@ -839,7 +840,7 @@ fn each_cpu_has_its_value() {
     let map = Typed::new("percpu_hash", false);
     let path = map.path();
     let members = |value: &dyn Fn(usize) -> String| {
-        let cpus: Vec<_> = (0..cpus())
+        let cpus: Vec<_> = (0..possible_cpus())
             .map(|cpu| format!("cpu{cpu}: {}", value(cpu)))
             .collect();
         format!("{{{}}}", cpus.join(", "))
@@ -872,7 +873,7 @@ fn a_pin_opens_where_its_btf_may_not_be_read() {
     );
     assert_eq!(
         stderr,
-        "kamap: it takes CAP_SYS_ADMIN to read the BTF of map `typed`: its types are unknown\n"
+        "kamap: reading the BTF of map `typed` needs CAP_SYS_ADMIN: its types are unknown\n"
     );
     let mut command = Command::new("setpriv");
     command.args(["--bounding-set=-all,+bpf", "--inh-caps=-all", KAMAP]);
@@ -911,8 +912,8 @@ fn a_map_is_found_by_id_name_and_path_unless_several_have_the_name() {
         assert_eq!(
             refused(&["pin", &name, place]),
             format!(
-                "{failed} `{place}`: {reason} (it takes a folder of a BPF file system, and a name \
-                 without dots)"
+                "{failed} `{place}`: {reason} (the folder must be in a BPF file system, and the name must \
+                 have no dots)"
             )
         );
     }
@@ -947,7 +948,7 @@ fn a_map_is_found_by_id_name_and_path_unless_several_have_the_name() {
     let ids = format!("{id}, {}", two.info().id);
     assert_eq!(
         error,
-        format!("there are 2 maps with the name `{name}`; open one by its id: [{ids}]")
+        format!("there are 2 maps with the name `{name}`; open one by its ID: [{ids}]")
     );
     drop((one, two));
     assert_eq!(kamap(&["lookup", path, "0"]), "hex: 05 00 00 00\n");
@@ -999,8 +1000,8 @@ fn a_struct_ops_map_is_shown_by_the_types_of_the_kernel() {
     let hex = kamap(&["lookup", &id, "0", "--hex"]);
     assert!(hex.starts_with("hex: "), "{hex}");
 
-    // What is read has IDs of programs, what is written would need their file descriptors.
-    let error = "map `congestion` is of kind `struct_ops`, which cannot insert plain data";
+    // Reading returns IDs of programs, but writing would need their file descriptors.
+    let error = "map `congestion` is of type `struct_ops`, which cannot insert plain data";
     let value = value.to_string();
     for arguments in [&["{..}"][..], &[&value], &["--set", "data.ssthresh=0"]] {
         let arguments = [&["update", &id, "0"], arguments].concat();
@@ -1032,7 +1033,7 @@ fn programs_and_cgroups_are_put_in_by_what_users_have_of_them() {
         made.by_kamap(&path, None);
         path.to_str().expect("it is UTF-8").to_owned()
     });
-    let program = typed::program();
+    let program = Program::load();
     let id = program.id.to_string();
     let pin = folder.at("program");
     program.pin(&pin);
@@ -1080,6 +1081,6 @@ fn programs_and_cgroups_are_put_in_by_what_users_have_of_them() {
     let error = refused(&["dump", &cgroups]);
     assert_eq!(
         error,
-        "map `cgroup_array` is of kind `cgroup_array`, which cannot read values"
+        "map `cgroup_array` is of type `cgroup_array`, which cannot read values"
     );
 }

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use kamap_tests::command::{json, output};
 use serde_json::Value;
 
 use crate::programs::KAMAP;
@@ -14,14 +15,8 @@ fn probe(before: &[&str]) -> Vec<Value> {
         .copied()
         .chain([KAMAP, "probe", "--json", "--program", "kprobe"]);
     let mut command = Command::new(words.next().expect("there is one"));
-    let output = command.args(words).output().expect("it starts");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && stderr.is_empty(), "{stderr}");
-    let stdout = String::from_utf8(output.stdout).expect("it is UTF-8");
-    let lines = stdout.lines();
-    lines
-        .map(|line| serde_json::from_str(line).expect("it is JSON"))
-        .collect()
+    command.args(words);
+    json(&output(command))
 }
 
 #[track_caller]
@@ -63,7 +58,7 @@ fn what_kamap_itself_uses_is_offered() {
             "{helper}: {helpers:?}"
         );
     }
-    // Not asked for.
+    // They were not requested.
     assert_eq!(
         line(&lines, "program_type", "raw_tracepoint").get("helpers"),
         None

@@ -32,8 +32,7 @@ fn text(bytes: &[u8]) -> &str {
 
 #[track_caller]
 fn json(lines: &[u8]) -> Vec<Value> {
-    let line = |line| serde_json::from_str(line).expect("it is JSON");
-    text(lines).lines().map(line).collect()
+    kamap_tests::command::json(text(lines))
 }
 
 /// Its second child fails.

@@ -1,4 +1,4 @@
-//! What cannot work says in one line what is wrong and what to do.
+//! Errors: one line with the cause and what to do.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -7,7 +7,7 @@ use rstest::rstest;
 
 use crate::programs::KAMAP;
 
-/// Runs kamap where it fails; returns what it says.
+/// Runs a kamap that fails; returns its error.
 #[track_caller]
 fn failure(command: &mut Command) -> String {
     let Output {
@@ -21,7 +21,7 @@ fn failure(command: &mut Command) -> String {
     stderr
 }
 
-/// Runs kamap in a mount namespace of its own, after `script` has changed it.
+/// Runs kamap in its own mount namespace, which `script` changes first.
 fn where_mounted(script: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     command
@@ -99,7 +99,7 @@ fn an_output_that_fails_is_told() {
     );
 }
 
-/// A file that takes nothing.
+/// A file to which nothing can be written.
 fn full() -> fs::File {
     let mut options = fs::OpenOptions::new();
     options.write(true).open("/dev/full").expect("it is there")
@@ -125,8 +125,8 @@ fn a_kernel_without_btf_is_told() {
     );
 }
 
-/// A kernel whose BTF calls a field by another name than the programs do: to
-/// libbpf and the verifier it is one that lacks the field.
+/// Kernel BTF in which a field has another name. To libbpf and the verifier, that kernel lacks the
+/// field.
 struct OtherBtf {
     file: tempfile::NamedTempFile,
 }
@@ -143,7 +143,7 @@ impl OtherBtf {
         Self { file }
     }
 
-    /// A script that puts it in place.
+    /// A script that mounts it over the kernel's own.
     fn mount(&self) -> String {
         format!(
             "mount --bind {} /sys/kernel/btf/vmlinux",

@@ -42,7 +42,7 @@ fn a_map_that_the_kernel_writes_shows_who_execs_as_long_as_it_lives() {
             }
         }
     };
-    // At the latest in the table that is begun next.
+    // The second table was read after the child exec'd.
     assert!(shown() || shown());
     assert!(child.release().success());
     assert!(!shown() || !shown());

@@ -1,20 +1,20 @@
-//! Faults of the machine: too little of what any program takes for granted. There is one line
-//! of error and the right status, and a command that was started is waited for.
+//! Resource limits and failing system calls. kamap prints one line and returns the right status,
+//! and it waits for a command that it has started.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Output, Stdio};
 
-use kamap_tests::{FullGroup, Held, OnTerminal, eventually, repetitions};
+use kamap_tests::{FullGroup, Held, OnTerminal, Tiny, eventually, repetitions};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::programs::{KAMAP, Tiny};
+use crate::programs::KAMAP;
 
-/// What runs `program`, and ends it if it hangs.
+/// A command that runs `program`, and ends it if it hangs.
 fn bounded(program: &str) -> Command {
     let mut command = Command::new("timeout");
-    // With backtraces as well, which take memory.
+    // Backtraces need memory, too.
     command
         .args(["--kill-after=1", "120", program])
         .env("RUST_BACKTRACE", "1")
@@ -22,7 +22,7 @@ fn bounded(program: &str) -> Command {
     command
 }
 
-/// What kamap has to say of itself in `stderr`, a line each.
+/// The lines of `stderr` that are from kamap.
 #[track_caller]
 fn said(stderr: &[u8]) -> Vec<String> {
     let text = str::from_utf8(stderr).expect("it is UTF-8");
@@ -30,7 +30,7 @@ fn said(stderr: &[u8]) -> Vec<String> {
     own.map(str::to_owned).collect()
 }
 
-/// Fails unless it has done its work, or has said in a line why not.
+/// Checks that kamap succeeded, or failed with one line.
 #[track_caller]
 fn assert_works_or_says_why(output: &Output, what: &str) {
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -45,7 +45,7 @@ fn assert_works_or_says_why(output: &Output, what: &str) {
             told.len() == 1 + hint && stderr.lines().count() == told.len(),
             "{what}: {stderr}"
         ),
-        // It has not even begun: the dynamic loader says so.
+        // The dynamic loader failed, before kamap started.
         Some(127) => assert!(
             stderr.contains("loading shared libraries"),
             "{what}: {stderr}"
@@ -79,7 +79,7 @@ fn whatever_is_short_is_named_in_one_line(#[case] limit: &str, #[case] values: &
                 .stderr(Stdio::piped())
                 .spawn()
                 .expect("it starts");
-            // Something has to happen for it to print an event.
+            // `events` ends when it prints an event, so there has to be one.
             eventually("it ends", || {
                 tiny.run();
                 child.try_wait().expect("it can be waited for")
@@ -119,17 +119,17 @@ fn no_thread_is_needed(#[case] arguments: &[&str]) {
     }
 }
 
-/// Ends with its first argument, after some children; the second is a file that it makes.
+/// Runs some children, creates the file of the second argument, and ends with the first argument.
 const SCRIPT: &str = "for i in 1 2 3; do /bin/true; done; echo > \"$1\"; exit \"$0\"";
 
-/// `kamap run --json -o -` of that under strace, which has `inject` done to its calls of bpf(2).
-/// Returns what it has done, and how many calls there were.
+/// Runs it with `kamap run --json -o -` under strace, which applies `inject` to calls of bpf(2).
+/// Returns the output, whether the file was created, and the number of calls.
 #[track_caller]
 fn run_with(inject: Option<String>, status: i32) -> (Output, bool, usize) {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let [trace, made] = ["trace", "made"].map(|name| folder.path().join(name));
     let mut command = bounded("strace");
-    // Only kamap itself: without -f.
+    // Without -f, so only kamap itself is traced.
     command.args(["-qq", "-e", "trace=bpf", "-o"]).arg(&trace);
     if let Some(inject) = inject {
         command.args(["-e", &inject]);
@@ -148,7 +148,8 @@ fn run_with(inject: Option<String>, status: i32) -> (Output, bool, usize) {
         .lines()
         .filter(|line| line.starts_with("bpf("))
         .count();
-    // The command has the standard output, so it has ended by now, even if it was left behind.
+    // The command inherited the standard output, so it has ended, even if kamap did not wait for
+    // it.
     (output, made.exists(), calls)
 }
 
@@ -167,10 +168,10 @@ fn a_late_error_of_the_kernel_ends_no_run() {
     assert_eq!(without["error"], Value::Null);
 
     let mut late = 0;
-    // Starting takes most of them.
+    // Most calls are made during the start.
     let start = (1..calls - 6).step_by(calls / repetitions(10) as usize);
     for call in start.chain(calls - 6..calls + 1) {
-        // That call alone, or all from it on.
+        // Only this call fails, or all from this one on.
         let (on, status) = if call % 2 == 0 { ("", 0) } else { ("+", 7) };
         let inject = format!("inject=bpf:error=ENOMEM:when={call}{on}");
         let (output, made, _) = run_with(Some(inject.clone()), status);
@@ -200,12 +201,12 @@ fn a_late_error_of_the_kernel_ends_no_run() {
 #[test]
 fn a_run_with_an_error_says_that_it_is_incomplete() {
     let (_, _, calls) = run_with(None, 0);
-    let script = "read x; exit 3";
+    let script = "for i in $(seq 30); do /bin/true; done; read x; exit 3";
     let mut child = bounded("strace")
-        // That the kernel skipped no run of a program is asked for in each round.
+        // While there are events, each round reads what was lost.
         .args(["-qq", "-o", "/dev/null", "-e", "trace=bpf"])
         .args(["-e"])
-        .arg(format!("inject=bpf:error=EIO:when={}+", calls + 100))
+        .arg(format!("inject=bpf:error=EIO:when={}+", calls + 10))
         .args([KAMAP, "run", "--quiet", "--", "sh", "-c", script])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
@@ -219,7 +220,7 @@ fn a_run_with_an_error_says_that_it_is_incomplete() {
         error.ends_with("Input/output error (os error 5)\n"),
         "{error}"
     );
-    // The command goes on until it may end.
+    // The command continues until its input is closed.
     drop(child.stdin.take());
     let rest: Vec<_> = stderr
         .lines()
@@ -233,8 +234,8 @@ fn a_run_with_an_error_says_that_it_is_incomplete() {
     assert_eq!(*incomplete, format!("incomplete: {}", error.trim_end()));
 }
 
-/// Lets kamap have no more memory than it has, which long arguments need, then exits
-/// with its argument; if that is `wait`, as soon as it is to end, or kamap has.
+/// Limits the memory of kamap to what it uses, which is too little for long arguments. Then it
+/// exits with its argument or, if that is `wait`, as soon as it is signalled or kamap has ended.
 const LONG: &str = r#"
 prlimit --data=4096 --pid $PPID
 long=$(printf %0120000d 0)
@@ -243,7 +244,7 @@ for i in {1..12}; do /bin/true "$long"; done
 while [ $0 = wait ] && kill -0 $PPID; do /bin/true; done
 exit $0"#;
 
-/// A run of that.
+/// Runs this script with `kamap run`.
 #[track_caller]
 fn run_out_of_memory(argument: &str) -> Child {
     let mut command = Command::new(KAMAP);
@@ -289,7 +290,7 @@ fn out_of_memory_it_leaves_the_screen() {
     duct::cmd!("prlimit", "--data=4096", "--pid", pid)
         .run()
         .expect("it can be limited");
-    // A larger table takes more than it has by now.
+    // A larger table needs more memory than kamap has.
     let (tiny, long) = (Tiny::new(), "x".repeat(500));
     let start = |_| Held::start(Command::new(tiny.path()).arg(&long));
     let _children: Vec<_> = (0..200).map(start).collect();

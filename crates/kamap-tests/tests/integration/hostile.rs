@@ -1,4 +1,5 @@
-//! What processes call themselves, whatever it is, does no harm where kamap shows it.
+//! Names and arguments of processes are harmless wherever kamap shows them, whatever their bytes
+//! are.
 
 use std::collections::HashMap;
 use std::ffi::{CString, OsStr, OsString};
@@ -10,16 +11,16 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::ptr;
 
-use kamap_tests::{Held, OnTerminal, eventually};
+use kamap_tests::command::{Tables, output, row};
+use kamap_tests::{Held, OnTerminal, Tiny, eventually};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::command::{Running, output, row};
-use crate::programs::{KAMAP, NAMED, Tiny, held};
+use crate::programs::{KAMAP, NAMED, held, kamap};
 
-/// Two kamaps that watch, one for each way to print.
+/// Two running kamaps, one for each output format.
 struct Shown {
-    json: Running,
+    json: Tables,
     plain: Held,
 }
 
@@ -27,24 +28,24 @@ impl Shown {
     /// Starts them; their programs are attached when this returns.
     #[track_caller]
     fn start() -> Self {
-        let json = Running::start(&[]);
-        let plain = Held::start(kamap().args(["--interval", "20ms"]));
+        let json = Tables::start(kamap(&[]));
+        let plain = Held::start(in_utf_8().args(["--interval", "20ms"]));
         assert!(plain.said().contains("COMMAND"));
         Self { json, plain }
     }
 
-    /// The row of each of these, which have exec'd, as JSON and as a line of text.
+    /// The rows of these children, which have exec'd, as JSON and as a line of text.
     #[track_caller]
     fn rows<'a>(&mut self, children: impl IntoIterator<Item = &'a Held>) -> Vec<(Value, String)> {
         let table = self.json.fresh_table();
         let mut lines = HashMap::new();
         let mut line_of = |pid| {
             eventually("it is shown", || {
-                // What was read on the way is kept; it does not change.
+                // Lines that were read on the way are kept; they do not change.
                 if !lines.contains_key(&pid) {
                     let line = self.plain.line();
                     assert_harmless(&line);
-                    // Nothing that a process calls itself begins a line.
+                    // No name or argument begins a line.
                     assert!(is_line(&line), "{line:?}");
                     pid_of(&line).map(|pid| lines.insert(pid, line));
                 }
@@ -63,7 +64,7 @@ impl Shown {
         self.rows([child]).remove(0)
     }
 
-    /// Both end well.
+    /// Checks that both end successfully.
     #[track_caller]
     fn end(self) {
         assert_eq!(self.plain.end(libc::SIGTERM).code(), Some(0));
@@ -72,19 +73,19 @@ impl Shown {
     }
 }
 
-/// A kamap that may show any text.
-fn kamap() -> Command {
-    let mut command = Command::new(KAMAP);
+/// A kamap that can print any character.
+fn in_utf_8() -> Command {
+    let mut command = kamap(&[]);
     command.env("LC_ALL", "C.UTF-8");
     command
 }
 
-/// The PID with which a row begins.
+/// The PID at the beginning of a row.
 fn pid_of(line: &str) -> Option<u32> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Whether it is a line that kamap itself began: a row, a header, a footer or none.
+/// Whether kamap itself begins such a line: a row, a header, a footer, or an empty line.
 fn is_line(line: &str) -> bool {
     let two_numbers = |line: &str| {
         let mut words = line.split_whitespace().map(str::parse::<u32>);
@@ -97,7 +98,7 @@ fn is_line(line: &str) -> bool {
         || two_numbers(line)
 }
 
-/// Nothing in it that a terminal acts on.
+/// Checks that the line has nothing that a terminal interprets.
 #[track_caller]
 fn assert_harmless(line: &str) {
     let acts =
@@ -109,15 +110,14 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Every byte that a file can be named with, in names as long as the kernel's name of
-/// a process.
+/// Names of 15 bytes, the length of the kernel's name of a process, with every byte that the name
+/// of a file can have.
 fn names() -> Vec<Vec<u8>> {
     let bytes: Vec<u8> = (1..=255).filter(|&byte| byte != b'/').collect();
     bytes.chunks(15).map(<[u8]>::to_vec).collect()
 }
 
-/// A child for each of [`names`], which is its file, its name for itself and an
-/// argument.
+/// A child for each of [`names`]: the name of its file, its own name, and an argument.
 #[track_caller]
 fn named_children(folder: &tempfile::TempDir, tiny: &Tiny) -> Vec<(Held, Vec<u8>)> {
     let start = |name: Vec<u8>| {
@@ -142,7 +142,7 @@ fn hostile_names_do_no_harm() {
     shown.end();
 }
 
-/// Every byte that an argument can hold, and what a terminal would act on.
+/// Every byte that an argument can have, and an escape sequence.
 fn unsafe_bytes() -> OsString {
     let bytes = (1..=255).chain(*b"\x1b]0;owned\x07");
     std::os::unix::ffi::OsStringExt::from_vec(bytes.collect())
@@ -169,12 +169,12 @@ fn an_error_that_names_something_hostile_is_one_harmless_line(
     assert!(line.contains("\\nkamap: all is well"), "{line:?}");
 }
 
-/// A file that is not there.
+/// A file that does not exist.
 const HOSTILE: &str = "/missing/\x1b]0;owned\x07\nkamap: all is well\u{202e}";
 
 #[test]
 fn the_help_is_whole_whatever_is_beside_it() {
-    let help = |arguments: &[&str]| output(&[&["--help"], arguments].concat());
+    let help = |arguments: &[&str]| output(kamap(&[&["--help"], arguments].concat()));
     assert_eq!(help(&["\x1b"]), help(&[]));
 }
 
@@ -215,11 +215,11 @@ fn processes_may_name_themselves_with_any_byte() {
     let children: Vec<_> = bytes.chunks(15).map(start).collect();
     assert_eq!(children.len(), 17);
 
-    // As they were named before kamap came.
+    // They had their names before kamap started.
     let me = std::process::id().to_string();
-    let table = output(&["--all", "--once", "--json", "--ppid", &me]);
+    let table = output(kamap(&["--all", "--once", "--json", "--ppid", &me]));
     let table = serde_json::from_str(&table).expect("it is JSON");
-    let text = output(&["--all", "--once", "--ppid", &me]);
+    let text = output(kamap(&["--all", "--once", "--ppid", &me]));
     for line in text.lines() {
         assert_harmless(line);
         assert!(is_line(line), "{line:?}");
@@ -242,7 +242,7 @@ fn a_screen_shows_hostile_rows_a_line_each_and_no_wider_than_it_is() {
         Tiny::new(),
     );
     let me = std::process::id().to_string();
-    let mut kamap = kamap();
+    let mut kamap = in_utf_8();
     kamap.args(["--interval", "20ms", "--ppid", &me]);
     let mut screen = OnTerminal::start(60, COLUMNS as u16, kamap.env("TERM", "xterm"));
     screen.shows("its programs are attached", |text| {
@@ -253,7 +253,7 @@ fn a_screen_shows_hostile_rows_a_line_each_and_no_wider_than_it_is() {
         Held::start(Command::new(tiny.path()).args(["日本".repeat(20), "\u{202e}".repeat(20)]));
 
     let frame = screen.shows("all of them are shown", |text| {
-        // The last frame that is whole.
+        // The last complete frame.
         let (frames, _) = text.rsplit_once("\x1b[?2026l")?;
         let (_, frame) = frames.rsplit_once("\x1b[1;1H")?;
         let shown: Vec<_> = frame.lines().filter_map(pid_of).collect();
@@ -262,7 +262,7 @@ fn a_screen_shows_hostile_rows_a_line_each_and_no_wider_than_it_is() {
             .all(|pid| shown.contains(&pid))
             .then(|| frame.to_owned())
     });
-    // The footer may take more than a line.
+    // The footer can have several lines.
     let mut below = false;
     for line in frame.replace("\x1b[J", "").split('\n') {
         let line = line.trim_end_matches('\r').strip_suffix("\x1b[K");
@@ -270,7 +270,7 @@ fn a_screen_shows_hostile_rows_a_line_each_and_no_wider_than_it_is() {
         assert_harmless(line);
         below |= line.starts_with("live ");
         assert!(below || is_line(line), "{line:?}");
-        // Of what is shown here only 日本 takes two columns.
+        // Of the characters shown here, only 日本 are two columns wide.
         let wide = line.chars().filter(|c| matches!(c, '日' | '本'));
         let columns = line.chars().count() + wide.count();
         assert!(columns <= COLUMNS, "{columns}: {line:?}");
@@ -298,7 +298,7 @@ fn a_process_without_arguments_is_shown() {
     }
     let child = Held::start(&mut command);
     let (json, text) = shown.row(&child);
-    // Since 5.18 the kernel gives it an empty one.
+    // Since Linux 5.18 the kernel passes an empty argument then.
     let args = json["args"].as_array().expect("it is a list");
     assert!(args.is_empty() || args == &[""], "{json}");
     let cmdline = fs::read(format!("/proc/{}/cmdline", child.pid())).expect("it is alive");
@@ -313,11 +313,11 @@ fn a_process_without_arguments_is_shown() {
 fn arguments_as_long_as_can_be_are_cut_and_shown_on_one_line() {
     let mut shown = Shown::start();
     let tiny = Tiny::new();
-    // MAX_ARG_STRLEN, with the NUL.
+    // MAX_ARG_STRLEN, without the NUL.
     let longest = "x".repeat(128 * 1024 - 1);
     let one = Held::start(Command::new(tiny.path()).arg(&longest));
-    // All together may take a quarter of the stack, 2 MiB; a table of pointers is in
-    // that, and the environment.
+    // All arguments together can use a quarter of the stack limit, which is 2 MiB, including their
+    // table of pointers and the environment.
     let all = Held::start(
         Command::new(tiny.path())
             .env_clear()
@@ -355,7 +355,7 @@ fn arguments_as_long_as_can_be_are_cut_and_shown_on_one_line() {
 
 #[test]
 fn a_path_as_long_as_can_be_is_cut() {
-    // PATH_MAX, with the NUL.
+    // PATH_MAX, without the NUL.
     const LEN: usize = 4095;
     let mut shown = Shown::start();
     let (folder, tiny) = (

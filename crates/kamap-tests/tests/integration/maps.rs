@@ -1,4 +1,4 @@
-//! Typed maps, on maps of their own.
+//! Typed maps that the tests create.
 
 mod allocations;
 mod bulk;

@@ -1,5 +1,5 @@
-//! What programs send: ring buffers and perf event arrays, with programs of the
-//! suite's own that run when a test wants records.
+//! Ring buffers and perf event arrays. BPF programs of the suite send records when a test runs
+//! them.
 
 use std::fs::{self, File};
 use std::mem::MaybeUninit;
@@ -28,16 +28,16 @@ mod skel {
     include!(concat!(env!("OUT_DIR"), "/records.skel.rs"));
 }
 
-/// A record of 16 bytes, each word of which is its number.
+/// A record of 16 bytes, in which each word is the record's number.
 type Pair = [u64; 2];
 
-/// No test waits longer for a record that is on its way.
+/// No test waits longer for a record that was sent.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// The most records that a program sends in one run.
+/// The maximum number of records that a program sends in one run.
 const RUN: u64 = 64;
 
-/// Bytes of the buffer that a CPU has.
+/// Size of the buffer of each CPU in bytes.
 const BUFFER: usize = 4096;
 
 #[track_caller]
@@ -55,8 +55,8 @@ fn duplicate(fd: impl AsFd) -> OwnedFd {
         .expect("it can be duplicated")
 }
 
-/// Has `program` send `count` records of `len` bytes, numbered from `first` on, on
-/// `cpu`. Returns how many the kernel refused.
+/// Makes `program` send `count` records of `len` bytes on `cpu`, numbered from `first`. Returns how
+/// many the kernel refused.
 #[track_caller]
 fn send_on(cpu: u32, program: &ProgramMut<'_>, first: u64, count: u64, len: u64) -> u64 {
     let mut refused = 0;
@@ -94,7 +94,7 @@ fn cpus() -> std::ops::Range<u32> {
 fn a_ring_wraps_around_thousands_of_times_and_every_record_comes_in_order() {
     let mut storage = MaybeUninit::uninit();
     let skel = loaded(&mut storage);
-    // With its header 48 bytes, which 4,096 is no multiple of.
+    // 48 bytes with the header; 4,096 is not a multiple of that.
     let mut ring = RingBuf::<[u64; 5]>::from_fd(duplicate(&skel.maps.ring)).expect("it is one");
     let mut next = 0;
     for _ in 0..3_000 {
@@ -127,7 +127,7 @@ fn a_record_of_a_ring_too_short_or_too_long_is_an_error_and_passed_over() {
     assert_eq!(ring.read().expect("it has 16 bytes"), Some([5; 2]));
     assert_eq!(ring.read().expect("there are no more"), None);
 
-    // The next reader goes on where this one stops.
+    // The next reader continues where this one stopped.
     drop(ring);
     for (number, len) in (0..).zip(lengths) {
         send(&skel.progs.to_ring, number, 1, len);
@@ -164,7 +164,7 @@ fn what_a_full_ring_refuses_and_what_is_read_are_all() {
     let mut ring = RingBuf::<Pair>::from_fd(duplicate(&skel.maps.ring)).expect("it is one");
     for _ in 0..3 {
         let refused = send(&skel.progs.to_ring, 0, 1_000, 16);
-        // As many as 24 bytes each fit, and one byte stays free.
+        // Each needs 24 bytes, and one byte of the buffer stays free.
         assert_eq!(refused, 1_000 - 4_095 / 24);
         for number in 0..1_000 - refused {
             assert_eq!(ring.read().expect("it is in order"), Some([number; 2]));
@@ -172,7 +172,7 @@ fn what_a_full_ring_refuses_and_what_is_read_are_all() {
         assert_eq!(ring.read().expect("the others are refused"), None);
     }
 
-    // The same while it is read: the reader meets records that are not submitted yet.
+    // The same during reading: the reader finds records that are not submitted yet.
     const COUNT: u64 = 100_000;
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -216,8 +216,8 @@ fn two_readers_of_a_ring_notice_each_other() {
     assert_eq!(one.read().expect("nobody has taken it"), Some([1; 2]));
 }
 
-/// The reader sleeps each time before the next record is sent, and has to be woken: it
-/// would sleep for longer than this waits.
+/// The reader sleeps before each record is sent, and has to be woken: it would sleep longer than
+/// this test waits.
 #[track_caller]
 fn is_woken_each_time(mut send: impl FnMut(u64), mut read: impl FnMut() -> u64 + Send) {
     const ROUNDS: u64 = 300;
@@ -288,7 +288,7 @@ fn the_buffer_of_each_cpu_wraps_around_a_thousand_times() {
     let skel = loaded(&mut storage);
     let map = duplicate(&skel.maps.samples);
     let mut samples = PerfEventArray::<[u64; 5]>::from_fd(map, BUFFER, 0).expect("it is one");
-    // With its header 56 bytes, which 4,096 is no multiple of.
+    // 56 bytes with the header; 4,096 is not a multiple of that.
     let mut next: Vec<u64> = cpus().map(|_| 0).collect();
     for _ in 0..1_200 {
         for cpu in cpus() {
@@ -318,7 +318,7 @@ fn a_sample_too_short_or_too_long_is_an_error_and_passed_over() {
     }
     let first = samples.read().expect("it has 16 bytes");
     assert_eq!(event(first.expect("it waits")), (0, [0; 2]));
-    // With their padding.
+    // These are their lengths with padding.
     for len in [12, 28, 4, 260] {
         let error = samples.read().expect_err("it has not 16 bytes").to_string();
         assert_eq!(
@@ -326,7 +326,7 @@ fn a_sample_too_short_or_too_long_is_an_error_and_passed_over() {
             format!("a record in map `samples` has {len} bytes, the Rust type 16")
         );
     }
-    // 4 bytes more are no more than padding.
+    // 4 bytes more can be padding.
     let last = samples.read().expect("it has 20 bytes");
     assert_eq!(event(last.expect("it waits")), (0, [5; 2]));
     assert_eq!(samples.read().expect("there are no more"), None);
@@ -356,7 +356,7 @@ fn samples_that_find_no_room_are_counted_at_their_place() {
             let (next, count) = (next[cpu as usize], refused[cpu as usize]);
             assert!(count > 0, "there was room for all");
             assert_eq!(next + count, first + COUNT);
-            // The kernel tells with the next one.
+            // The kernel reports the loss with the next sample.
             assert_eq!(send_on(cpu, to_samples, first + COUNT, 1, 16), 0);
             let lost = samples.read().expect("it is in order");
             assert_eq!(lost, Some(Sample::Lost { cpu, count }));
@@ -400,7 +400,7 @@ fn a_ring_is_opened_wherever_it_is_found() {
     let any = AnyMap::from_fd(duplicate(&skel.maps.ring)).expect("it is a map");
     any.pin(&path).expect("the place is free");
     let id = any.info().id;
-    // A ring has one reader, so each goes before the next comes.
+    // A ring has one reader, so each is dropped before the next one is opened.
     let opens: [&dyn Fn() -> kamap_bpf::Result<RingBuf<Pair>>; 3] = [
         &|| RingBuf::from_skeleton(&skel.maps.ring),
         &|| RingBuf::open_pinned(&path),
@@ -412,7 +412,7 @@ fn a_ring_is_opened_wherever_it_is_found() {
         send(&skel.progs.to_ring, number, 1, 16);
         assert_eq!(ring.read().expect("it is in order"), Some([number; 2]));
     }
-    // Other tests have rings of this name as well.
+    // Other tests also have rings with this name.
     match RingBuf::<Pair>::open_name("ring") {
         Ok(ring) => assert!(format!("{ring:?}").contains("\"ring\"")),
         Err(Error::Ambiguous { ids, .. }) => assert!(ids.contains(&id)),
@@ -431,7 +431,8 @@ fn a_perf_event_array_is_opened_wherever_it_is_found() {
     let any = AnyMap::from_fd(duplicate(&skel.maps.samples)).expect("it is a map");
     any.pin(&path).expect("the place is free");
     let id = any.info().id;
-    // The last reader takes the places of the map, so each goes before the next comes.
+    // The last reader replaces the entries of the map, so each is dropped before the next one is
+    // opened.
     let opens: [&dyn Fn() -> kamap_bpf::Result<PerfEventArray<Pair>>; 3] = [
         &|| PerfEventArray::from_skeleton(&skel.maps.samples, BUFFER, 1),
         &|| PerfEventArray::open_pinned(&path, BUFFER, 1),
@@ -451,8 +452,8 @@ fn a_perf_event_array_is_opened_wherever_it_is_found() {
     }
 }
 
-/// A reader runs in a thread of its own, until it breaks, or is stopped by this thread after
-/// it has seen `count` records. Returns what the last `run` returned.
+/// Runs a reader in its own thread until it breaks, or until this thread stops it after it has read
+/// `count` records. Returns the result of the last `run`.
 #[track_caller]
 fn stopped_after<T: Send>(
     count: u64,
@@ -463,7 +464,7 @@ fn stopped_after<T: Send>(
     let (seen, sees) = mpsc::channel();
     thread::scope(|scope| {
         let reader = scope.spawn(|| run(&stop, seen));
-        // Also if this thread panics, or the reader would have no end.
+        // The reader would never end if this thread panicked.
         let _stops = StopOnDrop(&stop);
         send();
         for number in 0..count {
@@ -515,7 +516,7 @@ fn a_reader_that_runs_gets_all_records_and_is_stopped_from_another_thread() {
     );
     assert_eq!(ended.expect("it is in order"), ControlFlow::Continue(()));
 
-    // What was sent before it was stopped is passed on, whenever it begins to run.
+    // Records from before the stop are passed on, even if `run` begins after it.
     let stop = Stop::new().expect("there is a file descriptor");
     assert!(!stop.is_stopped());
     send(&skel.progs.to_ring, 0, 5, 16);
@@ -545,7 +546,7 @@ fn a_reader_that_breaks_goes_on_behind_the_record() {
         let broken = samples.run(&stop, |sample| ControlFlow::Break(event(sample).1[0]));
         assert_eq!(broken.ok(), Some(ControlFlow::Break(expected)));
     }
-    // So it does after an error.
+    // It also continues after an error.
     for len in [8, 16] {
         send(&skel.progs.to_ring, 9, 1, len);
     }
@@ -636,8 +637,8 @@ fn a_map_of_another_kind_and_a_buffer_of_another_size_are_refused() {
         assert_eq!(
             error.to_string(),
             format!(
-                "the buffers of map `samples` cannot have {bytes} bytes: it takes a power of \
-                 two, 4096 at least"
+                "the buffers of map `samples` cannot have {bytes} bytes: the size must be a \
+                 power of two and at least 4096"
             )
         );
     }

@@ -1,22 +1,23 @@
 //! Which processes the default view shows, and how JSON identifies them.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use kamap_tests::Held;
+use kamap_tests::command::{Tables, output, row, rows};
 use serde_json::{Value, json};
 
-use crate::command::{Running, output, row, rows};
-use crate::programs::{FORKED, KAMAP, held};
+use crate::programs::{FORKED, KAMAP, held, kamap};
 
-/// A shell that forks itself at each line, and says so.
+/// A shell that prints a line, and forks for each line that it reads.
 const FORKING: &str = "echo; while read x; do (echo; read y); done";
 
 #[test]
 fn a_fork_of_a_program_that_was_executed_since_is_shown() {
-    let mut kamap = Running::start(&[]);
+    let mut kamap = Tables::start(kamap(&[]));
     let daemon = Held::start(&mut Command::new(FORKED));
     let child: u32 = daemon.said().parse().expect("it prints a PID");
     let table = kamap.fresh_table();
@@ -35,7 +36,7 @@ fn a_fork_of_a_program_that_was_executed_since_is_shown() {
 #[test]
 fn a_subshell_of_a_shell_that_was_there_is_not_shown_unless_asked_for() {
     let mut shell = Held::start(Command::new("sh").args(["-c", FORKING]));
-    let (mut kamap, mut all) = (Running::start(&[]), Running::start(&["--all"]));
+    let (mut kamap, mut all) = (Tables::start(kamap(&[])), Tables::start(kamap(&["--all"])));
     shell.say("\n");
     assert_eq!(shell.line(), "", "it has forked");
     let ppid = shell.pid();
@@ -54,12 +55,16 @@ fn a_subshell_of_a_shell_that_was_there_is_not_shown_unless_asked_for() {
 fn a_process_that_is_asked_for_by_its_pid_is_shown_whatever_its_origin() {
     let before = Held::start(&mut held());
     let forked = Held::start(&mut Command::new(FORKED));
-    for pid in [1, before.pid(), forked.said().parse().expect("a PID")] {
-        let table = output(&["--once", "--json", "--pid", &pid.to_string()]);
-        let table: Value = serde_json::from_str(&table).expect("it is JSON");
-        let pids: Vec<_> = rows(&table).iter().map(|row| &row["pid"]).collect();
-        assert_eq!(pids, [&json!(pid)]);
-    }
+    let child = forked.said().parse().expect("a PID");
+    let asked = BTreeSet::from([1, before.pid(), child]);
+    let pids: Vec<_> = asked.iter().map(u32::to_string).collect();
+    let table = output(kamap(&["--once", "--json", "--pid", &pids.join(",")]));
+    let table: Value = serde_json::from_str(&table).expect("it is JSON");
+    let pids = rows(&table).iter().map(|row| row["pid"].as_u64());
+    assert_eq!(
+        pids.collect::<BTreeSet<_>>(),
+        asked.iter().map(|&pid| Some(pid.into())).collect()
+    );
 }
 
 #[test]
@@ -91,7 +96,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The events of what `run` starts, which is to end, by kind.
+/// The first line of `kamap events`, and the events of the process that `run` starts and waits for.
 #[track_caller]
 fn events(run: impl FnOnce() -> u32) -> (Value, Vec<Value>) {
     let mut kamap = Command::new(KAMAP);
@@ -99,7 +104,7 @@ fn events(run: impl FnOnce() -> u32) -> (Value, Vec<Value>) {
     let mut kamap =
         Held::start(kamap.args(["events", "--json", "--ancestors", "1", "--kind", kinds]));
     let first = serde_json::from_str(kamap.said()).expect("it is JSON");
-    // The line comes as soon as the programs are attached.
+    // The first line is printed when the programs are attached.
     let pid = run();
     let mut life = Vec::new();
     loop {
@@ -159,7 +164,7 @@ fn json_has_the_exact_bytes_and_the_identity_of_process_parent_and_boot() {
         assert_eq!(event["parent"]["pid"], std::process::id());
     }
     let own = std::process::id();
-    let me = output(&["--once", "--json", "--pid", &own.to_string()]);
+    let me = output(kamap(&["--once", "--json", "--pid", &own.to_string()]));
     let me: Value = serde_json::from_str(&me).expect("it is JSON");
     assert_eq!(me["boot_id"], first["boot_id"]);
     let me = row(&me, own).expect("it is alive");

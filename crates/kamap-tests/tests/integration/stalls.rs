@@ -1,4 +1,4 @@
-//! Processes that want to keep kamap waiting for their arguments.
+//! Processes that try to delay kamap, by making it wait for their arguments.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -6,22 +6,22 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use kamap_tests::command::{Tables, output, row};
 use kamap_tests::{Held, Never, eventually};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::command::{Running, output, row};
-use crate::programs::{ARGUMENTS, HELD, held};
+use crate::programs::{ARGUMENTS, HELD, held, kamap};
 
-/// Whoever cannot be read delays kamap no longer than this, on an emulated machine too.
+/// The longest delay by a process whose arguments cannot be read, also on an emulated machine.
 const BOUND: Duration = Duration::from_secs(10);
 
-/// Another user than that of the processes that cannot be read.
+/// Another user than that of these processes.
 const OTHER: u32 = 4712;
 
-/// A process that nobody can read, and others.
+/// A process whose arguments cannot be read, and two others.
 struct Stalled {
-    // The first to be dropped: whoever waits for its file can end only then.
+    // Dropped first, because processes that wait for its file cannot end before.
     never: Option<Never>,
     stalled: Held,
     others: [Held; 2],
@@ -44,7 +44,7 @@ impl Stalled {
         }
     }
 
-    /// All are there, those of others with what they were started with.
+    /// All have rows, and those of the others have their arguments.
     #[track_caller]
     fn compare(&self, table: &Value) {
         let stalled = row(table, self.stalled.pid()).expect("it is alive");
@@ -58,11 +58,11 @@ impl Stalled {
     }
 }
 
-/// Runs kamap to its end, in time; returns its table.
+/// Runs kamap to its end, within the bound; returns its table.
 #[track_caller]
 fn once() -> Value {
     let begun = Instant::now();
-    let table = output(&["--once", "--all", "--json"]);
+    let table = output(kamap(&["--once", "--all", "--json"]));
     assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
     serde_json::from_str(&table).expect("it is JSON")
 }
@@ -105,7 +105,7 @@ fn a_process_that_holds_the_lock_of_its_memory_for_ever_delays_nobody(#[case] si
         });
         waiting.next().map(drop)
     });
-    // Anybody else would wait for it.
+    // Other readers wait for the lock.
     let mut reader = Command::new("cat")
         .arg(format!("/proc/{pid}/cmdline"))
         .stdout(Stdio::null())
@@ -117,7 +117,7 @@ fn a_process_that_holds_the_lock_of_its_memory_for_ever_delays_nobody(#[case] si
     reader.kill().expect("it can be killed");
     reader.wait().expect("it can be waited for");
 
-    // The others of its user can do without their arguments; they are there.
+    // Rows of other processes of this user may lack arguments, but they exist.
     let mut command = held();
     let same = Held::start(command.uid(4711).gid(4711));
     assert!(row(&once(), same.pid()).is_some());
@@ -125,10 +125,10 @@ fn a_process_that_holds_the_lock_of_its_memory_for_ever_delays_nobody(#[case] si
     assert!(stalled.stalled.kill().code().is_none());
 }
 
-/// A kamap that runs on ends as soon as it is told so.
+/// Checks that a running kamap ends as soon as it is signalled.
 #[track_caller]
 fn ends_at_once(signal: i32) {
-    let kamap = Running::start(&["--all"]);
+    let kamap = Tables::start(kamap(&["--all"]));
     let begun = Instant::now();
     let (status, _) = kamap.end(signal);
     assert!(begun.elapsed() < Duration::from_secs(5));

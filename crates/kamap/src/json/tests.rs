@@ -152,7 +152,7 @@ fn tree() -> ProcessTree {
     let mut tree = ProcessTree::default();
     let mut put = |process: &Process, millis, kind| {
         let event = Event::new(0, Duration::from_millis(millis), process.clone(), kind);
-        tree.put(&event).expect("it contradicts nothing");
+        tree.add(&event).expect("it contradicts nothing");
     };
     let child = |pid, start: u64| {
         let mut child = forked.clone();
@@ -222,7 +222,7 @@ fn lines() -> Vec<String> {
     let (tree, table) = (tree(), table_at_end());
     let now = Duration::from_millis(64_050);
     let summary = TreeSummary::new(&tree, now, Some(&table));
-    let branches = tree.tree();
+    let branches = tree.branches();
     let kinds = Kinds::ALL;
     lines.extend(
         branches

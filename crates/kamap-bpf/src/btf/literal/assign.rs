@@ -1,4 +1,4 @@
-//! Changing a member of a value.
+//! Changing part of a value.
 
 use super::super::bits::Composed;
 use super::super::{Member, Shape, Type};
@@ -6,25 +6,25 @@ use super::{Parser, collect_names, find, one_like};
 use crate::Result;
 
 impl Type {
-    /// Changes a part of `value`, of this type, as an assignment says: `state=RUNNING`,
-    /// `ports[1]=443`, `peer.name="x"`. All else stays as it is, padding too, also that of
-    /// the part unless its bytes are given as `hex:`.
+    /// Changes part of `value`, which has this type, by an assignment: `state=RUNNING`,
+    /// `ports[1]=443`, `peer.name="x"`. Everything else stays unchanged, including padding. Padding
+    /// inside the part changes only if the part is given as `hex:`.
     ///
-    /// On the left are names of members and indices. A name that could be another one with
-    /// a part of it, as `f.counter` is a variable where `f` is one with a member `counter`,
-    /// is the longer one, unless it is in quotes: `"f".counter=1`. On the right is a literal
-    /// of the part: see [`parse`](Self::parse).
+    /// The left side consists of member names and indices. If a name is ambiguous, the longest one
+    /// counts: `f.counter` is a variable of that name, even if `f` has a member `counter`. Quotes
+    /// select the shorter one: `"f".counter=1`. The right side is a literal, see
+    /// [`parse`](Self::parse).
     ///
-    /// `what` is what errors call the whole, such as `value`.
+    /// `what` is the name of the whole value in errors, such as `value`.
     ///
     /// # Errors
     ///
-    /// [`Error::BadLiteral`](crate::Error::BadLiteral), which names the place in the
-    /// type; `value` is as it was.
+    /// [`Error::BadLiteral`](crate::Error::BadLiteral), which names the position in the type.
+    /// `value` is unchanged then.
     ///
     /// # Panics
     ///
-    /// Where `value` has not as many bytes as the type.
+    /// If `value` does not have as many bytes as the type.
     pub fn assign(&self, what: &str, value: &mut [u8], assignment: &str) -> Result<()> {
         assert_eq!(value.len(), self.size, "bytes of the type");
         let mut parser = Parser::new(self, what, assignment);
@@ -34,21 +34,21 @@ impl Type {
         }
         parser.value(ty, at, bits)?;
         let mut new = parser.end()?;
-        // What the literal left out is zero.
+        // Members that the literal left out become zero.
         mark(&mut new, ty, at, bits);
         new.apply(value);
         Ok(())
     }
 }
 
-/// A part of a value: its type, its first bit, and of a bitfield how many there are.
+/// Part of a value: its type, its first bit, and its width if it is a bitfield.
 struct Part<'ty> {
     ty: &'ty Type,
     at: usize,
     bits: Option<u32>,
 }
 
-/// Takes all for written that has a meaning in a value of this type at bit `at`.
+/// Marks everything in a value of this type at bit `at` as written, except padding.
 fn mark(out: &mut Composed, ty: &Type, at: usize, bits: Option<u32>) {
     match &ty.shape {
         Shape::Struct { members } | Shape::Union { members } => {
@@ -66,7 +66,7 @@ fn mark(out: &mut Composed, ty: &Type, at: usize, bits: Option<u32>) {
 }
 
 impl Parser<'_> {
-    /// Reads names of members and indices, one at least.
+    /// Parses the member names and indices, of which there must be at least one.
     fn part<'ty>(&mut self, whole: &'ty Type) -> Result<Part<'ty>> {
         self.skip_space();
         let mut part = Part {
@@ -93,7 +93,7 @@ impl Parser<'_> {
 
     fn member<'ty>(&mut self, of: &Part<'ty>) -> Result<Part<'ty>> {
         let (Shape::Struct { members } | Shape::Union { members }) = &of.ty.shape else {
-            return Err(self.expected("no member of it, as it has none that is known"));
+            return Err(self.expected("no member, because the type has no known members"));
         };
         let (name, rest) = match self.rest.starts_with('"') {
             true => self.peek_name(),
@@ -117,7 +117,7 @@ impl Parser<'_> {
 
     fn element<'ty>(&mut self, of: &Part<'ty>) -> Result<Part<'ty>> {
         let Shape::Array { element, len } = &of.ty.shape else {
-            return Err(self.expected("no element of it, as it is not an array"));
+            return Err(self.expected("no index, because this is not an array"));
         };
         self.take("[");
         let index = self.peek_word();
@@ -135,8 +135,8 @@ impl Parser<'_> {
     }
 }
 
-/// The longest name of a member that `text` begins with; without one, its first word.
-/// There are dots in the names of variables.
+/// The longest member name with which `text` begins; if there is none, its first word. The names of
+/// variables can contain dots.
 fn longest_name<'text>(members: &[Member], text: &'text str) -> &'text str {
     let is_end = |rest: &str| {
         let next = rest.trim_start().chars().next();
@@ -155,7 +155,7 @@ mod tests {
     use super::super::tests::{array, process, structure, union, unsigned, with_bitfield};
     use super::*;
 
-    /// What a value is after an assignment.
+    /// The value after an assignment.
     #[track_caller]
     fn assigned(ty: &Type, literal: &str, assignment: &str) -> String {
         let mut value = ty.parse("value", literal).expect("it is a literal");
@@ -186,7 +186,7 @@ mod tests {
                 PROCESS.replace(from, to)
             );
         }
-        // Padding, which no literal reaches.
+        // No literal changes padding.
         let mut value = vec![0xff; ty.size];
         ty.assign("value", &mut value, "state=0")
             .expect("it is an assignment");
@@ -319,15 +319,15 @@ mod tests {
             ),
             (
                 "pid.x=1",
-                "value.pid: expected no member of it, as it has none that is known, found `x`",
+                "value.pid: expected no member, because the type has no known members, found `x`",
             ),
             (
                 "pid[0]=1",
-                "value.pid: expected no element of it, as it is not an array, found `[`",
+                "value.pid: expected no index, because this is not an array, found `[`",
             ),
             (
                 "[0]=1",
-                "value: expected no element of it, as it is not an array, found `[`",
+                "value: expected no index, because this is not an array, found `[`",
             ),
             ("pid", "value.pid: expected `=`, `.` or `[`, found the end"),
             (
@@ -355,7 +355,7 @@ mod tests {
         let error = Type::unknown(3).assign("value", &mut value, "x=1");
         assert_eq!(
             error.expect_err("it has no members").to_string(),
-            "value: expected no member of it, as it has none that is known, found `x`"
+            "value: expected no member, because the type has no known members, found `x`"
         );
     }
 }

@@ -36,7 +36,7 @@ fn state() -> Type {
     scalar("state", 4, Shape::Enum { signed, names })
 }
 
-/// A struct of these members, one after the other with a byte of padding between them.
+/// A struct of these members, with a byte of padding after each.
 pub(super) fn structure(parts: Vec<(&str, Type)>) -> Type {
     let mut size = 0;
     let mut members = Vec::new();
@@ -105,7 +105,7 @@ pub(super) fn with_bitfield(mut ty: Type, signed: bool) -> Type {
     ty
 }
 
-/// Any type, some of whose members share a name and are numbered.
+/// Any type. Members that share a name are numbered.
 fn any_type() -> impl Strategy<Value = Type> {
     let ty = any_leaf().prop_recursive(4, 32, 4, |inner| {
         let parts = || vec((any::<bool>(), inner.clone()), 0..5);
@@ -129,7 +129,7 @@ fn any_type() -> impl Strategy<Value = Type> {
     })
 }
 
-/// Gives names to all members but structs and unions that have none.
+/// Gives a name to each member, except to structs and unions without one.
 fn rename(ty: &mut Type, count: &mut usize) {
     match &mut ty.shape {
         Shape::Array { element, .. } => rename(element, count),
@@ -146,7 +146,7 @@ fn rename(ty: &mut Type, count: &mut usize) {
     }
 }
 
-/// A type and bytes for it, many of them zero.
+/// A type, and bytes for it that are often zero.
 fn any_bytes() -> impl Strategy<Value = (Type, Vec<u8>)> {
     any_type().prop_flat_map(|ty| {
         let byte = prop_oneof![Just(0), Just(1), Just(b'a'), any::<u8>()];
@@ -155,7 +155,7 @@ fn any_bytes() -> impl Strategy<Value = (Type, Vec<u8>)> {
     })
 }
 
-/// All but padding, of what `show` makes of it.
+/// Checks that the output of `show` parses to the same bytes, except for padding.
 fn is_read_again(
     ty: &Type,
     bytes: &[u8],
@@ -166,7 +166,7 @@ fn is_read_again(
         ty.parse("value", &shown)
             .map_err(|err| TestCaseError::fail(format!("{err} in {shown}")))
     };
-    // All bits that mean something.
+    // All bits except padding.
     let meaning = parse(&vec![0xff; ty.size])?;
     let expected: Vec<_> = bytes
         .iter()
@@ -179,7 +179,7 @@ fn is_read_again(
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        // Miri is some hundred times slower.
+        // Miri is several hundred times slower.
         cases: if cfg!(miri) { 8 } else { 256 },
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -329,7 +329,7 @@ fn what_is_wrong_is_told_with_its_place() {
     );
     refused(
         "{v4: 1, wide: 2, ..}",
-        "value.wide: expected what another member of the union says, found `2`",
+        "value.wide: expected the same bytes as another member of the union, found `2`",
     );
     refused("{pid 1, ..}", "value: expected `:` after `pid`, found `1`");
     refused("{pid: 1", "value: expected `,` or `}`, found the end");
@@ -422,7 +422,7 @@ fn json_is_a_literal() {
         ty.read(&bytes).to_string(),
         r#"{pid: 7, comm: "A/😀\u{8}\u{c}", state: RUNNING, ports: [80, 443], v4: 1, wide: 1}"#
     );
-    // Of which parts can be left out as well, or be given as literals.
+    // Parts of JSON can be left out or given as literals, too.
     let bytes = ty.parse("value", r#"{"comm": {"hex": "ff61"}, pid: 1, ..}"#);
     let bytes = bytes.expect("it is a literal");
     assert!(

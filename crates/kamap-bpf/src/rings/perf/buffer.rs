@@ -1,4 +1,4 @@
-//! The buffer of a perf event.
+//! The buffer of a perf event on one CPU.
 
 use std::io;
 use std::ops::Range;
@@ -7,29 +7,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::rings::mmap::{Mmap, Ring, page_size};
 
-/// Where `struct perf_event_mmap_page` has the positions up to which the kernel has
-/// written, and we have read (linux/perf_event.h).
+/// Offsets in `struct perf_event_mmap_page` (linux/perf_event.h): the position up to which the
+/// kernel has written, and the position up to which we have read.
 const DATA_HEAD: usize = 1024;
 const DATA_TAIL: usize = 1032;
 
-/// Bytes of `struct perf_event_header`.
+/// Size of `struct perf_event_header`.
 const HEADER: usize = 8;
 
-/// What a record tells.
+/// The content of a record.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// A sample, in these bytes of the record.
+    /// A sample, in this range of the record.
     Sample(Range<usize>),
-    /// So many found no room.
+    /// How many samples were lost.
     Lost(u64),
 }
 
-/// The bytes with which a sample of `len` bytes comes.
+/// The length that the kernel reports for a sample of `len` bytes.
 pub(super) fn padded(len: usize) -> usize {
     (size_of::<u32>() + len).next_multiple_of(8) - size_of::<u32>()
 }
 
-/// There cannot be a record.
+/// There is no valid record at this position.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NoRecord {
     pub(super) position: u64,
@@ -39,11 +39,11 @@ pub(super) struct NoRecord {
 pub(super) struct Buffer {
     pub(super) cpu: u32,
     pub(super) event: OwnedFd,
-    /// The positions, in a page of their own, then the records.
+    /// A page with the positions, then the records.
     ring: Ring,
-    /// How far has been read.
+    /// The position up to which we have read.
     tail: u64,
-    /// How far there was something to read when this buffer's turn came.
+    /// The position up to which the kernel had written when the turn of this buffer began.
     head: u64,
 }
 
@@ -65,13 +65,14 @@ impl Buffer {
         }
     }
 
-    /// Acquire: the records before it have been written.
+    /// The position up to which the kernel has written. Acquire: the records before it are
+    /// complete.
     fn written(&self) -> u64 {
         let head = self.ring.pages.number::<AtomicU64>(DATA_HEAD);
         head.load(Ordering::Acquire)
     }
 
-    /// Begins this buffer's turn, which lasts as long as `has_turn`.
+    /// Begins a turn of this buffer, which ends with the records that are there now.
     pub(super) fn look(&mut self) {
         self.head = self.written();
     }
@@ -85,16 +86,16 @@ impl Buffer {
         self.tail != self.written()
     }
 
-    /// Gives back the room before `tail`.
+    /// Frees the room before `tail`.
     fn release(&mut self, tail: u64) {
         self.tail = tail;
         let shared = self.ring.pages.number::<AtomicU64>(DATA_TAIL);
-        // Release: all reading was done before.
+        // Release: all reads happen before the kernel overwrites the room.
         shared.store(tail, Ordering::Release);
     }
 
-    /// Copies the next record to `record`, and tells what it is, if it is for the
-    /// reader. All that is there has been passed over where there is no record.
+    /// Copies the next record to `record` and returns its content; `None` for a record of another
+    /// type. If there is no valid record, it skips everything that is there.
     pub(super) fn take(&mut self, record: &mut Vec<u8>) -> Result<Option<Found>, NoRecord> {
         let position = self.tail;
         let Some(len) = self.len() else {
@@ -110,7 +111,7 @@ impl Buffer {
         found(record).ok_or(NoRecord { position })
     }
 
-    /// The length of the next record, if there is one.
+    /// The length of the next record, if it is valid.
     fn len(&self) -> Option<usize> {
         let available = usize::try_from(self.head.wrapping_sub(self.tail)).ok()?;
         if available < HEADER || available > self.ring.size() {
@@ -124,8 +125,7 @@ impl Buffer {
     }
 }
 
-/// What a record tells: nothing, if it is none of those asked for; none, if it is too
-/// short.
+/// The content of a record: `Some(None)` for other types, `None` if it is too short.
 fn found(record: &[u8]) -> Option<Option<Found>> {
     let (kind, _) = record.split_first_chunk()?;
     let body = &record[HEADER..];
@@ -146,7 +146,7 @@ fn found(record: &[u8]) -> Option<Option<Found>> {
     })
 }
 
-/// Buffers as no kernel should leave them.
+/// Buffers in states that a correct kernel never leaves.
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -191,13 +191,13 @@ mod tests {
     fn what_no_kernel_writes_is_passed_over() {
         let size = page_size() as u64;
         for (reserved, header) in [
-            // No room for a header, or more than the buffer has.
+            // Too short for a header, or larger than the buffer.
             (4, (SAMPLES, 8)),
             (size + 8, (SAMPLES, 16)),
-            // Shorter than a header, or longer than what is there.
+            // The record is shorter than a header, or longer than what is there.
             (16, (SAMPLES, 0)),
             (16, (SAMPLES, 24)),
-            // Too short for what it is to tell, or for its length.
+            // Too short for its type, or for the length it states.
             (8, (SAMPLES, 8)),
             (16, (LOST, 16)),
             (16, (SAMPLES, 16)),

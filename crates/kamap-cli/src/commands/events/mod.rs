@@ -19,8 +19,8 @@ use crate::policy::signals::{Event, Signals};
 pub(crate) use args::Args;
 pub(crate) use printer::EventPrinter;
 
-/// How long to wait for events before checking for signals.
-const WAIT: Duration = Duration::from_millis(50);
+/// How long to wait between two looks at what was lost, where there are no events.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// Runs until enough events have been printed or a signal ends it.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -53,14 +53,23 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if !args.snapshot || !args.common.json {
         printer.header(&mut out).map_err(OutputError)?;
     }
+    // The first event may be long in coming.
+    out.flush().map_err(OutputError)?;
     // Where no event can pass the filter there is no stream: only losses and a signal are awaited.
     let mut events = source.events(args.steal)?;
+    if let Some(events) = &events {
+        events.wake_on(&signals)?;
+    }
     let mut losses_before = Losses::default();
     // The last event that was dealt with.
     let mut last = None;
     let mut quit = false;
     while !quit && left != Some(0) {
-        quit = signals.wait_until(Instant::now()) == Event::Quit;
+        let wait = match events {
+            Some(_) => Duration::ZERO,
+            None => WAIT,
+        };
+        quit = signals.wait_until(Instant::now() + wait) == Event::Quit;
         if quit {
             // So that what is printed and what was seen and lost agree.
             source.stop();
@@ -92,11 +101,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         };
         match &mut events {
             Some(events) if quit => events.drain(print)?,
-            Some(events) => events.read(WAIT, print)?,
+            Some(events) => events.read(Duration::MAX, print)?,
             None => {
-                if !quit {
-                    std::thread::sleep(WAIT);
-                }
                 let losses = source.reader().losses()?;
                 losses
                     .since(&losses_before)

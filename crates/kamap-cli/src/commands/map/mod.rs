@@ -110,7 +110,7 @@ fn update(args: &UpdateArgs) -> anyhow::Result<()> {
     let put = args.put();
     if map.key_len() == 0 && put != UpdateMode::Any {
         bail!(
-            "map `{}` is of kind `{}`, which has no keys to be absent or present",
+            "map `{}` is of type `{}`, which has no keys to be absent or present",
             map.info().name,
             map.info().kind
         );
@@ -134,7 +134,7 @@ fn update(args: &UpdateArgs) -> anyhow::Result<()> {
 fn set(map: &AnyMap, types: &EntryTypes, args: &UpdateArgs) -> anyhow::Result<()> {
     if map.info().kind.refers().is_some() {
         bail!(
-            "map `{}` is of kind `{}`, whose values have no parts",
+            "map `{}` is of type `{}`, whose values have no parts",
             map.info().name,
             map.info().kind
         );
@@ -167,7 +167,7 @@ fn referred(map: &AnyMap, refers: Refers, value: &str) -> anyhow::Result<OwnedFd
             .with_context(|| format!("value: no folder of a cgroup: `{value}`"))?
             .into(),
         _ => bail!(
-            "map `{}` is of kind `{}`: only the process that has an event or socket can put it in",
+            "map `{}` is of type `{}`: only the process that has an event or socket can put it in",
             map.info().name,
             map.info().kind
         ),
@@ -271,7 +271,7 @@ fn types(map: &AnyMap, hex: bool) -> anyhow::Result<EntryTypes> {
     let name = &map.info().name;
     let unknown = match types.source {
         TypeSource::NotPermitted => {
-            format!("it takes CAP_SYS_ADMIN to read the BTF of map `{name}`: its types are unknown")
+            format!("reading the BTF of map `{name}` needs CAP_SYS_ADMIN: its types are unknown")
         }
         TypeSource::NoKernelBtf => format!(
             "/sys/kernel/btf/vmlinux does not have the type of map `{name}`, which can be that of a \
@@ -290,7 +290,7 @@ fn key_of(map: &AnyMap, types: &EntryTypes, key: Option<&str>) -> anyhow::Result
     match key {
         Some(_) if map.key_len() == 0 => {
             bail!(
-                "map `{}` is of kind `{}`, which has no keys",
+                "map `{}` is of type `{}`, which has no keys",
                 info.name,
                 info.kind
             )
@@ -298,7 +298,7 @@ fn key_of(map: &AnyMap, types: &EntryTypes, key: Option<&str>) -> anyhow::Result
         Some(key) => Ok(types.parse_key(key)?),
         None if map.key_len() == 0 => Ok(Vec::new()),
         None => bail!(
-            "map `{}` is of kind `{}`: a key is needed",
+            "map `{}` is of type `{}`: a key is needed",
             info.name,
             info.kind
         ),

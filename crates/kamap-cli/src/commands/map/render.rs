@@ -108,7 +108,7 @@ pub(super) fn details(map: &Info, types: TypeSource) -> String {
         TypeSource::NoBtf => "unknown, it has no BTF",
         TypeSource::KernelBtf => "from the kernel's BTF; functions are the IDs of programs",
         TypeSource::NoKernelBtf => "unknown, /sys/kernel/btf/vmlinux does not have them",
-        TypeSource::NotPermitted => "unknown, it takes CAP_SYS_ADMIN to read its BTF",
+        TypeSource::NotPermitted => "unknown, reading its BTF needs CAP_SYS_ADMIN",
         _ => "unknown",
     };
     let rows = [

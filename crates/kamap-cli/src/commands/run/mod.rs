@@ -14,11 +14,10 @@ use anyhow::Context;
 use kamap::json::Lines;
 use kamap::{Clock, Error, Item, Kinds, ProcessTree, TreeSummary};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use super::events::EventPrinter;
 use crate::policy::errors::{self, UsageError};
-use crate::policy::signals::is_ignored;
+use crate::policy::signals::{Signals, is_ignored};
 use crate::policy::{exit, memory};
 use crate::render::terminal_size;
 
@@ -26,7 +25,7 @@ pub(crate) use args::Args;
 use output::{Report, Target};
 use summary::Summary;
 
-/// How long to wait for events before checking for signals.
+/// How long to wait before trying again what has failed.
 const WAIT: Duration = Duration::from_millis(50);
 
 /// The command writes there too, so that lines of JSON would not be the only ones.
@@ -55,7 +54,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let handled = [SIGINT, SIGQUIT, SIGTERM, SIGHUP].into_iter();
     let handled = handled.filter(|&signal| !is_ignored(signal));
     let handled = handled.chain([SIGCHLD]);
-    let mut signals = Signals::new(handled).context("failed to handle signals")?;
+    let signals = Signals::of(handled).context("failed to handle signals")?;
     let [program, arguments @ ..] = &args.command[..] else {
         anyhow::bail!("no command was given");
     };
@@ -75,6 +74,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     // From here on nothing ends kamap before the command.
     memory::command_started(follow.pid());
+    let mut fault = Fault::default();
+    fault.unless(follow.wake_on(&signals));
     let mut lines = Lines::new(follow.reader().clock(), boot_id).with_attached(args.attached());
     let mut printer = EventPrinter::new(
         lines.clone(),
@@ -89,11 +90,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         args.stream.kinds()
     };
     if !args.quiet {
-        report.write(|out| printer.header(out));
+        report.write(|out| printer.header(out).and_then(|()| out.flush()));
     }
 
     let mut tree = ProcessTree::default();
-    let mut fault = Fault::default();
     let status = loop {
         for signal in signals.pending() {
             // The terminal sends its own to the command as well.
@@ -104,14 +104,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let ended = follow.try_wait()?;
         printer.set_clock(follow.reader().clock());
         let mut unknown = Vec::new();
-        let read = follow.read(WAIT, |item| {
+        let read = follow.read(Duration::MAX, |item| {
             match &item {
-                Item::Lost(_) => tree.lose(),
+                Item::Lost(_) => tree.note_loss(),
                 Item::Replaced(_) => return,
                 _ => {}
             }
             if let Item::Event(event) = &item {
-                if tree.put(event).is_err() {
+                if tree.add(event).is_err() {
                     unknown.push(event.clone());
                 }
                 if !printed.contains(event.kind.into()) {
@@ -125,10 +125,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Ok((status, losses)) => {
                 // Without a row there is no exit event.
                 if losses.total() > 0 {
-                    tree.lose();
+                    tree.note_loss();
                 }
                 for event in unknown {
-                    fault.unless(tree.put(&event));
+                    fault.unless(tree.add(&event));
                 }
                 status
             }

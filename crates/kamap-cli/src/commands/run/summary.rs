@@ -7,8 +7,13 @@ use std::process::ExitStatus;
 use kamap::json::Lines;
 use kamap::{Branch, Kinds, Life, Losses, TreeSummary};
 
-use super::status::status_of;
-use crate::render::{Charset, attached, command, cut, duration, escape, json_line, losses};
+use super::status::{process_at, status_of};
+use crate::render::{
+    Cells, Charset, Column, attached, columns, cut, duration, escape, json_line, losses,
+};
+
+/// What the tree shows of each process.
+const COLUMNS: [&str; 6] = ["pid", "duration_ns", "cpu_ns", "status", "execs", "command"];
 
 /// How many processes the lists below the tree show.
 const SLOWEST: usize = 5;
@@ -39,32 +44,34 @@ impl Summary<'_> {
         let mut line =
             |line: &str| writeln!(out, "{}", cut(line, width.map_or(usize::MAX, usize::from)));
         let charset = Charset::of_output();
-        let branches = self.tree.tree().tree();
+        let rows = Rows {
+            tree: &self.tree,
+            cells: Cells::new(charset),
+            columns: columns(COLUMNS),
+        };
+        let branches = self.tree.tree().branches();
         let is_cut = |branch: &&Branch<'_>| branch.life.process.args_cut;
         let cut_below = branches.iter().filter(is_cut).count();
         line("")?;
-        line(&columns([
-            "PID", "DURATION", "CPU", "STATUS", "EXECS", "DESC", "COMMAND",
-        ]))?;
+        line(&aligned(rows.columns.map(Column::heading), "DESC", ""))?;
         let mut lasts = Vec::new();
         for branch in &branches {
-            let command =
-                drawn(charset, &mut lasts, branch) + &command(charset, &branch.life.process);
-            line(&self.row(branch.life, &branch.descendants.to_string(), &command))?;
+            let lines = drawn(charset, &mut lasts, branch);
+            line(&rows.row(branch.life, &branch.descendants.to_string(), &lines))?;
         }
 
         let slowest = self.tree.slowest();
         if slowest.len() > 1 {
             line("\nSlowest, of those without children:")?;
             for life in slowest.iter().take(SLOWEST) {
-                line(&self.row(life, "", &command(charset, &life.process)))?;
+                line(&rows.row(life, "", ""))?;
             }
         }
         let failed: Vec<_> = self.tree.tree().failed().collect();
         if !failed.is_empty() {
             line("\nFailed:")?;
             for life in failed.iter().take(FAILED) {
-                line(&self.row(life, "", &command(charset, &life.process)))?;
+                line(&rows.row(life, "", ""))?;
             }
             if failed.len() > FAILED {
                 let more = failed.len() - FAILED;
@@ -92,32 +99,46 @@ impl Summary<'_> {
 
     /// A line for each process, and one that sums up. The stream had events of `kinds`.
     pub(super) fn json(&self, out: &mut impl Write, lines: &Lines, kinds: Kinds) -> io::Result<()> {
-        for branch in self.tree.tree().tree() {
+        for branch in self.tree.tree().branches() {
             json_line(out, &lines.process(&branch, &self.tree, kinds))?;
         }
         let run = lines.run(self.command, self.status, &self.tree, self.losses);
         json_line(out, &run.with_error(self.fault))
     }
+}
 
-    fn row(&self, life: &Life, descendants: &str, command: &str) -> String {
-        let cpu = life.end.map(|(_, exit)| duration(exit.cpu_time));
-        columns([
-            &life.process.pid.to_string(),
-            &self.tree.duration(life).map(duration).unwrap_or_default(),
-            &cpu.unwrap_or_default(),
-            &status_of(life, &self.tree).unwrap_or_else(|| "running".to_owned()),
-            &life.process.execs.to_string(),
-            descendants,
-            command,
-        ])
+/// Renders the rows of the tree.
+struct Rows<'a> {
+    tree: &'a TreeSummary<'a>,
+    cells: Cells,
+    columns: [Column; COLUMNS.len()],
+}
+
+impl Rows<'_> {
+    /// The row of a process. `lines` are drawn before its command.
+    fn row(&self, life: &Life, descendants: &str, lines: &str) -> String {
+        let process = process_at(life, self.tree);
+        let cells = self.columns.map(|column| match column.name() {
+            // The tree also knows processes that still run, and those whose exit was lost.
+            "duration_ns" => self.tree.duration(life).map(duration).unwrap_or_default(),
+            "status" => status_of(life, self.tree).unwrap_or_else(|| "running".to_owned()),
+            _ => self.cells.text(column, &process),
+        });
+        aligned(cells, descendants, lines)
     }
 }
 
-fn columns([pid, duration, cpu, status, execs, descendants, command]: [&str; 7]) -> String {
-    format!("{pid:>7} {duration:>9} {cpu:>9} {status:<8} {execs:>5} {descendants:>5} {command}")
+fn aligned(
+    [pid, duration, cpu, status, execs, command]: [String; COLUMNS.len()],
+    descendants: &str,
+    lines: &str,
+) -> String {
+    format!(
+        "{pid:>7} {duration:>9} {cpu:>9} {status:<8} {execs:>5} {descendants:>5} {lines}{command}"
+    )
 }
 
-/// The lines that lead to a branch; `lasts` says of each of its ancestors whether it is the last of its
+/// The lines that lead to a branch. `lasts` has for each of its ancestors whether it is the last of its
 /// siblings.
 fn drawn(charset: Charset, lasts: &mut Vec<bool>, branch: &Branch<'_>) -> String {
     let [past, child, last_child] = match charset {
@@ -150,7 +171,7 @@ mod tests {
         let mut tree = ProcessTree::default();
         let mut put = |process: &Process, time, kind| {
             let event = Event::new(0, seconds(time), process.clone(), kind);
-            tree.put(&event).expect("it contradicts nothing");
+            tree.add(&event).expect("it contradicts nothing");
         };
         let make = Process::new(7, seconds(1)).with_args(["make"]);
         let child = |pid, start, name| {

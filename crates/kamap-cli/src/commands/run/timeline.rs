@@ -10,7 +10,7 @@ use serde::ser::{Error, SerializeMap};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::status::status_of;
+use super::status::{process_at, status_of};
 use crate::render::{Cells, Charset, Column, columns, quote};
 
 /// What a slice shows of its process, below its name.
@@ -31,7 +31,7 @@ pub(super) fn write(
     summary: &TreeSummary<'_>,
 ) -> io::Result<()> {
     let tree = summary.tree();
-    let group = tree.all().first().map_or(0, |life| life.process.pid);
+    let group = tree.processes().first().map_or(0, |life| life.process.pid);
     let metadata = |name, tid, args| Event::Metadata {
         ph: "M",
         name,
@@ -50,7 +50,7 @@ pub(super) fn write(
         events.push(metadata("thread_sort_index", Some(track), place));
     }
     let (cells, columns) = (Cells::new(Charset::Utf8), columns(SHOWN));
-    for (life, track) in tree.all().iter().zip(tracks) {
+    for (life, track) in tree.processes().iter().zip(tracks) {
         let process = &life.process;
         let lasted = end(life, summary).saturating_sub(process.start_time);
         events.push(Event::Slice {
@@ -65,10 +65,7 @@ pub(super) fn write(
             args: Shown {
                 cells: &cells,
                 columns: &columns,
-                process: match &life.end {
-                    Some((time, exit)) => ProcessAt::ended(process, *time, exit),
-                    None => ProcessAt::alive(process, summary.now()),
-                },
+                process: process_at(life, summary),
                 status: status_of(life, summary),
             },
         });
@@ -120,7 +117,7 @@ fn decimal(time: Duration, digits: u32) -> serde_json::Result<Box<RawValue>> {
 /// A track for each process. On one track slices must lie next to each other or one within the other; a
 /// child is put below its parent where that is so, else on the first track that is free.
 fn tracks(tree: &ProcessTree, end: impl Fn(&Life) -> Duration) -> Vec<usize> {
-    let all = tree.all();
+    let all = tree.processes();
     // For each track the slices that have not ended, each within the one before.
     let mut open: Vec<Vec<usize>> = Vec::new();
     let mut tracks = vec![0; all.len()];
@@ -244,7 +241,7 @@ mod tests {
         let mut tree = ProcessTree::default();
         let mut put = |process: &Process, time, kind| {
             let event = KamapEvent::new(0, time, process.clone(), kind);
-            tree.put(&event).expect("it contradicts nothing");
+            tree.add(&event).expect("it contradicts nothing");
         };
         let make = Process::new(7, seconds(1)).with_args(["/usr/bin/make"]);
         let mut child = Process::new(8, seconds(2))

@@ -1,4 +1,4 @@
-//! Arguments of processes that were alive before the tracker, and of those that changed them.
+//! Arguments of processes that were alive before the tracker, or that changed their arguments.
 
 use std::collections::HashMap;
 use std::fs;
@@ -6,25 +6,26 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use kamap::{Event, Kinds, Origin, Process, Tracker};
+use kamap_tests::stream::{Stream, kinds, with};
+use kamap_tests::table::{nothing_lost, row, snapshot, tracker};
 use kamap_tests::{Held, eventually, stat, ticks};
 
-use super::stream::{Stream, kinds, with};
-use crate::fixtures::{nothing_lost, row, snapshot, tracker};
 use crate::programs::{ARGUMENTS, HELD, THREADS};
 
-/// `/proc/PID/cmdline`, with what it is split at.
+/// The content of `/proc/PID/cmdline`.
 fn cmdline(pid: u32) -> Option<Vec<u8>> {
     fs::read(format!("/proc/{pid}/cmdline")).ok()
 }
 
-/// The arguments of a row, each with a NUL behind it.
+/// The arguments of a row, each with a NUL after it.
 fn bytes(process: &Process) -> Vec<u8> {
     let args = process.args();
     args.flat_map(|arg| [arg.as_bytes(), b"\0"].concat())
         .collect()
 }
 
-/// What a row has is what /proc had, or, where it says that it is cut, its beginning.
+/// Checks that a row has the arguments of /proc or, if it says that they are truncated, their
+/// beginning.
 #[track_caller]
 fn assert_same(process: &Process, right: &[u8]) {
     let told = bytes(process);
@@ -110,7 +111,7 @@ fn a_process_that_was_there_without_its_main_thread_has_cut_arguments() {
     assert!(!process.kernel_thread);
 }
 
-/// A process with 4 GiB and 10 bytes of arguments, as far as it says.
+/// A process that claims to have 4 GiB and 10 bytes of arguments.
 #[track_caller]
 fn beyond() -> Held {
     let child = Held::start(Command::new(ARGUMENTS).arg("beyond"));
@@ -141,14 +142,14 @@ fn arguments_of_more_than_4_gib_are_cut_in_rows_and_in_events() {
     }
     nothing_lost(&tracker);
 
-    // It is cut until it executes something else.
+    // They are truncated until it execs something else.
     let pid = child.pid();
     assert!(child.release().success());
     let exit = stream.life(pid).pop().expect("it has ended");
     assert_cut(&exit.process);
 }
 
-/// Has it fork; returns the life of its child.
+/// Makes it fork; returns the events of its child.
 #[track_caller]
 fn forks(child: &mut Held, stream: &mut Stream) -> Vec<Event> {
     child.say("\n");

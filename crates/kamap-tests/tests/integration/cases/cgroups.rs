@@ -1,14 +1,14 @@
-//! Filters for cgroups: where a process is when something happens counts.
+//! Filters by cgroup: the cgroup of the process at the time of the event counts.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use kamap::{Event, Filter, Kinds, Tracker};
+use kamap_tests::stream::{Stream, kinds, with};
+use kamap_tests::table::row;
 use kamap_tests::{Cgroups, Held};
 
-use super::stream::{Stream, kinds, with};
-use crate::fixtures::row;
 use crate::programs::held;
 
 fn id(group: &Path) -> u64 {
@@ -72,7 +72,7 @@ fn a_process_that_moves_is_judged_by_where_it_is_when_something_happens() {
     let pids = [&leaves, &comes].map(Held::pid);
     assert!(leaves.release().success());
     assert!(comes.release().success());
-    // It ended after the other.
+    // It ended after the other one.
     assert_eq!(kinds(&stream.life(pids[1])), ["exit"]);
     let of_first = stream
         .all

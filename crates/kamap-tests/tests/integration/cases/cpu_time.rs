@@ -1,29 +1,29 @@
-//! The CPU time and the memory of a process in its exit event, against what wait4() says.
+//! CPU time and memory of a process in its exit event, compared with wait4().
 
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use kamap::{Exit, Kinds, Tracker};
-use kamap_tests::{Held, eventually, repetitions};
+use kamap_tests::stream::{Stream, end, with};
+use kamap_tests::{Held, Tiny, eventually, repetitions};
 use rstest::rstest;
 
-use super::stream::{Stream, end, with};
-use crate::programs::{SPINS, Tiny};
+use crate::programs::SPINS;
 
 #[track_caller]
 fn exits() -> (Tracker, Stream) {
     with(Tracker::builder().events(Kinds::EXIT))
 }
 
-/// How a process has ended, by its exit event and by wait4().
+/// CPU time and memory according to the exit event and to wait4().
 struct Both {
     end: Exit,
     time: Duration,
     max_rss: u64,
 }
 
-/// Lets a child use the CPU and end.
+/// Makes a child use the CPU and end.
 #[track_caller]
 fn spin(spins: &mut Held, stream: &mut Stream, how: &str, duration: Duration) -> Both {
     spins.say(&format!("{how} {}\n", duration.as_nanos()));
@@ -59,8 +59,8 @@ fn the_time_of_a_process_is_that_of_wait(
         })
         .collect();
     differences.sort();
-    // An interrupt can make the end of a few processes longer than it is, and wait4() can come
-    // before the kernel has added up the last slice.
+    // An interrupt can prolong the end of a few processes, and wait4() can return before the kernel
+    // has added the last slice.
     let (most, time) = differences[TIMES * 9 / 10 - 1];
     let bound = Duration::from_micros(300).max(time / 10);
     assert!(most <= bound, "{most:?} from {time:?}");
@@ -87,7 +87,7 @@ fn the_time_of_short_programs_adds_up_to_that_of_wait() {
     assert!((0.85..=1.02).contains(&share), "{told:?} of {time:?}");
 }
 
-/// Runs one to its end; returns its PID and its CPU time.
+/// Runs one to its end; returns its PID and CPU time.
 fn wait4(tiny: &Tiny) -> (u32, Duration) {
     let mut command = Command::new(tiny.path());
     command.stdin(Stdio::null()).stdout(Stdio::null());

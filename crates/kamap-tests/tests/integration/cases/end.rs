@@ -4,10 +4,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
 use kamap::Origin;
+use kamap_tests::table::{as_stat, children, nothing_lost, row, tracker};
 use kamap_tests::{Held, stat};
 use rstest::rstest;
 
-use crate::fixtures::{as_stat, children, nothing_lost, row, tracker};
 use crate::programs::{ABORTS, HELD, TRACES, held};
 
 #[test]
@@ -35,7 +35,7 @@ fn a_process_that_exits_disappears_whatever_its_status(#[case] status: i32) {
 
 #[rstest]
 #[case::with_a_core(None)]
-// Less than any core has; 0 would not stop a program that is given the core.
+// Less than any core dump has. With 0, a program that handles the core would still get it.
 #[case::without_a_core(Some("1"))]
 fn a_process_that_aborts_disappears(#[case] limit: Option<&str>) {
     let tracker = tracker();

@@ -1,4 +1,4 @@
-//! The stream of events, against what wait() says.
+//! The stream of events, compared with wait().
 
 use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt;
@@ -9,12 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kamap::{Event, EventKind, Filter, Kinds, Tracker};
-use kamap_tests::{Held, SetOnDrop, eventually, repetitions, stat};
+use kamap_tests::stream::{Stream, end, kinds, tracker, with};
+use kamap_tests::table::{row, snapshot};
+use kamap_tests::{Held, SetOnDrop, Tiny, eventually, repetitions, stat};
 use rstest::rstest;
 
-use super::stream::{Stream, end, kinds, tracker, with};
-use crate::fixtures::{row, snapshot};
-use crate::programs::{FORKED, HELD, STARTS, THREADS, Tiny, held};
+use crate::programs::{FORKED, HELD, STARTS, THREADS, held};
 
 #[test]
 fn a_life_is_told_from_fork_to_exit() {
@@ -44,7 +44,7 @@ fn a_life_is_told_from_fork_to_exit() {
     assert!(end.cpu_time < exit.time - fork.time);
 }
 
-/// Runs a program that ends by itself or is killed.
+/// Runs a program that ends or is killed.
 fn run(script: &str) -> (u32, ExitStatus) {
     let mut child = Command::new("bash")
         .args(["-c", script])
@@ -155,7 +155,7 @@ fn arguments_are_whole_up_to_the_bound(
     let cut = given.len() > bound as usize;
     assert_eq!(exec.args_cut, cut, "{} bytes", given.len());
     if cut {
-        // The last argument that was kept is not ended by a NUL of its own.
+        // The last argument that was kept has no NUL after it.
         let kept = kept.strip_suffix(b"\0").expect("it was added above");
         assert!(given.starts_with(kept));
         assert!((bound as usize - 1..=bound as usize).contains(&kept.len()));
@@ -188,8 +188,8 @@ fn the_time_of_all_threads_is_told() {
         let taken = time(usage.ru_utime) + time(usage.ru_stime);
         let life = stream.life(pid);
         let told = life.last().and_then(end).expect("it has ended").cpu_time;
-        // What the eight have taken by themselves; and not more than in the end, which
-        // wait() gives in two parts, each rounded to microseconds.
+        // At least what the eight threads have used, and at most the final time, which wait()
+        // returns in two parts, each rounded to microseconds.
         let least = 8 * Duration::from_millis(100);
         let most = taken + Duration::from_micros(2);
         assert!(
@@ -222,7 +222,7 @@ fn an_exit_without_its_exec_has_what_a_row_holds_of_its_arguments_and_counts_as_
 fn a_fork_has_the_text_of_who_forks() {
     let (tracker, mut stream) = tracker();
     let parent = row(&tracker, std::process::id()).expect("it is alive");
-    // A sibling of the one who forks.
+    // A sibling of the process that forks.
     let other = Held::start(Command::new(STARTS).args(["clone-parent", HELD]));
     let pid: u32 = other.said().parse().expect("it prints a PID");
     let mut fork_of = |pid: u32| {
@@ -264,10 +264,10 @@ fn reading_ends_though_each_event_brings_others() {
     assert!(count >= 3);
 }
 
-/// A stream of which nothing passes the filter.
+/// A stream whose filter nothing passes.
 #[track_caller]
 fn silent() -> (Tracker, Stream) {
-    // There is no such PID.
+    // No process has this PID.
     with(Tracker::builder().events(Filter::new(Kinds::ALL).pid(u32::MAX)))
 }
 
@@ -296,7 +296,7 @@ fn a_signal_ends_the_wait_for_events() {
     let began = Instant::now();
     thread::scope(|scope| {
         let _ended = SetOnDrop(&ended);
-        // Again and again, since one that comes before the wait does not end it.
+        // Repeatedly, because a signal before the wait does not end it.
         scope.spawn(|| {
             while !ended.load(Ordering::Acquire) {
                 // SAFETY: the thread waits for this one, so it is there.
@@ -355,7 +355,7 @@ fn every_process_of_two_workers_is_told_of_in_order() {
         if kinds(life) != ["fork", "exec", "exit"] {
             continue;
         }
-        // Other tests run the same program without one.
+        // Other tests run the same program without a number.
         if let Some(number) = life[1].process.args().nth(1)
             && life[1].process.comm() == "tiny"
         {
@@ -384,7 +384,7 @@ fn what_finds_no_room_is_counted_and_the_table_stays_exact() {
     const LIVES: u64 = 500;
     let tiny = Tiny::new();
     let (tracker, mut stream) = with(Tracker::builder().events(Kinds::LIFE).ring_size(65_536));
-    // Nobody reads meanwhile.
+    // Nothing reads meanwhile.
     for _ in 0..LIVES {
         tiny.run();
     }
@@ -405,7 +405,7 @@ fn what_finds_no_room_is_counted_and_the_table_stays_exact() {
         stream.lost
     );
 
-    // There is room again.
+    // Now there is room.
     let pid = child.pid();
     assert!(child.release().success());
     assert_eq!(kinds(&stream.life(pid)), ["exit"]);
@@ -426,7 +426,7 @@ fn a_table_rebuilt_from_the_stream_is_the_kernels() {
             }
             children
         });
-        // Amid all that.
+        // While all of these run.
         eventually("half has run", || {
             (started.load(Ordering::Relaxed) > runs / 2).then_some(())
         });
@@ -435,7 +435,7 @@ fn a_table_rebuilt_from_the_stream_is_the_kernels() {
         assert!(!worker.is_finished());
         (from, rebuilt, worker.join().expect("it ends"))
     });
-    // Each is a fork, an exec and an exit.
+    // Each run is a fork, an exec and an exit.
     assert!(from as usize > 3 * (runs / 2), "{from}");
     let mut at = from as usize;
     eventually("both are the same", || {
@@ -473,7 +473,7 @@ fn a_stream_is_read_to_its_end_after_detaching() {
     let end = tracker.next_seq().expect("it can be read");
     assert!(end >= 300, "{end}");
     assert_eq!((stream.all.len() as u64, stream.lost), (end, 0));
-    // From then on nothing is recorded.
+    // Nothing is recorded after that.
     tiny.run();
     stream.drain();
     assert_eq!(stream.all.len() as u64, end);
@@ -508,7 +508,7 @@ fn what_a_filter_holds_back_takes_no_room() {
 
 #[test]
 fn an_event_has_as_many_ancestors_as_were_asked_for() {
-    // As /proc has them, from this process on.
+    // The ancestors according to /proc, beginning with this process.
     let mut line = vec![];
     let mut pid = std::process::id();
     while let Some(process) = stat(pid) {
@@ -527,7 +527,7 @@ fn an_event_has_as_many_ancestors_as_were_asked_for() {
             let ancestors: Vec<_> = ancestors
                 .map(|ancestor| (ancestor.pid, ancestor.comm().into_owned()))
                 .collect();
-            // Beyond the machine's first process none is left to tell of.
+            // The machine's first process has no ancestors.
             let expected = &line[..line.len().min(most as usize)];
             assert_eq!(ancestors[..expected.len()], *expected);
             assert!(ancestors.len() <= most as usize);

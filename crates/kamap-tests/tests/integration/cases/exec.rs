@@ -10,12 +10,10 @@ use std::path::Path;
 use std::process::Command;
 
 use kamap::Origin;
-use kamap_tests::{Held, repetitions, stat};
+use kamap_tests::table::{as_stat, children, compare_with_proc, nothing_lost, row, tracker};
+use kamap_tests::{Held, executable, repetitions, stat};
 use rstest::rstest;
 
-use crate::fixtures::{
-    as_stat, children, compare_with_proc, executable, nothing_lost, row, tracker,
-};
 use crate::programs::{EXECS, FAILS, HELD, held};
 
 #[test]
@@ -52,7 +50,7 @@ fn an_executable_that_was_deleted_or_linked_is_named_as_proc_names_it() {
     assert_eq!(process.file(), Some(link.as_path()));
     assert_eq!(as_stat(&process), stat(child.pid()).expect("it is alive"));
 
-    // Through a descriptor, since the name has gone.
+    // Through a descriptor, because the name was removed.
     let file = fs::File::open(&copy).expect("it is there");
     fs::remove_file(&copy).expect("it can be removed");
     let by_fd = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -126,7 +124,7 @@ fn a_script_by_descriptor_has_its_interpreters_arguments() {
 fn a_program_for_32_bits_is_like_any_other() {
     let tracker = tracker();
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let program = crate::programs::tiny_of_32_bits();
+    let program = kamap_tests::elf::tiny_of_32_bits();
     let program = executable(folder.path(), "tiny-of-32-bits", &program);
     let child = Held::start(Command::new(&program).args(["some", "arguments"]));
     let pid = child.pid();
@@ -138,7 +136,7 @@ fn a_program_for_32_bits_is_like_any_other() {
     assert!(child.release().success());
     assert_eq!(row(&tracker, pid), None);
 
-    // And when it takes the place of one for 64.
+    // The same if it replaces a 64-bit program.
     let mut command = Command::new(EXECS);
     let child = Held::start(command.arg("path").arg(&program).arg("other"));
     let process = row(&tracker, child.pid()).expect("it has exec'd");
@@ -177,7 +175,7 @@ fn an_exec_that_fails_changes_nothing() {
     assert_eq!(before.as_ref().expect("it has exec'd").execs, 1);
     let (memory, seen) = (memory_of_maps(), tracker.seen().expect("it can be read"));
     assert!(memory > 0);
-    // Most of them the way that costs the kernel least.
+    // Most of the attempts fail in the way that is cheapest for the kernel.
     for (path, error, times) in [
         (&no_interpreter, libc::ENOENT, all / 20),
         (&garbage, libc::ENOEXEC, all / 20),
@@ -189,13 +187,13 @@ fn an_exec_that_fails_changes_nothing() {
         assert_eq!(row(&tracker, pid), before);
     }
     assert_eq!(memory_of_maps(), memory);
-    // What else is exec'd on this machine meanwhile is far less.
+    // Far fewer other processes exec on this machine meanwhile.
     let execs = tracker.seen().expect("it can be read").exec - seen.exec;
     assert!(execs < all / 2, "{execs}");
     compare_with_proc(&tracker);
     nothing_lost(&tracker);
 
-    // After all of them execs are still seen, its own and those of others.
+    // After that, execs are still recorded: its own, and those of others.
     for _ in 0..5 {
         let other = Held::start(&mut held());
         assert_eq!(row(&tracker, other.pid()).expect("it has exec'd").execs, 1);
@@ -212,8 +210,8 @@ fn an_exec_that_fails_changes_nothing() {
 fn an_exec_that_fails_too_late_to_return_ends_its_process() {
     let tracker = tracker();
     let folder = tempfile::tempdir().expect("a folder can be made");
-    // The kernel learns that it cannot be mapped when the old program has gone.
-    let mut program = crate::programs::tiny_of_32_bits();
+    // The kernel finds out that it cannot be mapped when the old program is gone.
+    let mut program = kamap_tests::elf::tiny_of_32_bits();
     let address = 52 + 8;
     program[address..address + 4].copy_from_slice(&0xffff_f000_u32.to_le_bytes());
     let program = executable(folder.path(), "unmappable", &program);
@@ -242,19 +240,19 @@ fn arguments_that_are_missing_or_empty_are_told_apart(#[case] arguments: &[&str]
     let process = row(&tracker, child.pid()).expect("it has exec'd");
     assert_eq!((process.execs, process.args_cut), (2, false));
     let args: Vec<_> = process.args().collect();
-    // Newer kernels give a program that is given nothing an empty name.
+    // Newer kernels pass an empty name to a program that is started without arguments.
     if !(arguments.is_empty() && args == [""]) {
         assert_eq!(args, arguments);
     }
     assert_eq!(as_stat(&process), stat(child.pid()).expect("it is alive"));
 }
 
-/// The longest argument: 32 pages with its end (`MAX_ARG_STRLEN`).
+/// The longest argument: 32 pages including its NUL (`MAX_ARG_STRLEN`).
 const LONGEST: usize = 32 * 4096 - 1;
 
 #[rstest]
 #[case::the_longest(1)]
-// The kernel takes a quarter of the limit of the stack, usually 2 MiB, for all.
+// All arguments together can use a quarter of the stack limit, usually 2 MiB.
 #[case::as_many_as_there_may_be(15)]
 fn the_longest_arguments_are_cut(#[case] count: usize) {
     let tracker = tracker();
@@ -277,7 +275,7 @@ fn the_longest_arguments_are_cut(#[case] count: usize) {
 
 #[test]
 fn the_longest_path_is_cut() {
-    // PATH_MAX, with its end.
+    // PATH_MAX, including the NUL.
     const LONGEST: usize = 4096 - 1;
     let tracker = tracker();
     let folder = tempfile::tempdir().expect("a folder can be made");
@@ -301,7 +299,7 @@ fn an_executable_that_lies_deeper_than_any_path_reaches_has_the_end_of_its_path(
     let tracker = tracker();
     let top = tempfile::tempdir().expect("a folder can be made");
     let name = "n".repeat(250);
-    // By descriptor: no path leads there.
+    // Through descriptors, because no path is long enough.
     let mut folder = fs::File::open(top.path()).expect("it is there");
     for _ in 0..20 {
         let path = format!("/proc/self/fd/{}/{name}", folder.as_raw_fd());
@@ -324,7 +322,7 @@ fn an_executable_that_lies_deeper_than_any_path_reaches_has_the_end_of_its_path(
     assert!(process.args().eq(["./held"]));
 }
 
-/// Bytes that are no UTF-8, and what a terminal would act on.
+/// Bytes that are not UTF-8, and an escape sequence.
 fn hostile() -> OsString {
     OsString::from_vec(b"\xff\xc3(\n\x1b]0;x\x07\x80".to_vec())
 }
@@ -353,7 +351,7 @@ fn names_of_any_bytes_are_kept_as_they_are() {
 #[test]
 fn a_name_that_a_process_gives_itself_is_shown_at_once_and_its_childrens_until_they_exec() {
     let tracker = tracker();
-    // As with PR_SET_NAME.
+    // Like PR_SET_NAME.
     let script = "printf %s \"$1\" >/proc/$$/comm; echo; read x
                   (echo; read x; exec \"$0\"); exit 3";
     let mut child = Held::start(Command::new("sh").args(["-c", script, HELD]).arg(hostile()));

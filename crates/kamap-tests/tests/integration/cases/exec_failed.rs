@@ -6,14 +6,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use kamap::{Event, EventKind, Filter, Item, Kinds, ProcessTree, Tracker};
-use kamap_tests::{Held, Planted, eventually};
+use kamap_tests::stream::{Stream, end, kinds, with};
+use kamap_tests::table::{nothing_lost, row};
+use kamap_tests::{Held, Planted, elf, eventually, executable};
 use rstest::rstest;
 
-use super::stream::{Stream, end, kinds, with};
-use crate::fixtures::{executable, nothing_lost, row};
 use crate::programs::{EXECS, FAILS, HELD, THREADS};
 
-/// Whether the kernel tells of an exec before its point of no return.
+/// Whether the kernel reports an exec before its point of no return.
 fn knows_attempts() -> bool {
     release() >= (6, 10)
 }
@@ -27,10 +27,10 @@ fn release() -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
-/// As many arguments as are kept of a failed exec where the kernel has no bpf_loop.
+/// How many arguments of a failed exec are kept if the kernel has no bpf_loop.
 const MOST_UNROLLED: usize = 256;
 
-/// As many as are kept here: bpf_loop came with 5.17.
+/// How many are kept on this kernel: bpf_loop needs Linux 5.17.
 fn most_args() -> usize {
     if release() < (5, 17) {
         MOST_UNROLLED
@@ -44,7 +44,7 @@ fn tracker() -> (Tracker, Stream) {
     with(Tracker::builder().events(Kinds::ALL))
 }
 
-/// Has a child fail to exec `program` and panic; returns the events of its life.
+/// Makes a child fail to exec `program` and panic; returns its events.
 #[track_caller]
 fn failing(stream: &mut Stream, how: &str, program: &Path, arguments: &[String]) -> Vec<Event> {
     let mut child = Command::new(EXECS)
@@ -59,7 +59,7 @@ fn failing(stream: &mut Stream, how: &str, program: &Path, arguments: &[String])
     stream.life(pid)
 }
 
-/// By every system call that can: how `execs` does it, and how the file is named.
+/// For every system call that execs: how `execs` calls it, and how it names the file.
 #[test]
 fn a_failed_exec_tells_what_was_asked_for() {
     let (tracker, mut stream) = tracker();
@@ -93,7 +93,7 @@ fn fails_to_exec(stream: &mut Stream, how: &str, garbage: &Path, file: &str) {
         "{process:?}"
     );
     assert!(!process.args_cut);
-    // The rest is as it was, and stays so.
+    // Everything else is unchanged, and stays so.
     assert_eq!(process.exe(), exec.process.exe());
     assert_eq!((process.comm(), process.execs), ("execs".into(), 1));
     assert_eq!(process.last_exec_time, exec.process.last_exec_time);
@@ -114,7 +114,7 @@ fn each_failed_exec_is_told_once_with_its_error() {
         assert_eq!(child.line(), error.to_string());
     }
     assert_eq!(row(&tracker, pid).expect("it is alive").execs, 1);
-    // One that succeeds is no failure, though it returns from the same call.
+    // An exec that succeeds is not a failure, even though it returns from the same call.
     child.say(&format!("1 {HELD}\n"));
     assert_eq!(child.line(), "", "it has exec'd");
     assert!(child.release().success());
@@ -139,11 +139,11 @@ fn each_failed_exec_is_told_once_with_its_error() {
     nothing_lost(&tracker);
 }
 
-/// By how many arguments there are, and how long each is.
+/// By the number of arguments, and the length of each.
 #[rstest]
 #[case::usual(4096, &[
     (3, 1_000),
-    // As long as what is read at once, and one more or less.
+    // The length that is read at once, and one more or less.
     (6, 510),
     (6, 511),
     (6, 512),
@@ -180,7 +180,7 @@ fn arguments_are_whole_up_to_the_bound(#[case] bound: u32, #[case] given: &[(usi
     }
 }
 
-/// Its row has another count of execs than the kernel, as after an exec that fails late.
+/// The exec count of its row differs from the kernel's, as after an exec that failed late.
 #[test]
 fn a_failed_exec_after_one_that_was_missed_tells_what_was_asked_for() {
     let (_tracker, mut stream) = tracker();
@@ -199,7 +199,7 @@ fn a_failed_exec_after_one_that_was_missed_tells_what_was_asked_for() {
     child.say("\n");
     assert_eq!(child.wait().code(), Some(127));
     let life = stream.life(pid);
-    // The shell has looked for its `sh` in other folders before.
+    // The shell looks for its `sh` in other folders first.
     let kinds = kinds(&life);
     assert_eq!(kinds[kinds.len() - 3..], ["exec", "failed", "exit"]);
     let failed = &life[life.len() - 2].process;
@@ -221,7 +221,7 @@ fn failures_are_failed_execs_and_failed_ends() {
     assert_eq!(end(&life[1]).and_then(|end| end.exit_code()), Some(101));
 }
 
-/// With another name and another user than the main thread's.
+/// With another name and user than those of the main thread.
 #[test]
 fn a_failed_exec_of_a_thread_is_one_of_its_process() {
     let mut threads = Command::new(THREADS);
@@ -230,11 +230,11 @@ fn a_failed_exec_of_a_thread_is_one_of_its_process() {
     let builder = Tracker::builder().events(Kinds::ALL);
     let mut follow = builder.follow(&mut threads).expect("it starts");
     let pid = follow.pid();
-    let (mut events, mut lives) = (Vec::new(), ProcessTree::default());
+    let (mut events, mut tree) = (Vec::new(), ProcessTree::default());
     let status = eventually("it ends", || {
         let read = follow.read(Duration::ZERO, |item| match item {
             Item::Event(event) => {
-                lives.put(&event).expect("nothing contradicts it");
+                tree.add(&event).expect("nothing contradicts it");
                 events.push(event);
             }
             other => panic!("{other:?}"),
@@ -256,7 +256,7 @@ fn a_failed_exec_of_a_thread_is_one_of_its_process() {
     }
     assert_eq!(life[2].process.file(), Some(Path::new("/missing")));
 
-    // Its child is of the thread that has forked it, by user and by name.
+    // Its child inherits the user and name of the thread that forked it.
     assert_eq!(kinds(&of_child), ["fork", "exit"]);
     for event in &of_child {
         let process = &event.process;
@@ -266,43 +266,13 @@ fn a_failed_exec_of_a_thread_is_one_of_its_process() {
             (pid, Some(start))
         );
     }
-    assert_eq!(lives.len(), 2);
-    let of_process = &lives.all()[0];
+    assert_eq!(tree.len(), 2);
+    let of_process = &tree.processes()[0];
     assert_eq!((of_process.process.pid, of_process.failed_execs), (pid, 1));
-    assert_eq!(lives.all()[1].parent, Some(0));
+    assert_eq!(tree.processes()[1].parent, Some(0));
 }
 
-/// An ELF file for x86-64 with a segment that holds `text` at `address`, and one that cannot be
-/// mapped anywhere: an exec of it fails when the old program is gone.
-#[cfg(target_arch = "x86_64")]
-fn fails_late(address: u64, text: &[u8]) -> Vec<u8> {
-    const PAGE: u64 = 0x1000;
-    let words =
-        |words: &[u64]| -> Vec<u8> { words.iter().flat_map(|word| word.to_le_bytes()).collect() };
-    let halves =
-        |halves: &[u16]| -> Vec<u8> { halves.iter().flat_map(|half| half.to_le_bytes()).collect() };
-    let segment = |flags: u64, offset: u64, address: u64, len: u64| {
-        words(&[1 | flags << 32, offset, address, 0, len, len, PAGE])
-    };
-    let page = address & !(PAGE - 1);
-    let mut elf = [
-        b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec(),
-        // An executable, for x86-64.
-        halves(&[2, 62, 1, 0]),
-        words(&[page, 64, 0]),
-        halves(&[0, 0, 64, 56, 2, 0, 0, 0]),
-        segment(6, PAGE, page, 2 * PAGE),
-        // Beyond what user space has.
-        segment(6, PAGE, 0xffff_8000_0000_0000, PAGE),
-    ]
-    .concat();
-    elf.resize(4 * PAGE as usize, 0);
-    let at = (PAGE + (address - page)) as usize;
-    elf[at..at + text.len()].copy_from_slice(text);
-    elf
-}
-
-/// Has a child replace itself by `program`; returns its life.
+/// Makes a child exec `program`; returns its events.
 #[cfg(target_arch = "x86_64")]
 #[track_caller]
 fn fails_late_life(stream: &mut Stream, program: &Path) -> Vec<Event> {
@@ -329,7 +299,11 @@ fn fails_late_life(stream: &mut Stream, program: &Path) -> Vec<Event> {
 fn an_exec_that_fails_past_the_point_of_no_return_tells_what_was_to_be_executed() {
     let (tracker, mut stream) = tracker();
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let program = executable(folder.path(), "fails-late", &fails_late(0x40_0000, b""));
+    let program = executable(
+        folder.path(),
+        "fails-late",
+        &elf::fails_late(0x40_0000, b""),
+    );
     let life = fails_late_life(&mut stream, &program);
     assert_eq!(kinds(&life), ["fork", "exec", "failed", "exit"]);
     let [_, _, failed, exit] = &life[..] else {
@@ -358,9 +332,13 @@ fn an_exec_that_fails_past_the_point_of_no_return_tells_what_was_to_be_executed(
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn the_exit_of_an_exec_that_failed_late_has_nothing_of_the_old_program() {
-    let (tracker, mut stream) = super::stream::tracker();
+    let (tracker, mut stream) = kamap_tests::stream::tracker();
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let program = executable(folder.path(), "fails-late", &fails_late(0x40_0000, b""));
+    let program = executable(
+        folder.path(),
+        "fails-late",
+        &elf::fails_late(0x40_0000, b""),
+    );
     let life = fails_late_life(&mut stream, &program);
     assert_eq!(kinds(&life), ["fork", "exec", "exit"]);
     let process = &life[2].process;
@@ -370,7 +348,8 @@ fn the_exit_of_an_exec_that_failed_late_has_nothing_of_the_old_program() {
     nothing_lost(&tracker);
 }
 
-/// The new program has the name of another one where the old one kept its own, and its arguments.
+/// The new program has another file's name at the address where the old one had its own, and the
+/// arguments.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn an_exec_that_fails_late_never_names_what_its_memory_says() {
@@ -383,11 +362,12 @@ fn an_exec_that_fails_late_never_names_what_its_memory_says() {
         u64::from_str_radix(address, 16).expect("it is an address")
     });
     assert!(file < argv && argv - file <= 0x800, "{file:x} {argv:x}");
-    // The same where the old one had them: its list points to the innocent name.
+    // The same at the address where the old one had its arguments: the list points to the innocent
+    // name.
     let mut text = b"/bin/innocent\0".to_vec();
     text.resize((argv - file) as usize, 0);
     text.extend([file, file, 0].iter().flat_map(|word| word.to_le_bytes()));
-    executable(folder.path(), "fails-late", &fails_late(file, &text));
+    executable(folder.path(), "fails-late", &elf::fails_late(file, &text));
     let pid = child.pid();
     child.let_go();
     assert!(!child.wait().success());

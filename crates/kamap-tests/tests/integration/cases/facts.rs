@@ -1,4 +1,4 @@
-//! What can change while a process lives: it is shown as it is now. And what never changes.
+//! Fields that can change while a process lives show the present value; others never change.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -6,24 +6,25 @@ use std::process::Command;
 use std::time::Duration;
 
 use kamap::{Clock, Event, Filter, Kinds, Process, Tracker};
-use kamap_tests::{Held, stat, ticks};
+use kamap_tests::stream::{end, kinds, tracker, with};
+use kamap_tests::table::{as_stat, row, snapshot};
+use kamap_tests::{Held, Tiny, stat, ticks};
 use rstest::rstest;
 
-use super::stream::{end, kinds, tracker, with};
-use crate::fixtures::{as_stat, row, snapshot};
-use crate::programs::{BECOMES, HELD, Tiny, held};
+use crate::programs::{BECOMES, HELD, held};
 
-/// A user whom nobody else is.
+/// A user that no other process has.
 const UID: u32 = 4711;
 
-/// Lets a child become something; returns what it prints then.
+/// Makes a child change something; returns what it then prints.
 #[track_caller]
 fn becomes(child: &mut Held, what: &str) -> String {
     child.say(&format!("{what}\n"));
     child.line()
 }
 
-/// A process that has changed all that it can: its PID, and who lets it go.
+/// Changes everything that a child can change about itself; returns its PID, which can be another
+/// one.
 #[track_caller]
 fn changed(child: &mut Held) -> u32 {
     let orphan = becomes(child, "orphan").parse().expect("it prints a PID");
@@ -33,7 +34,7 @@ fn changed(child: &mut Held) -> u32 {
     orphan
 }
 
-/// Compares with /proc what can change.
+/// Compares the fields that can change with /proc.
 #[track_caller]
 fn assert_current(process: &Process) {
     let expected = stat(process.pid).expect("it is alive");
@@ -59,7 +60,7 @@ fn user_name_and_parent_are_shown_as_they_are_now(#[case] before: bool) {
     assert_ne!(process.ppid, parent);
     assert_current(&snapshot(&tracker)[&pid]);
 
-    // And once more.
+    // Change them once more.
     assert_eq!(becomes(&mut child, "name other"), "");
     assert_eq!(row(&tracker, pid).expect("it is alive").comm(), "other");
     assert_eq!(snapshot(&tracker)[&pid].comm(), "other");
@@ -90,7 +91,7 @@ fn a_user_filter_judges_an_event_by_the_user_of_that_moment() {
     assert_eq!(becomes(&mut child, &format!("user {UID}")), "");
     assert_eq!(child.release().code(), Some(7));
     assert_eq!(kinds(&of_new.life(pid)), ["exit"]);
-    // What comes after it has been told.
+    // When this one's events have come, all earlier ones have.
     let last = Tiny::new().run();
     of_old.life(last);
     let life = of_old.all.into_iter();
@@ -102,14 +103,14 @@ fn a_user_filter_judges_an_event_by_the_user_of_that_moment() {
 #[case::by_a_tracker_that_was_there_before(true)]
 #[case::by_a_tracker_that_came_later(false)]
 fn an_executable_is_shown_where_it_is_now(#[case] before: bool) {
-    let earlier = before.then(crate::fixtures::tracker);
+    let earlier = before.then(kamap_tests::table::tracker);
     let folder = tempfile::tempdir().expect("a folder can be made");
     let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
     fs::copy(HELD, &first).expect("it can be copied");
     let child = Held::start(&mut Command::new(&first));
     let pid = child.pid();
     fs::rename(&first, &second).expect("it can be renamed");
-    let tracker = earlier.unwrap_or_else(crate::fixtures::tracker);
+    let tracker = earlier.unwrap_or_else(kamap_tests::table::tracker);
 
     let process = row(&tracker, pid).expect("it is alive");
     assert_eq!(process.exe(), Some(&*second));
@@ -124,7 +125,7 @@ fn an_executable_is_shown_where_it_is_now(#[case] before: bool) {
     assert_eq!(snapshot(&tracker)[&pid], process);
 }
 
-/// The parent that an event names is the first of its ancestors.
+/// Checks that the parent of an event is the first of its ancestors.
 #[track_caller]
 fn assert_parent_is_first_ancestor(event: &Event) {
     let parent = event.ancestors.first();
@@ -154,12 +155,12 @@ fn the_parent_is_the_first_ancestor_also_of_an_orphan() {
             let lives = stream.life(parent);
             Some(lives[0].process.start_time)
         });
-        // Of other processes as well, whatever they are.
+        // Also for all other processes.
         stream.all.iter().for_each(assert_parent_is_first_ancestor);
     }
 }
 
-/// What /proc shows of a process that has not ended.
+/// What /proc shows about a process that has not ended.
 #[derive(Debug, PartialEq, Eq)]
 struct Shown {
     ppid: u32,
@@ -168,8 +169,8 @@ struct Shown {
     comm: String,
 }
 
-/// All processes, by PID and start. Not their arguments: reading those can take as long as another
-/// test likes.
+/// All processes, by PID and start time. Without arguments, because another test can block reading
+/// them.
 fn shown_by_proc() -> HashMap<(u32, u64), Shown> {
     let all = procfs::process::all_processes().expect("/proc can be read");
     all.filter_map(|process| {
@@ -191,7 +192,7 @@ fn shown_by_proc() -> HashMap<(u32, u64), Shown> {
 #[test]
 fn a_snapshot_shows_of_each_process_what_proc_shows() {
     let mut child = Held::start(&mut Command::new(BECOMES));
-    let tracker = crate::fixtures::tracker();
+    let tracker = kamap_tests::table::tracker();
     let pid = changed(&mut child);
     for look in 0..5 {
         assert_eq!(becomes(&mut child, &format!("name look {look}")), "");
@@ -200,7 +201,7 @@ fn a_snapshot_shows_of_each_process_what_proc_shows() {
         let after = shown_by_proc();
         let mut compared = BTreeSet::new();
         for (identity, stat) in before {
-            // What has changed meanwhile cannot be compared.
+            // A process that has changed meanwhile cannot be compared.
             if after.get(&identity) != Some(&stat) {
                 continue;
             }
@@ -214,7 +215,7 @@ fn a_snapshot_shows_of_each_process_what_proc_shows() {
             let mut parents = after.keys().filter(|(pid, _)| *pid == stat.ppid);
             let parent = parents.next().map(|(_, start)| *start);
             assert_eq!(process.parent_start_time.map(ticks), parent);
-            // Of a worker of the kernel /proc also shows what it works on.
+            // For a kernel worker, /proc also shows what it works on.
             if !process.kernel_thread {
                 assert_eq!(process.comm(), stat.comm);
                 compared.insert(pid);
@@ -249,7 +250,7 @@ fn two_trackers_agree_on_who_is_who() {
     assert!(identities[0].len() >= PROCESSES);
     assert_eq!(identities[0], identities[1]);
 
-    // A parent has the start time that its own row says.
+    // The start time of a parent is that of its own row.
     let [first, second] = both.each_ref().map(|(tracker, _)| snapshot(tracker));
     let this = &first[&std::process::id()];
     for process in [&first, &second].map(|rows| &rows[&held.pid()]) {
@@ -257,7 +258,7 @@ fn two_trackers_agree_on_who_is_who() {
         assert_eq!(process.parent_start_time, Some(this.start_time));
     }
     for process in first.values() {
-        // Others may end meanwhile.
+        // Others can end meanwhile.
         if let Some(again) = second.get(&process.pid)
             && again.start_time == process.start_time
             && again.ppid == process.ppid
@@ -282,7 +283,7 @@ fn two_trackers_agree_on_who_is_who() {
 fn a_boot_has_one_name_and_a_tracker_one_clock() {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("there is /proc");
     assert_eq!(Clock::boot_id().expect("there is /proc"), id.trim_end());
-    let tracker = crate::fixtures::tracker();
+    let tracker = kamap_tests::table::tracker();
     let clock = || tracker.clock().system_time(Duration::ZERO);
     let first = clock();
     for _ in 0..100 {

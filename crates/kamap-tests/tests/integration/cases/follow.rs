@@ -1,4 +1,4 @@
-//! Following a command and all that descends from it.
+//! Following a command and everything that descends from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsRawFd;
@@ -9,11 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use kamap::{AttachOptions, Error, Event, Follow, Item, Kinds, ProcessTree, Tracker};
-use kamap_tests::{BpfFs, Loaded, SetOnDrop};
+use kamap_tests::stream::kinds;
+use kamap_tests::{BpfFs, Loaded, SetOnDrop, Tiny};
 use rstest::rstest;
-
-use super::stream::kinds;
-use crate::programs::Tiny;
 
 /// Follows a command to its end.
 #[track_caller]
@@ -82,8 +80,8 @@ fn exactly_the_descendants_are_followed_whoever_their_parent_is(#[case] bpffs: O
     let done = AtomicBool::new(false);
     let (status, events) = thread::scope(|scope| {
         let _done = SetOnDrop(&done);
-        // Others are born all the time, of another thread of this process, with more
-        // arguments than are kept.
+        // Another thread of this process starts processes all the time, with more arguments than
+        // are kept.
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 let mut other = Command::new(tiny.path());
@@ -106,9 +104,9 @@ fn exactly_the_descendants_are_followed_whoever_their_parent_is(#[case] bpffs: O
                 follower.run(&mut family).expect("it starts")
             }
         };
-        // Of this thread only the first child is followed.
+        // Only the first child of this thread is followed.
         tiny.run();
-        // It ends once all five have been seen to end or to be itself.
+        // It ends when the end of all five has been read.
         kamap_tests::eventually("all have told their PID", || {
             let told = std::fs::read_to_string(&pids).expect("it can be read");
             (told.lines().count() == 5).then_some(())
@@ -136,7 +134,7 @@ fn exactly_the_descendants_are_followed_whoever_their_parent_is(#[case] bpffs: O
     for event in events {
         lives.entry(event.process.pid).or_default().push(event);
     }
-    // What bash forks to fork again, and dies, prints nothing.
+    // The process that bash forks to fork again, and that ends, prints nothing.
     let silent: Vec<_> = lives.keys().filter(|pid| !told.contains(pid)).collect();
     assert_eq!(silent.len(), 1, "{silent:?}");
     assert!(told.iter().all(|pid| lives.contains_key(pid)));
@@ -153,12 +151,12 @@ fn the_lives_of_a_command_are_a_tree() {
     let mut follow = follow(Command::new("bash").args(["-c", script]));
     let (status, events) = to_the_end(&mut follow);
     assert_eq!(status.signal(), Some(libc::SIGKILL));
-    let mut lives = ProcessTree::default();
+    let mut tree = ProcessTree::default();
     for event in &events {
-        lives.put(event).expect("nothing contradicts it");
+        tree.add(event).expect("nothing contradicts it");
     }
-    let tree: Vec<_> = lives
-        .tree()
+    let branches: Vec<_> = tree
+        .branches()
         .into_iter()
         .map(|branch| {
             let (time, end) = branch.life.end.expect("it has ended");
@@ -172,7 +170,7 @@ fn the_lives_of_a_command_are_a_tree() {
         .collect();
     let branch = |depth, last, comm: &str, status| (depth, last, comm.to_owned(), status);
     assert_eq!(
-        tree,
+        branches,
         [
             branch(0, true, "bash", libc::SIGKILL),
             branch(1, false, "bash", 3 << 8),
@@ -181,7 +179,10 @@ fn the_lives_of_a_command_are_a_tree() {
         ]
     );
     assert_eq!(
-        lives.all().iter().filter(|life| life.has_failed()).count(),
+        tree.processes()
+            .iter()
+            .filter(|life| life.has_failed())
+            .count(),
         3
     );
 }
@@ -192,17 +193,17 @@ fn what_a_command_leaves_behind_is_followed_on() {
     let mut follow = follow(Command::new("bash").args(["-c", script]));
     let (status, events) = to_the_end(&mut follow);
     assert!(status.success());
-    let mut lives = ProcessTree::default();
+    let mut tree = ProcessTree::default();
     for event in &events {
-        lives.put(event).expect("nothing contradicts it");
+        tree.add(event).expect("nothing contradicts it");
     }
-    let running: Vec<_> = lives
-        .all()
+    let running: Vec<_> = tree
+        .processes()
         .iter()
         .filter(|life| life.end.is_none())
         .collect();
     let [left] = running[..] else {
-        panic!("one is left: {lives:?}");
+        panic!("one is left: {tree:?}");
     };
     let pid = left.process.pid;
     // SAFETY: takes numbers only. It is the one that was left behind, which nobody else
@@ -213,7 +214,7 @@ fn what_a_command_leaves_behind_is_followed_on() {
         let read = follow.read(Duration::ZERO, |item| {
             if let Item::Event(event) = item {
                 assert_eq!(event.process.pid, pid);
-                end = super::stream::end(&event);
+                end = kamap_tests::stream::end(&event);
             }
         });
         assert_eq!(read.expect("it can be read"), Some(status));
@@ -228,7 +229,7 @@ fn a_signal_reaches_the_command() {
     follow.signal(libc::SIGTERM);
     let (status, _) = to_the_end(&mut follow);
     assert_eq!(status.signal(), Some(libc::SIGTERM));
-    // There is nobody left to get it.
+    // No process is left to receive it.
     follow.signal(libc::SIGTERM);
 }
 

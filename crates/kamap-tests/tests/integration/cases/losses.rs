@@ -1,30 +1,30 @@
-//! What cannot be recorded is counted, to the last one. These run alone.
+//! Everything that cannot be recorded is counted exactly. These tests run alone.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use kamap::{AttachOptions, Cause, Item, Kinds, Losses, Origin, Process, Seen, Tracker};
-use kamap_tests::{BpfFs, Held, Planted, allow_many_files, eventually};
+use kamap_tests::stream::{end, kinds, with};
+use kamap_tests::table::{row, snapshot, tracker};
+use kamap_tests::{BpfFs, Held, Planted, Tiny, allow_many_files, eventually};
 use rstest::rstest;
 
-use super::stream::{end, kinds, with};
-use crate::fixtures::{row, snapshot, tracker};
-use crate::programs::{HELD, Tiny, held};
+use crate::programs::{HELD, held};
 
 #[track_caller]
 fn losses(tracker: &Tracker) -> Losses {
     tracker.losses().expect("it can be read")
 }
 
-/// Those of `children` that have no row, in their order.
+/// The PIDs of `children` without a row, in their order.
 fn missing(tracker: &Tracker, children: &[Held]) -> Vec<u32> {
     let rows = snapshot(tracker);
     let pids = children.iter().map(Held::pid);
     pids.filter(|pid| !rows.contains_key(pid)).collect()
 }
 
-/// The PIDs that the kernel has and the table lacks, which has no other fault.
+/// The PIDs that are missing in the table, which must have no other difference.
 #[track_caller]
 fn verified_missing(tracker: &Tracker) -> Vec<u32> {
     let found = tracker.verify().expect("the kernel tells");
@@ -35,8 +35,8 @@ fn verified_missing(tracker: &Tracker) -> Vec<u32> {
     found.missing.iter().map(|process| process.pid).collect()
 }
 
-/// Goes through `round` until nobody else has started or ended a process
-/// meanwhile, by `round`'s own account: what it counts is exact then.
+/// Repeats `round` until it reports that no other process has started or ended meanwhile, because
+/// only then its counts are exact.
 #[track_caller]
 fn undisturbed<T>(round: impl FnMut() -> Option<T>) -> T {
     eventually("nothing else goes on", round)
@@ -77,13 +77,13 @@ fn processes_that_find_the_table_full_are_counted(#[case] room: u32, #[case] cou
         assert_eq!((process.origin, process.execs), (Origin::Exec, 1));
     }
 
-    // Nothing is counted for what leaves, lost or not.
+    // Exits are not counted as lost, whether the process had a row or not.
     for child in children {
         assert!(child.release().success());
     }
     assert_eq!(losses(&tracker).total(), refused as u64);
     assert_eq!(verified_missing(&tracker), [0; 0]);
-    // There is room again.
+    // Now there is room.
     if room > 0 {
         let child = tiny.start();
         assert_eq!(row(&tracker, child.pid()).expect("there is room").execs, 1);
@@ -101,7 +101,7 @@ fn the_stream_reports_what_the_table_lost_and_how_much() {
         let before = lost();
         let children: Vec<_> = (0..32).map(|_| tiny.start()).collect();
         assert!(lost() > before, "there is no room for all");
-        // Others may start meanwhile.
+        // Others can start meanwhile.
         eventually("the stream reports as many as were counted", || {
             stream.read();
             (stream.table_lost == lost()).then_some(())
@@ -125,18 +125,18 @@ fn what_was_lost_gets_its_row_once_there_is_room() {
     });
     let lost = missing(&tracker, &children);
     assert_eq!(lost.len(), 2 * ROOM);
-    // No room yet.
+    // There is no room yet.
     assert!(tracker.refill().expect("the kernel lists its tasks"));
     assert_eq!(missing(&tracker, &children), lost);
 
-    // For half of them.
+    // Room for half of them.
     children.retain(|child| lost.contains(&child.pid()));
     assert!(tracker.refill().expect("the kernel lists its tasks"));
     let still = missing(&tracker, &children);
     assert_eq!(still.len(), ROOM);
     assert_eq!(verified_missing(&tracker), still);
 
-    // And for all.
+    // Room for all of them.
     children.retain(|child| still.contains(&child.pid()));
     assert!(tracker.refill().expect("the kernel lists its tasks"));
     assert_eq!(verified_missing(&tracker), [0; 0]);
@@ -159,7 +159,7 @@ fn a_process_that_was_lost_is_in_the_table_again_when_it_execs() {
         let filler = Held::start(&mut held());
         let script = "echo; read x; exec sh -c 'echo; read x; exec \"$0\"' \"$0\"";
         let mut child = Held::start(Command::new("sh").args(["-c", script, HELD]));
-        // An exec that finds no room is no further loss.
+        // An exec of a process without a row is not another loss.
         child.say("\n");
         assert_eq!(child.line(), "", "it has exec'd");
         let lost = (row(&tracker, child.pid()), losses(&tracker).table_full);
@@ -180,7 +180,7 @@ fn a_process_that_was_lost_is_in_the_table_again_when_it_execs() {
 #[case::by_an_own_tracker(false)]
 #[case::by_what_is_attached(true)]
 fn what_finds_no_room_is_followed_all_the_same(#[case] is_attached: bool) {
-    // Two children that end at once, then one that does when it may, as its parent does.
+    // Two children that end at once, then one that ends when it may, like its parent.
     let script = "echo; read x; (exec /missing) 2>&-; /bin/true; echo
                   read x; (exec \"$0\"); exit 3";
     let (pid, events, reported, status) = undisturbed(|| {
@@ -221,7 +221,7 @@ fn what_finds_no_room_is_followed_all_the_same(#[case] is_attached: bool) {
             });
             read.expect("it can be read")
         };
-        // No room for the command, nor for its first children.
+        // There is no room for the command, nor for its first children.
         assert_eq!(line(), 1, "it has exec'd");
         writeln!(says).expect("it reads");
         assert_eq!(line(), 1, "they have ended");
@@ -230,7 +230,7 @@ fn what_finds_no_room_is_followed_all_the_same(#[case] is_attached: bool) {
             row.expect("the table can be read").is_some()
         };
         let refused = !has_row(&follow);
-        // Room for the command, from when that is looked for.
+        // The command gets room when the table is refilled.
         assert!(filler.release().success());
         read(&mut follow);
         let refilled = has_row(&follow);

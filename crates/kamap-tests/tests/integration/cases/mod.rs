@@ -1,5 +1,5 @@
-//! Every case that an exact table of processes has to get right, against what
-//! wait() and /proc say. `ci/test-vm` lists these with their result on each kernel.
+//! Every case that an exact table of processes has to get right, compared with wait() and /proc.
+//! `ci/test-vm` lists these with their result on each kernel.
 
 mod arguments;
 mod cgroups;
@@ -17,5 +17,4 @@ mod reuse;
 mod row;
 mod seed;
 mod start;
-mod stream;
 mod threads;

@@ -6,16 +6,16 @@ use std::process::Command;
 
 use kamap::{Kinds, Process, Tracker};
 use kamap_tests::Held;
+use kamap_tests::stream::{end, kinds, with};
+use kamap_tests::table::{nothing_lost, row};
 use rstest::rstest;
 
-use super::stream::{end, kinds, with};
-use crate::fixtures::{nothing_lost, row};
 use crate::programs::{FAILS, FORKED};
 
 /// The longest path, without its NUL.
 const LONGEST: usize = 4095;
 
-/// A copy of `program` below `top`, whose path has so many bytes and consists of names of `name` bytes.
+/// Copies `program` below `top` to a path of `len` bytes, which consists of names of `name` bytes.
 #[track_caller]
 fn deep(top: &Path, program: &str, len: usize, name: usize) -> PathBuf {
     let mut folder = top.to_owned();
@@ -30,7 +30,7 @@ fn deep(top: &Path, program: &str, len: usize, name: usize) -> PathBuf {
     path
 }
 
-/// `/proc/PID/exe`; `None` where that cannot be told.
+/// The target of `/proc/PID/exe`; `None` if it cannot be read.
 fn exe(pid: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/exe")).ok()
 }
@@ -42,7 +42,7 @@ fn assert_whole(process: &Process, path: &Path) {
     assert!(!process.exe_cut && !process.file_cut && !process.args_cut);
 }
 
-/// By its bytes, and those of each name.
+/// By the length of the path, and of each name in it.
 #[rstest]
 #[case::just_too_long(256, 100)]
 #[case::deep(400, 5)]

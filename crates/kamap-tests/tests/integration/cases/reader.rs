@@ -11,13 +11,15 @@ use std::thread;
 use std::time::Duration;
 
 use kamap::{Clock, Tracker};
-use kamap_tests::{Held, Loaded, MemoryGroup, OnTerminal, SetOnDrop, allow_many_files, eventually};
+use kamap_tests::command::{Tables, output, row, rows};
+use kamap_tests::table::{compare_with_proc, snapshot, tracker};
+use kamap_tests::{
+    Held, Loaded, MemoryGroup, OnTerminal, SetOnDrop, Tiny, allow_many_files, eventually,
+};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::command::{self, Running, output, row, rows};
-use crate::fixtures::{compare_with_proc, snapshot, tracker};
-use crate::programs::{DROPPED, KAMAP, Tiny};
+use crate::programs::{DROPPED, KAMAP, kamap};
 
 #[test]
 fn a_tracker_that_is_dropped_leaves_nothing_behind() {
@@ -32,15 +34,15 @@ fn a_tracker_that_is_dropped_leaves_nothing_behind() {
     assert!(child.release().success());
 }
 
-/// Processes that live for a moment, as many as two threads can start.
+/// Short-lived processes, as many as two threads can start.
 struct Storm {
-    /// By PID, when it was reaped: since boot.
+    /// When each was reaped, since boot, by PID.
     ended: Mutex<HashMap<u32, Duration>>,
     lived: AtomicU64,
 }
 
 impl Storm {
-    /// Does `work` meanwhile.
+    /// Runs `work` meanwhile.
     fn during<T>(work: impl FnOnce(&Self) -> T) -> T {
         let (tiny, over) = (&Tiny::new(), &AtomicBool::new(false));
         let storm = &Self {
@@ -72,7 +74,7 @@ impl Storm {
         self.lived.load(Ordering::Relaxed)
     }
 
-    /// That no row of `table` is of a process that had ended before it was read.
+    /// Checks that no row of `table` is of a process that had ended before the table was read.
     #[track_caller]
     fn assert_no_ghosts(&self, table: &Value) {
         let ended = self.ended.lock().expect("nobody has panicked");
@@ -82,10 +84,10 @@ impl Storm {
                 .expect("it is text")
                 .parse::<jiff::Timestamp>();
             let ago = jiff::Timestamp::now().duration_since(time.expect("it is RFC 3339"));
-            // What lies in the future is as good as now.
+            // A time in the future counts as now.
             Clock::since_boot().saturating_sub(ago.try_into().unwrap_or_default())
         };
-        // With a margin: the time of day has been there and back.
+        // With a margin for the conversion to the wall clock and back.
         let read = ago(&table["time"]) - Duration::from_millis(1);
         for row in rows(table) {
             let pid = row["pid"].as_u64().expect("it is a number") as u32;
@@ -100,7 +102,7 @@ impl Storm {
     }
 }
 
-/// Lets 5,000 processes live and die, 100 of which exec.
+/// Starts and ends 5,000 processes, 100 of which exec.
 #[track_caller]
 fn five_thousand_lives() {
     let tiny = Tiny::new();
@@ -118,17 +120,17 @@ fn assert_gone(loaded: &Loaded) {
     });
 }
 
-/// That nothing was lost, and the table is what /proc says.
+/// Checks that nothing was lost, and compares the table with /proc.
 #[track_caller]
 fn assert_exact(tracker: &Tracker) {
     compare_with_proc(tracker);
     assert_eq!(tracker.losses().expect("it can be read").total(), 0);
 }
 
-/// The same of a kamap that prints all processes.
+/// The same for a kamap that prints all processes.
 #[track_caller]
-fn assert_prints_exactly(kamap: &mut Running) {
-    command::compare_with_proc(|| {
+fn assert_prints_exactly(kamap: &mut Tables) {
+    kamap_tests::command::compare_with_proc(|| {
         let table = kamap.fresh_table();
         assert_nothing_lost(&table);
         table
@@ -144,7 +146,7 @@ fn assert_nothing_lost(table: &Value) {
     );
 }
 
-/// What a table says was seen of forks, execs and exits.
+/// How many forks, execs and exits a table reports.
 #[track_caller]
 fn seen(table: &Value) -> [u64; 3] {
     ["fork", "exec", "exit"].map(|what| table["seen"][what].as_u64().expect("it is a number"))
@@ -155,7 +157,7 @@ fn what_is_killed_amid_a_storm_leaves_nothing_behind() {
     let other = tracker();
     Storm::during(|storm| {
         for _ in 0..2 {
-            let kamap = Running::start(&["--all"]);
+            let kamap = Tables::start(kamap(&["--all"]));
             let tracker = Held::start(&mut Command::new(DROPPED));
             let both = [Loaded::by(kamap.pid()), Loaded::by(tracker.pid())];
             for loaded in &both {
@@ -177,7 +179,7 @@ fn what_is_killed_amid_a_storm_leaves_nothing_behind() {
 
 #[test]
 fn a_kamap_that_was_stopped_has_missed_nothing() {
-    let mut kamap = Running::start(&["--all"]);
+    let mut kamap = Tables::start(kamap(&["--all"]));
     let before = kamap.fresh_table();
     kamap.signal(libc::SIGSTOP);
     eventually("it is stopped", || {
@@ -201,7 +203,7 @@ fn a_kamap_that_was_stopped_has_missed_nothing() {
 
 #[test]
 fn a_kamap_whose_output_was_blocked_has_missed_nothing() {
-    let mut kamap = Running::start(&["--all"]);
+    let mut kamap = Tables::start(kamap(&["--all"]));
     let before = kamap.fresh_table();
     // How much a full pipe holds depends on how it was filled.
     let writes = format!("{} 0x1 ", libc::SYS_write);
@@ -248,7 +250,10 @@ fn a_kamap_whose_terminal_is_closed_ends(#[case] term: &str) {
 
 #[test]
 fn several_at_once_are_exact_and_do_not_disturb_each_other() {
-    let (mut one, mut two) = (Running::start(&["--all"]), Running::start(&["--all"]));
+    let (mut one, mut two) = (
+        Tables::start(kamap(&["--all"])),
+        Tables::start(kamap(&["--all"])),
+    );
     let (first, second) = (tracker(), tracker());
     let tiny = Tiny::new();
     let child = tiny.start();
@@ -288,8 +293,8 @@ fn a_kamap_that_starts_amid_a_storm_is_exact() {
     Storm::during(|storm| {
         let mut starts = 0;
         while starts < 3 || storm.lived() < 2_000 {
-            command::compare_with_proc(|| {
-                let table = output(&["--all", "--once", "--json"]);
+            kamap_tests::command::compare_with_proc(|| {
+                let table = output(kamap(&["--all", "--once", "--json"]));
                 let table = serde_json::from_str(&table).expect("it is JSON");
                 assert_nothing_lost(&table);
                 storm.assert_no_ghosts(&table);
@@ -311,11 +316,11 @@ fn a_table_far_too_small_stays_readable_amid_a_storm() {
         .start()
         .expect("the tracker starts");
     let max_entries = ROOM.to_string();
-    let mut kamap = Running::start(&["--all", "--max-entries", &max_entries]);
+    let mut kamap = Tables::start(kamap(&["--all", "--max-entries", &max_entries]));
     let mut read = 0;
     Storm::during(|storm| {
         while read < 20 || storm.lived() < 300 {
-            // Nobody twice is in it: `snapshot` and `compare_with_proc` see to that.
+            // `snapshot` and `compare_with_proc` check that no process is in it twice.
             let rows = snapshot(&tracker);
             assert!(!rows.is_empty() && rows.len() <= ROOM as usize, "{rows:?}");
             let table = kamap.table();
@@ -334,14 +339,14 @@ fn a_table_far_too_small_stays_readable_amid_a_storm() {
     assert_eq!(losses.missed_runs, 0);
     let table = kamap.fresh_table();
     assert!(table["losses"]["table_full"].as_u64() > Some(0), "{table}");
-    // What found room is right, though there was none for most.
+    // The rows that exist are right, although most processes have none.
     for row in snapshot(&tracker).values() {
         let stat = kamap_tests::stat(row.pid);
         assert!(stat.is_none_or(|stat| stat.start == kamap_tests::ticks(row.start_time)));
     }
 }
 
-/// How a start of `kamap` in a group that may use `mebibytes` ends, and what it says then.
+/// Starts `kamap` in a cgroup that may use `mebibytes`; returns its status and errors.
 #[track_caller]
 fn start_within(group: &MemoryGroup, kamap: &Path, mebibytes: u64) -> (ExitStatus, String) {
     assert!(group.limit(mebibytes << 20), "nobody is in it");
@@ -377,7 +382,7 @@ fn a_start_without_enough_memory_ends_by_its_error_or_is_killed_and_leaves_nothi
         failed += u32::from(!status.success());
     }
     assert!(failed >= 2, "{failed}");
-    // Killed at once, by a limit that not even exec keeps.
+    // Killed at once, because even its exec exceeds the limit.
     eventually("nothing is loaded that nobody holds", || {
         Loaded::orphans().is_empty().then_some(())
     });
@@ -386,12 +391,12 @@ fn a_start_without_enough_memory_ends_by_its_error_or_is_killed_and_leaves_nothi
     assert_exact(&other);
 }
 
-/// A child that does not outlive a test that fails.
+/// A child that is killed even if the test fails.
 struct Ending(Child);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        // Both fail if it is gone already, which is as well.
+        // Both fail if it has ended already, which is fine.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -409,7 +414,7 @@ fn a_kamap_that_is_killed_for_its_memory_leaves_nothing_behind() {
         (loaded.links.len() == Loaded::LINKS).then_some(loaded)
     });
 
-    // As low as it can be set while it lives, then it grows with the table.
+    // The lowest limit that can be set while it runs; then it grows with the table.
     let mut limit = 48 << 20;
     while limit > 0 && group.kills() == 0 && group.limit(limit) {
         limit -= 64 << 10;

@@ -1,13 +1,13 @@
-//! PIDs that are used again.
+//! PIDs that are reused.
 
 use std::process::Command;
 use std::time::Duration;
 
 use kamap::Origin;
-use kamap_tests::{Held, stat};
+use kamap_tests::table::{as_stat, children, nothing_lost, row, snapshot, tracker};
+use kamap_tests::{Held, Tiny, stat};
 
-use crate::fixtures::{as_stat, children, nothing_lost, row, snapshot, tracker};
-use crate::programs::{SUCCESSORS, Tiny};
+use crate::programs::SUCCESSORS;
 
 #[test]
 fn a_pid_that_is_used_again_is_another_process() {
@@ -17,7 +17,7 @@ fn a_pid_that_is_used_again_is_another_process() {
     let mut parent = Held::start(Command::new(SUCCESSORS).arg(tiny.path()));
     let (mut pid, mut start) = (None, Duration::ZERO);
     for number in 0..PROCESSES {
-        // One in three is only forked: nothing of those that exec'd may show.
+        // One in three only forks: its row must have nothing of those that exec'd.
         let execs = u32::from(number % 3 != 2);
         let argument = format!("number {number}");
         parent.say(&match execs {
@@ -33,7 +33,7 @@ fn a_pid_that_is_used_again_is_another_process() {
         assert!(process.start_time > start, "{start:?}, {process:?}");
         start = process.start_time;
         if execs == 0 {
-            // It is its parent's.
+            // It has its parent's.
             let file = Some(SUCCESSORS.as_ref());
             assert_eq!((process.origin, process.file()), (Origin::Fork, file));
             assert_eq!(

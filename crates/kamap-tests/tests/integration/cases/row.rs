@@ -1,4 +1,4 @@
-//! What a row says of a process.
+//! The fields of a row.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -7,10 +7,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use kamap::{Clock, Origin};
+use kamap_tests::table::{as_stat, row, tracker};
 use kamap_tests::{Cgroups, Held, eventually, stat};
 use rstest::rstest;
 
-use crate::fixtures::{as_stat, row, tracker};
 use crate::programs::{HELD, held};
 
 #[test]
@@ -52,7 +52,7 @@ fn a_row_says_what_proc_says() {
 #[test]
 fn uid_and_gid_are_those_that_the_program_runs_with() {
     let tracker = tracker();
-    // Not by name: another user may not be allowed to search the folder of HELD.
+    // By descriptor, because another user may not have access to the folder of HELD.
     let child = Held::start(
         Command::new("/bin/sh")
             .args(["-c", "echo; read x"])
@@ -156,7 +156,7 @@ fn an_executable_on_another_mount_has_its_whole_path() {
     let tracker = tracker();
     let folder = tempfile::tempdir().expect("a folder can be made");
     let nested = folder.path().join("nested");
-    // The mounts live in a mount namespace of this child's.
+    // The mounts are in a mount namespace of the child.
     let script = "mount -t tmpfs none $1 && mkdir $1/a && mount -t tmpfs none $1/a && \
                   mkdir $1/a/b && cp $2 $1/a/b/held && exec $1/a/b/held";
     fs::create_dir(&nested).expect("it can be made");

@@ -7,12 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use kamap::{Origin, Tracker};
-use kamap_tests::{Held, Loaded, eventually, run_first, run_on, stat};
+use kamap_tests::table::{as_stat, compare_with_proc, nothing_lost, row, snapshot, tracker};
+use kamap_tests::{Held, Loaded, Tiny, eventually, run_first, run_on, stat};
 use libbpf_rs::query::MapInfoIter;
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
-use crate::fixtures::{as_stat, compare_with_proc, nothing_lost, row, snapshot, tracker};
-use crate::programs::{CROWD, Tiny, held};
+use crate::programs::{CROWD, held};
 
 #[test]
 fn what_was_alive_before_is_seeded_and_leaves_like_any_other() {
@@ -23,7 +23,7 @@ fn what_was_alive_before_is_seeded_and_leaves_like_any_other() {
     assert_eq!((process.origin, process.execs), (Origin::Seed, 0));
     let mut known = as_stat(&process);
     let mut expected = stat(pid).expect("it is alive");
-    // A test of their own.
+    // Arguments have a test of their own.
     (known.args, expected.args) = (Vec::new(), Vec::new());
     assert_eq!(known, expected);
     before.release();
@@ -79,17 +79,17 @@ fn a_tracker_that_starts_amid_a_storm_is_exact() {
     }
 }
 
-/// What all children of a [`Crowd`] do at one moment.
+/// What all children of a [`Crowd`] do at the same moment.
 #[derive(Clone, Copy, PartialEq)]
 enum Do {
     End,
     Exec,
 }
 
-/// Children that wait to do something, all on one CPU and there before all else.
+/// Children that wait for a signal, all on one CPU and with a higher priority than anything else.
 ///
-/// A tracker that seeds on that CPU is stopped for them wherever it is, and goes on
-/// when all of them have done it: likely after it met one of them as it was.
+/// A tracker that seeds on that CPU is stopped wherever it is, and continues when all of them have
+/// acted: probably after it has read one of them in its old state.
 struct Crowd {
     parent: Held,
     pids: Vec<u32>,
@@ -99,8 +99,8 @@ struct Crowd {
 impl Crowd {
     const SIZE: usize = 200;
 
-    /// How often it is tried: the tracker meets one of them as it was in more than half
-    /// of the rounds.
+    /// How often it is tried. In more than half of the rounds, the tracker has read one of them in
+    /// its old state.
     const ROUNDS: usize = 5;
 
     #[track_caller]
@@ -119,8 +119,7 @@ impl Crowd {
         Self { parent, pids, cpu }
     }
 
-    /// Starts a tracker, and has the children do it once it has met the one of that
-    /// number.
+    /// Starts a tracker, and lets the children act when it has read the one with this number.
     #[track_caller]
     fn meet_tracker(&self, number: usize) -> Tracker {
         let (cpu, group) = (self.cpu, self.parent.pid().cast_signed());
@@ -130,7 +129,7 @@ impl Crowd {
                 let table = eventually("its table is made", table);
                 run_on(cpu);
                 run_first();
-                // Where it comes before the tracker, it has to leave it some time.
+                // This thread runs before the tracker on this CPU, so it has to leave some time to it.
                 let met = || table.lookup(&pid, MapFlags::ANY);
                 while met().expect("the table can be read").is_none() {
                     thread::sleep(Duration::from_micros(200));
@@ -139,7 +138,7 @@ impl Crowd {
                 let sent = unsafe { libc::kill(-group, libc::SIGUSR1) };
                 assert_eq!(sent, 0);
             });
-            // In a thread, so that this one may run anywhere afterwards.
+            // In a thread, so that this one may run on any CPU afterwards.
             let tracker = scope.spawn(move || {
                 run_on(cpu);
                 tracker()
@@ -149,7 +148,7 @@ impl Crowd {
     }
 }
 
-/// The table of the only tracker of this test, as soon as there is one.
+/// The table of this test's only tracker, when it exists.
 fn table() -> Option<MapHandle> {
     let maps = Loaded::by(std::process::id()).maps;
     let mut infos = MapInfoIter::default();

@@ -4,11 +4,11 @@ use std::fs;
 use std::process::Command;
 
 use kamap::{Origin, Tracker};
-use kamap_tests::{Held, allow_many_files, eventually, repetitions, stat};
+use kamap_tests::table::{as_stat, children, nothing_lost, row, snapshot, tracker};
+use kamap_tests::{Held, Tiny, allow_many_files, eventually, repetitions, stat};
 use rstest::rstest;
 
-use crate::fixtures::{as_stat, children, nothing_lost, row, snapshot, tracker};
-use crate::programs::{FORKED, HELD, STARTS, Tiny, held};
+use crate::programs::{FORKED, HELD, STARTS, held};
 
 #[test]
 fn a_pid_appears_on_exec_and_disappears_on_exit() {
@@ -39,7 +39,7 @@ fn a_fork_without_exec_is_a_row_of_its_own() {
         (process.first_exec_time, process.last_exec_time),
         (None, None)
     );
-    // What it inherited.
+    // Its fields are inherited.
     assert_eq!(as_stat(&process), stat(pid).expect("it is alive"));
 
     parent.let_go();
@@ -48,7 +48,7 @@ fn a_fork_without_exec_is_a_row_of_its_own() {
     assert!(parent.release().success());
 }
 
-/// Lets a child of `starts` exec, looks at its row before and after, and lets it end.
+/// Makes a child of `starts` exec, checks its row before and after, and lets it end.
 #[track_caller]
 fn forks_and_execs(tracker: &Tracker, child: &mut Held, pid: u32, ppid: u32) {
     let forked = row(tracker, pid).expect("it was forked");
@@ -145,7 +145,7 @@ fn in_a_pid_namespace_a_process_has_the_pid_of_the_machine() {
 #[test]
 fn all_that_runs_in_a_pid_namespace_ends_with_its_first_process() {
     let tracker = tracker();
-    // What its first process starts asks for nothing, and outlives it.
+    // The first process starts one that never ends on its own.
     let script = "sh -c 'echo; while :; do read x; done' <$1 & wait";
     let fifo = tempfile::tempdir().expect("a folder can be made");
     let path = fifo.path().join("fifo");

@@ -1,13 +1,13 @@
-//! Threads: none is a row, and any of them may leave or exec.
+//! Threads: none of them has a row, and any of them can end or exec.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::thread;
 
 use kamap::Origin;
-use kamap_tests::{Held, eventually, stat};
+use kamap_tests::table::{as_stat, children, nothing_lost, row, tracker};
+use kamap_tests::{Held, eventually, executable, stat};
 
-use crate::fixtures::{as_stat, children, executable, nothing_lost, row, tracker};
 use crate::programs::{HELD, THREADS};
 
 #[test]
@@ -42,12 +42,12 @@ fn a_process_whose_main_thread_leaves_first_lives_on() {
     });
     let process = row(&tracker, pid).expect("it lives on");
     assert_eq!((process.origin, process.execs), (Origin::Exec, 1));
-    // What was alive before is told apart in the same way.
+    // For a tracker that starts later, the result is the same.
     let later = self::tracker();
     assert_eq!(row(&later, pid).expect("it lives on").origin, Origin::Seed);
 
     child.let_go();
-    // Of the first thread or the last: that depends on the kernel.
+    // The status is that of the first or the last thread, depending on the kernel.
     assert!(matches!(child.release().code(), Some(3 | 5)));
     assert_eq!(row(&tracker, pid), None);
     assert_eq!(row(&later, pid), None);
@@ -61,7 +61,7 @@ fn a_thread_that_execs_takes_its_process_along() {
     let pid = child.pid();
     let start = row(&tracker, pid).expect("it has exec'd").start_time;
     child.let_go();
-    // `cat` finds its input closed and ends, so catch it, or its end.
+    // `cat` finds its input closed and ends, so this reads its row or its end.
     let execs = eventually("it has exec'd", || match row(&tracker, pid) {
         Some(process) if process.execs == 1 => None,
         row => Some(row),
@@ -93,7 +93,7 @@ fn a_thread_that_execs_after_the_main_one_has_left_is_still_its_process() {
     assert_eq!(process.first_exec_time, before.first_exec_time);
     assert!(process.last_exec_time > before.last_exec_time);
     assert_eq!(as_stat(&process), stat(pid).expect("it is alive"));
-    // For who has met it without its main thread, it is the same.
+    // The same for a tracker that started after the main thread had ended.
     let seeded = row(&later, pid).expect("it lives on");
     assert_eq!((seeded.origin, seeded.execs), (Origin::Exec, 1));
     assert_eq!(as_stat(&seeded), as_stat(&process));
@@ -107,7 +107,7 @@ fn a_thread_that_execs_after_the_main_one_has_left_is_still_its_process() {
 #[test]
 fn a_thread_that_execs_while_others_run_is_one_exec() {
     let tracker = tracker();
-    // What it execs is told nothing by its closed input, but must have been seen.
+    // It cannot wait for its input, which is closed, so it stops itself until it has been seen.
     let script = "#!/bin/sh\necho; kill -STOP $$\n";
     let folder = tempfile::tempdir().expect("a folder can be made");
     let path = executable(folder.path(), "stops", script.as_bytes());

@@ -1,11 +1,11 @@
-//! What reading a map allocates: something for a batch, nothing for an entry.
+//! Memory that reading a map allocates: for a batch, but not for each entry.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use kamap_bpf::{Array, BatchBuf, Hash, Map, PerCpu, PerCpuHash};
 
-/// Counts what each thread allocates.
+/// Counts the allocations of each thread.
 struct Counting;
 
 thread_local! {
@@ -31,7 +31,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// How often `run` allocates, and how many bytes in all.
+/// How often `run` allocates, and the total number of bytes.
 fn allocated(run: impl FnOnce()) -> (usize, usize) {
     let before = (COUNT.get(), BYTES.get());
     run();
@@ -52,7 +52,7 @@ fn reading_allocates_for_a_batch_and_nothing_for_an_entry() {
         )
     };
     let (count, bytes) = allocated(read);
-    // Keys and values of a batch, which grows if a bucket holds more.
+    // Keys and values of a batch, which grows if a bucket has more entries.
     assert!(count <= 4, "{count} allocations");
     assert!(bytes <= 4 * 256 * (4 + 64), "{bytes} bytes");
 
@@ -112,7 +112,7 @@ fn a_batch_of_large_values_has_as_many_bytes_as_others() {
     });
     assert!(bytes <= 2 * (64 << 10), "{bytes} bytes for two walks");
 
-    // One that is larger than a batch comes by itself.
+    // A value that is larger than a batch is read alone.
     let map = Map::<Array<[u8; 5 * LEN]>>::create("larger", 3).expect("it can be created");
     let (_, bytes) = allocated(|| assert_eq!(map.iter().count(), 3));
     assert!(bytes < 6 * LEN, "{bytes} bytes");
@@ -135,6 +135,6 @@ fn reading_values_of_cpus_allocates_for_a_batch_unless_they_are_kept() {
     assert!(count <= 8, "{count} allocations");
 
     let (count, _) = allocated(|| assert_eq!(map.get(&ENTRIES).expect("it can be read"), None));
-    // Of more CPUs they have no room on the stack.
+    // The values of more CPUs do not fit on the stack.
     assert!(count == 0 || value.len() > 128, "{count} allocations");
 }

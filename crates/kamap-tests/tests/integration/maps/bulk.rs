@@ -1,4 +1,4 @@
-//! Many entries with few calls.
+//! Many entries with few system calls.
 
 use kamap_bpf::{BatchBuf, Error, Hash, Map, UpdateMode};
 

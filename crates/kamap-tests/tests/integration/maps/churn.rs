@@ -4,51 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use kamap_bpf::{
     AnyMap, BatchBuf, Creatable, Error, Hash, Hashed, LpmTrie, LruHash, Map, PerCpu, PerCpuHash,
     UpdateMode,
 };
-use kamap_tests::SetOnDrop;
-
-use super::kinds::Net;
+use kamap_tests::maps::{Net, while_written};
 
 const ROUNDS: u32 = 2_000;
-/// Keys below are there all the time: few, or more than a small batch has.
+/// Keys below these are always present: few, or more than fit into a small batch.
 const STABLE: u32 = 40;
 const MANY: u32 = 300;
 
-/// Lets `read` and `write` run at the same time until each has run so often.
-pub(super) fn while_written(
-    rounds: u32,
-    mut write: impl FnMut(u32) + Send,
-    mut read: impl FnMut(),
-) {
-    let (written, done) = (AtomicU32::new(0), AtomicBool::new(false));
-    thread::scope(|scope| {
-        // Also if reading panics, or there would be no end.
-        let _ending = SetOnDrop(&done);
-        let writer = scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                write(written.fetch_add(1, Ordering::Relaxed));
-            }
-        });
-        let mut read_rounds = 0;
-        // A writer that panicked has ended; the scope tells.
-        while (read_rounds < rounds || written.load(Ordering::Relaxed) < rounds)
-            && !writer.is_finished()
-        {
-            read();
-            read_rounds += 1;
-        }
-    });
-}
-
-/// Inserts, replaces and removes: each round a key above `MANY` comes, one goes, and
-/// a stable one is replaced. It is read with little room and with much: so that most
-/// batches end amid the map, some for want of room, or all is in one.
+/// Inserts, replaces and removes: in each round a key above `MANY` is inserted, another one is
+/// removed, and a stable one is replaced. The map is read with small and large batches: so that
+/// most batches end inside the map, some because they are full, or so that one batch has
+/// everything.
 #[track_caller]
 fn churns<T>(name: &str, max_entries: u32, value: impl Fn(u32) -> T::Value + Sync)
 where
@@ -92,19 +64,19 @@ where
             assert!(seen[key as usize], "{key} did not come");
         }
         assert!(count > 1 || room > MANY as usize, "all in one of {room}");
-        // A system call for each batch, which has a bucket at least, to have twice the
-        // room, and to see the end.
+        // One step for each batch, which has at least one bucket, one to double the batch, and one
+        // for the end.
         let steps = steps_at_first - steps_left(&batches);
         let growing = max_entries.ilog2();
         assert!(steps <= count + u64::from(growing) + 1, "{steps} steps");
         assert!(steps <= u64::from(max_entries.next_power_of_two() + growing));
     };
     while_written(ROUNDS, write, read);
-    // With so few buckets some have more than one key.
+    // With so few buckets, some have more than one key.
     assert!(grew || max_entries > 2 * MANY, "there was room enough");
 }
 
-/// How many more steps a walk would take before it is given up.
+/// How many steps a walk has left before it returns an error.
 #[track_caller]
 fn steps_left(walk: &impl Debug) -> u64 {
     let shown = format!("{walk:?}");
@@ -122,7 +94,7 @@ fn what_stays_in_a_hash_map_comes_exactly_once() {
 
 #[test]
 fn what_stays_in_an_lru_hash_map_comes_exactly_once() {
-    // Of a map this large, nothing that is used is forgotten.
+    // The map is so large that it evicts nothing that is in use.
     churns::<LruHash<u32, u64>>("churned", 4_096, u64::from);
 }
 
@@ -237,7 +209,7 @@ fn a_walk_over_a_trie_that_never_comes_to_an_end_is_given_up() {
                 assert_eq!((key, value), (net(found), found));
                 found += 1;
                 assert!(map.remove(&key).expect("it can be removed"));
-                // It lies behind the one before.
+                // The key after the current one.
                 let put = map.insert(&net(found), &found, UpdateMode::Any);
                 assert!(put.expect("there is room for one"));
             }

@@ -1,4 +1,4 @@
-//! Creating maps: what is refused and why, and maps that may be there already.
+//! Creating maps: why the kernel refuses, and pins that may exist already.
 
 use std::fs;
 use std::sync::Barrier;
@@ -108,7 +108,7 @@ fn a_pin_is_opened_or_created() {
     let array = Map::<Array<u64>>::open_or_create_pinned(&path, &spec, Check::Layout);
     assert!(matches!(array, Err(Error::WrongKind { .. })), "{array:?}");
 
-    // The kernel keeps no BTF for it to be checked.
+    // The kernel keeps no BTF for this type, so it is not compared.
     let path = bpffs.at("queue");
     for _ in 0..2 {
         let spec = MapSpec::new("queue", 8);

@@ -1,21 +1,17 @@
-//! Handles: what they may do, where they come from, what becomes of them.
+//! Handles: access modes, ways to open them, pins, errors.
 
-use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use kamap_bpf::{
     AnyMap, Array, BatchBuf, Check, Error, Hash, LpmTrie, Map, MapSpec, MapType, Queue, ReadOnly,
     SpinLock, UpdateMode, WriteOnly,
 };
-use kamap_tests::BpfFs;
+use kamap_tests::maps::{Net, replace};
+use kamap_tests::{BpfFs, Program};
 use libbpf_rs::libbpf_sys;
-
-use super::kinds::Net;
 
 type Counts = Hash<u32, u64>;
 
@@ -92,7 +88,7 @@ fn pins_keep_a_map_and_can_be_taken_away() {
 fn a_pinned_program_is_no_map() {
     let bpffs = BpfFs::mount();
     let path = bpffs.at("program");
-    pin_program(&path);
+    Program::load().pin(&path);
     let error = Map::<Counts>::open_pinned(&path, Check::Layout).expect_err("it is a program");
     assert!(matches!(error, Error::NotAMap { .. }), "{error}");
     assert_eq!(
@@ -106,31 +102,6 @@ fn a_pinned_program_is_no_map() {
     let error = map.unpin(&path).expect_err("it is a program");
     assert!(matches!(error, Error::PinnedOther { .. }), "{error}");
     assert!(path.exists());
-}
-
-/// Pins a program that does nothing.
-#[track_caller]
-fn pin_program(path: &Path) {
-    // r0 = 0; exit
-    let code = [0xb7_u64, 0x95];
-    let path = CString::new(path.as_os_str().as_bytes()).expect("it has no NUL");
-    // SAFETY: C strings, and as many instructions as are told; no options.
-    let fd = unsafe {
-        libbpf_sys::bpf_prog_load(
-            libbpf_sys::BPF_PROG_TYPE_SOCKET_FILTER,
-            c"nothing".as_ptr(),
-            c"GPL".as_ptr(),
-            code.as_ptr().cast(),
-            code.len() as _,
-            std::ptr::null_mut(),
-        )
-    };
-    assert!(fd >= 0, "{}", io::Error::from_raw_os_error(-fd));
-    // SAFETY: `fd` is new; nobody else has it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    // SAFETY: a C string.
-    let pinned = unsafe { libbpf_sys::bpf_obj_pin(fd.as_raw_fd(), path.as_ptr()) };
-    assert_eq!(pinned, 0);
 }
 
 #[test]
@@ -225,15 +196,6 @@ fn a_map_whose_memory_is_mapped_for_writing_is_not_frozen() {
     map.freeze().expect("it is no longer mapped");
 }
 
-/// Puts `other` in the place of the map's file descriptor.
-#[track_caller]
-pub(super) fn replace(map: &impl AsFd, other: &impl AsFd) {
-    let fd = map.as_fd().as_raw_fd();
-    // SAFETY: two open file descriptors, of which nothing else is kept.
-    let replaced = unsafe { libc::dup2(other.as_fd().as_raw_fd(), fd) };
-    assert_eq!(replaced, fd, "{}", io::Error::last_os_error());
-}
-
 #[test]
 fn what_the_kernel_denies_or_cannot_do_is_told_as_that() {
     let map = counts("denied");
@@ -287,7 +249,7 @@ fn what_the_kernel_denies_or_cannot_do_is_told_as_that() {
         assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
         assert_eq!(
             error.to_string(),
-            format!("this kernel cannot {operation} in map `denied` of kind `hash`; Linux 5.6 can")
+            format!("this kernel cannot {operation} in map `denied` of type `hash`; Linux 5.6 can")
         );
     }
 }
@@ -319,20 +281,20 @@ fn what_no_kernel_can_do_with_a_type_is_told_apart_from_what_this_one_cannot() {
         .expect_err("nothing can be removed");
     assert_eq!(
         error.to_string(),
-        "map `array` is of kind `array`, which cannot take"
+        "map `array` is of type `array`, which cannot take"
     );
     let map = Map::<Counts>::create("swapped", 8).expect("it can be created");
     replace(&map, &array);
     let error = map.take(&1).expect_err("it is an array now");
     assert_eq!(
         error.to_string(),
-        "this kernel cannot take in map `swapped` of kind `hash`; Linux 5.14 can"
+        "this kernel cannot take in map `swapped` of type `hash`; Linux 5.14 can"
     );
     let locked = Map::<Array<SpinLock>>::create("locked", 1).expect("it can be created");
     if let Err(error) = locked.freeze() {
         assert_eq!(
             error.to_string(),
-            "map `locked` is of kind `array`, which cannot freeze values with a lock, a timer or \
+            "map `locked` is of type `array`, which cannot freeze values with a lock, a timer or \
              another special field"
         );
     }
@@ -371,7 +333,7 @@ fn an_error_comes_once_and_ends_the_walk() {
 
 #[test]
 fn a_map_is_found_by_its_name() {
-    // The kernel keeps 15 bytes of it.
+    // The kernel keeps the first 15 bytes.
     let name = format!("by_{:07}_and_more", std::process::id());
     let map = counts(&name);
     let found = Map::<Counts, ReadOnly>::open_name(&name, Check::Layout).expect("there is one");
@@ -382,9 +344,9 @@ fn a_map_is_found_by_its_name() {
     let ambiguous = Map::<Counts>::open_name(&name, Check::Layout).expect_err("there are two");
     assert_eq!(
         ambiguous.to_string(),
-        format!("there are 2 maps with the name `{name}`; open one by its id: {ids:?}")
+        format!("there are 2 maps with the name `{name}`; open one by its ID: {ids:?}")
     );
-    // What begins alike has another name.
+    // A name that is a prefix of another one is a different name.
     let short = &name[..10];
     let none = Map::<Counts>::open_name(short, Check::Layout).expect_err("there is none");
     assert!(matches!(none, Error::NotFound { .. }), "{none}");
@@ -414,6 +376,6 @@ fn a_map_tells_what_it_is() {
     });
     assert_eq!(
         gone.to_string(),
-        format!("there is no map with the id {}", info.id)
+        format!("there is no map with ID {}", info.id)
     );
 }

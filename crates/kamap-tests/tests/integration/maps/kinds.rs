@@ -1,15 +1,15 @@
-//! What each kind of map does.
+//! Operations of each kind of map.
 
 use std::os::fd::AsFd;
 
-use super::churn::while_written;
 use kamap_bpf::{
     AnyMap, Array, ArrayOfMaps, BloomFilter, Check, Error, Hash, HashOfMaps, Hashed, LpmTrie,
     LruHash, LruPerCpuHash, Map, MapData, MapSpec, PerCpu, PerCpuArray, PerCpuHash, Queue, Stack,
     UpdateMode,
 };
+use kamap_tests::maps::{Net, while_written};
 
-/// With two bytes of padding after `half`, and so large that it is copied with them.
+/// It has two bytes of padding after `half`, and is so large that moves copy them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, MapData)]
 #[repr(C)]
 struct Padded {
@@ -28,11 +28,11 @@ fn padded(word: u32, half: u16) -> Padded {
     }
 }
 
-/// The bytes of a `Padded`. To move it as one could change its padding.
+/// The bytes of a `Padded`. Moving a `Padded` itself could change its padding.
 #[repr(C, align(4))]
 struct Bytes([u8; LEN]);
 
-/// The same, all of whose padding is this byte.
+/// The bytes of a `Padded` with this byte as padding.
 fn bytes(word: u32, half: u16, padding: u8) -> Bytes {
     let mut bytes = [0; LEN];
     bytes[..4].copy_from_slice(&word.to_ne_bytes());
@@ -62,7 +62,7 @@ fn a_key_is_one_key_whatever_its_padding_was() {
     let fd = map.as_fd().try_clone_to_owned().expect("it can be cloned");
     let stored = Map::<Hash<[u8; LEN], [u8; LEN]>>::from_fd(fd, Check::Layout);
     let stored = stored.expect("bytes stand for anything");
-    // What the kernel has been given is what a program would read.
+    // The bytes in the kernel are what a program would read.
     let is_canonical = || {
         let entries = stored.iter().collect::<Result<Vec<_>, _>>();
         let expected = (bytes(1, 2, 0).0, bytes(3, 4, 0).0);
@@ -97,7 +97,7 @@ fn a_key_is_one_key_whatever_its_padding_was() {
     );
 }
 
-/// What the whole hash family does, with values made from numbers.
+/// Tests the operations of the hash family, with values made from numbers.
 #[track_caller]
 fn behaves_as_a_hash<T>(value: impl Fn(u32) -> T::Value)
 where
@@ -166,7 +166,7 @@ where
     assert!(map.is_empty().expect("it can be read"));
 }
 
-/// A value for each CPU, in which CPUs and numbers can be told apart.
+/// A different value for each CPU and number.
 fn each_cpu(key: u32) -> PerCpu<[u8; 5]> {
     let cpus = PerCpu::same([0; 5]).expect("CPUs are known").len();
     let of_cpu = |cpu| [key as u8, cpu as u8, 3, 4, 5];
@@ -274,7 +274,7 @@ fn a_queue_and_a_stack_keep_their_order() {
             .expect("there is room");
     }
     assert!(is_full(queue.push(&padded(3, 0))));
-    // What the kernel has been given is what a program would read.
+    // The bytes in the kernel are what a program would read.
     let fd = queue
         .as_fd()
         .try_clone_to_owned()
@@ -316,14 +316,6 @@ fn a_bloom_filter_never_denies_what_is_in_it() {
     let wrong =
         (1_000..2_000).filter(|&word| map.may_contain(&padded(word, 1)).expect("it can be read"));
     assert!(wrong.count() < 500, "it denies most of what is not");
-}
-
-/// The key of a trie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, MapData)]
-#[repr(C)]
-pub(super) struct Net {
-    pub(super) prefix_len: u32,
-    pub(super) address: [u8; 4],
 }
 
 fn net(prefix_len: u32, address: [u8; 4]) -> Net {
@@ -469,7 +461,7 @@ fn maps_can_lie_in_maps() {
         .expect_err("its flags differ");
     assert_eq!(
         unlike.to_string(),
-        "map `sparse` is not like the maps that map `outer` was made for"
+        "map `sparse` does not match the maps that map `outer` was created for"
     );
 }
 
@@ -485,7 +477,7 @@ fn a_map_is_put_into_an_array_of_maps_whatever_was_there() {
                 error
                     .expect_err("the kernel knows no condition")
                     .to_string(),
-                "map `outer` is of kind `array_of_maps`, which cannot insert on a condition"
+                "map `outer` is of type `array_of_maps`, which cannot insert on a condition"
             );
             outer
                 .insert_map(&0, &inner, UpdateMode::Any)
@@ -497,7 +489,7 @@ fn a_map_is_put_into_an_array_of_maps_whatever_was_there() {
     let unlike = outer.insert_map(&0, &longer, UpdateMode::Any);
     assert_eq!(
         unlike.expect_err("it has more entries").to_string(),
-        "map `longer` is not like the maps that map `outer` was made for"
+        "map `longer` does not match the maps that map `outer` was created for"
     );
 }
 
@@ -506,7 +498,7 @@ fn a_map_that_is_replaced_is_there_all_the_time() {
     let inner = || Map::<Array<u64>>::create("inner", 1).expect("it can be created");
     let outer =
         Map::<ArrayOfMaps<Array<u64>>>::create_of(&inner(), "outer", 1).expect("it can be created");
-    // Nobody but the outer one holds them.
+    // Only the outer map holds them.
     let replace = |_| {
         outer
             .insert_map(&0, &inner(), UpdateMode::Any)

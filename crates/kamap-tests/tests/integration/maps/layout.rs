@@ -1,4 +1,4 @@
-//! Maps whose keys and values lie as the Rust types say, or do not.
+//! Layouts of keys and values, compared with the Rust types.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -10,10 +10,8 @@ use kamap_bpf::{
     AnyMap, Array, Check, Checked, Error, Hash, LpmTrie, LruPerCpuHash, Map, MapData, PerCpuArray,
     Queue, UpdateMode, map_data,
 };
-use kamap_tests::BpfFs;
+use kamap_tests::{BpfFs, typed};
 use libbpf_rs::libbpf_sys;
-
-use crate::typed;
 
 #[derive(Clone, Copy, MapData)]
 #[repr(C)]
@@ -25,7 +23,7 @@ struct Flow {
     last: i64,
 }
 
-/// The same, but for two fields of one size.
+/// The same, with two fields of one size swapped.
 #[derive(Clone, Copy, MapData)]
 #[repr(C)]
 struct Swapped {
@@ -51,7 +49,7 @@ fn swapped_fields_of_a_pinned_map_are_refused_by_name() {
     ] {
         assert_eq!(
             differs.expect_err("two fields are swapped").to_string(),
-            "the layout of map `flows` is not that of the Rust types: \
+            "the layout of map `flows` differs from that of the Rust types: \
              value.received: at byte 8 in BTF, at byte 4 in Rust; \
              value.sent: at byte 4 in BTF, at byte 8 in Rust"
         );
@@ -77,7 +75,7 @@ map_data! {
 mod skeleton {
     use std::mem::MaybeUninit;
 
-    /// As libbpf-cargo makes it of `struct { _Bool open; _Bool seen[2]; __u32 port; }`.
+    /// What libbpf-cargo generates for `struct { _Bool open; _Bool seen[2]; __u32 port; }`.
     #[derive(Clone, Copy)]
     #[repr(C)]
     pub(super) struct Flags {
@@ -133,7 +131,7 @@ fn addresses_and_floats_are_what_they_are_in_c() {
         ratio: 0.5,
         short: -2.0,
     };
-    // The kernel knows floats in BTF since Linux 5.13.
+    // BTF has floats since Linux 5.13.
     let map = Map::<Hash<Ipv4Addr, Mixed>>::create("mixed", 2).expect("it can be created");
     map.insert(&mixed.four, &mixed, UpdateMode::Any)
         .expect("there is room");
@@ -151,7 +149,7 @@ fn addresses_and_floats_are_what_they_are_in_c() {
     assert!(shown.ends_with("ratio: 0.5, short: -2.0}"), "{shown}");
 }
 
-/// Whether the kernel has names for what the map holds.
+/// Whether the kernel has BTF with names for the fields.
 #[track_caller]
 fn describes(types: Result<Types, Error>) -> bool {
     match types.expect("it can be read") {
@@ -208,14 +206,14 @@ fn the_index_of_an_array_can_have_a_sign_in_c() {
         per_cpu.expect("an index is an index").checked(),
         Checked::Layout
     );
-    // The values and the keys of others are compared.
+    // For other types, values and keys are compared.
     let value = Map::<Array<u32>>::from_fd(fd("array"), Check::Layout);
     let key = Map::<Hash<u32, i32>>::from_fd(fd("hash"), Check::Layout);
     for (error, part) in [(value.map(drop), "value"), (key.map(drop), "key")] {
         assert_eq!(
             error.expect_err("it has a sign").to_string(),
             format!(
-                "the layout of map `typed` is not that of the Rust types: \
+                "the layout of map `typed` differs from that of the Rust types: \
                  {part}: signed in BTF, unsigned in Rust"
             )
         );
@@ -246,7 +244,7 @@ fn a_map_without_btf_has_to_be_allowed() {
     let refused = Map::<Hash<u32, u64>>::from_fd(without_btf(), Check::Layout);
     assert_eq!(
         refused.expect_err("it has no BTF").to_string(),
-        "map `plain` has no BTF that tells the layout of its keys and values; open it with \
+        "map `plain` has no BTF that describes its keys and values; open it with \
          `Check::LayoutOrSizes` if their sizes are enough"
     );
     let allowed = Map::<Hash<u32, u64>>::from_fd(without_btf(), Check::LayoutOrSizes);
@@ -278,13 +276,13 @@ fn a_map_whose_btf_may_not_be_read_has_to_be_allowed() {
     );
 }
 
-/// Takes CAP_SYS_ADMIN from this thread.
+/// Removes CAP_SYS_ADMIN from this thread.
 #[track_caller]
 fn without_sys_admin() {
     const VERSION_3: u32 = 0x2008_0522;
     const SYS_ADMIN: u32 = 21;
     let header = [VERSION_3, 0];
-    // Effective, permitted and inheritable, of capabilities 0 to 31, then of the others.
+    // Effective, permitted and inheritable sets: capabilities 0 to 31, then the others.
     let mut data = [[0_u32; 3]; 2];
     // SAFETY: of this version, and so large.
     let got = unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) };

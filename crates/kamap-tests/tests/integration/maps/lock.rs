@@ -1,9 +1,7 @@
-//! Values with a lock of their own.
+//! Values with a lock.
 
 use kamap_bpf::{Array, Error, Hash, Lockable, Map, MapData, SpinLock, UpdateMode};
-
-use super::churn::while_written;
-use super::handles::replace;
+use kamap_tests::maps::{replace, while_written};
 
 #[derive(Clone, Copy, MapData)]
 #[repr(C)]
@@ -24,7 +22,7 @@ fn is_whole(value: &Locked) {
     assert!(value.words == [value.words[0]; 4095], "it is torn");
 }
 
-/// Reads a map of one value, at 0, which `write` writes.
+/// Reads a map with one value, at key 0, while `write` writes it.
 #[track_caller]
 fn is_never_torn<T>(map: &Map<T>, write: impl Fn(&Locked) + Sync)
 where
@@ -51,7 +49,7 @@ fn what_is_written_under_the_lock_is_never_torn() {
     is_never_torn(&array, |value| array.set(0, value).expect("it is there"));
     let hash = Map::<Hash<u32, Locked>>::create("hash", 1).expect("it can be created");
     let hash = hash.locked().expect("its values have a lock");
-    // In place: a hash map without a lock would replace the element.
+    // In place: without a lock, a hash map would replace the element.
     is_never_torn(&hash, |value| {
         hash.insert(&0, value, UpdateMode::Any)
             .expect("there is room");
@@ -75,8 +73,8 @@ fn an_element_is_written_in_place_under_its_lock() {
     };
     insert_all();
     let before = order();
-    // An element that is replaced becomes the first of its bucket, and of 64 buckets
-    // some have more than one.
+    // A replaced element becomes the first of its bucket, and some of the 64 buckets have several
+    // elements.
     insert_all();
     assert_eq!(order(), before);
 }
@@ -125,7 +123,7 @@ fn every_operation_of_a_locked_map_works() {
 fn every_operation_on_values_of_a_locked_map_takes_the_lock() {
     let map = Map::<Hash<u32, Locked>>::create("hash", 8).expect("it can be created");
     let map = map.locked().expect("its values have a lock");
-    // The kernel refuses to take a lock that values do not have.
+    // The kernel refuses to lock values without a lock.
     let lockless = Map::<Hash<u32, [u32; 4096]>>::create("lockless", 8);
     let lockless = lockless.expect("it can be created");
     lockless
@@ -149,7 +147,7 @@ fn every_operation_on_values_of_a_locked_map_takes_the_lock() {
         };
         assert_eq!(source.raw_os_error(), Some(libc::EINVAL), "{error}");
     }
-    // What concerns keys alone takes none.
+    // Operations on keys only take no lock.
     assert_eq!(map.next_key(None).expect("it can be read"), Some(1));
     assert_eq!(map.remove_many([2]).expect("it may be written"), 0);
     assert!(map.remove(&1).expect("it may be written"));
@@ -161,6 +159,6 @@ fn a_map_of_values_without_a_lock_is_not_locked() {
     let error = map.locked().expect_err("its values have no lock");
     assert_eq!(
         error.to_string(),
-        "the values of map `lockless` have no `struct bpf_spin_lock` by its BTF"
+        "the values of map `lockless` have no `struct bpf_spin_lock` in their BTF"
     );
 }

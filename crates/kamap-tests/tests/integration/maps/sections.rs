@@ -1,10 +1,10 @@
-//! Sections of variables, which end where the last variable does.
+//! Sections of variables, which end with the last variable.
 
 use kamap_bpf::{AnyMap, Array, BatchBuf, Check, Checked, Error, Map, MapData};
 
-use crate::typed;
+use kamap_tests::typed;
 
-/// What libbpf-cargo makes of the section: with four bytes of padding at the end.
+/// What libbpf-cargo generates for the section, with four bytes of padding at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, MapData)]
 #[repr(C)]
 struct Variables {
@@ -35,7 +35,7 @@ fn a_section_that_ends_before_the_padding_of_its_struct_is_read_and_written() {
     let batch = batches.next_batch().expect("it can be read");
     assert_eq!(batch.expect("it has one").next(), Some((0, zero)));
 
-    // The kernel has what was written, and nothing behind it.
+    // The kernel has what was written, and nothing after it.
     map.set(0, &CHANGED).expect("it is there");
     let bytes = section.get(&0_u32.to_ne_bytes(), false);
     let expected = [&7_u64.to_ne_bytes()[..], &u32::MAX.to_ne_bytes()].concat();
@@ -59,12 +59,12 @@ fn a_section_that_lacks_more_than_padding_or_has_more_is_refused() {
     };
     assert_eq!(size(&typed::section(false)), (12, 16));
 
-    // As large as the struct, but its padding has a variable.
+    // It has the size of the struct, because a variable is where the struct has padding.
     let fd = typed::section(true).into();
     let differs = Map::<Array<Variables>>::from_fd(fd, Check::Layout);
     assert_eq!(
         differs.expect_err("it has one more").to_string(),
-        "the layout of map `typed` is not that of the Rust types: \
+        "the layout of map `typed` differs from that of the Rust types: \
          value.last: at byte 12 in BTF, absent in Rust"
     );
 }

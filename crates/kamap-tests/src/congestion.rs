@@ -1,4 +1,4 @@
-//! A struct_ops map.
+//! A map of type struct_ops.
 
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
@@ -19,25 +19,40 @@ mod skel {
     include!(concat!(env!("OUT_DIR"), "/congestion.skel.rs"));
 }
 
-/// A congestion control for TCP, which the kernel knows as long as this lives.
-pub(crate) struct Congestion<'storage> {
-    // Removes it by the map's file descriptor, so it goes first.
+/// A congestion control for TCP. The kernel offers it until this is dropped.
+pub struct Congestion<'storage> {
+    // Dropping it removes the congestion control through the map, which `skel` closes: it goes first.
     link: Option<Link>,
     skel: skel::CongestionSkel<'storage>,
     /// Its name, which no other one has.
-    pub(crate) name: String,
-    pub(crate) map: AnyMap,
+    pub name: String,
+    /// Its map.
+    pub map: AnyMap,
+}
+
+impl std::fmt::Debug for Congestion<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Congestion")
+            .field("name", &self.name)
+            .field("map", &self.map)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'storage> Congestion<'storage> {
+    /// Registers one.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel refuses.
     #[track_caller]
-    pub(crate) fn new(storage: &'storage mut MaybeUninit<OpenObject>) -> Self {
+    pub fn new(storage: &'storage mut MaybeUninit<OpenObject>) -> Self {
         let mut open = skel::CongestionSkelBuilder::default()
             .open(storage)
             .expect("the object is in order");
         let name = format!("kamap{}", std::process::id());
         let operations = open.maps.congestion.initial_value_mut();
-        // It follows three pointers.
+        // The name follows three pointers.
         operations.expect("it has a value")[24..][..name.len()].copy_from_slice(name.as_bytes());
         let mut skel = open.load().expect("the kernel takes it");
         let link = skel.maps.congestion.attach_struct_ops();
@@ -51,8 +66,12 @@ impl<'storage> Congestion<'storage> {
     }
 
     /// IDs of its programs `ssthresh`, `cong_avoid` and `undo_cwnd`.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel does not report them.
     #[track_caller]
-    pub(crate) fn programs(&self) -> [u32; 3] {
+    pub fn programs(&self) -> [u32; 3] {
         let programs = &self.skel.progs;
         [
             &programs.ssthresh,
@@ -62,8 +81,8 @@ impl<'storage> Congestion<'storage> {
         .map(|program| Program::id_from_fd(program.as_fd()).expect("it has an ID"))
     }
 
-    /// Leaves it to others to remove it from the kernel.
-    pub(crate) fn disconnect(&mut self) {
+    /// Leaves the congestion control registered when this is dropped: the test removes it.
+    pub fn disconnect(&mut self) {
         if let Some(mut link) = self.link.take() {
             link.disconnect();
         }

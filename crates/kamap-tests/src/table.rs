@@ -1,28 +1,38 @@
-//! What the tests of the table have in common.
+//! A tracker, its rows, and the comparison of both with /proc.
 
 use std::collections::HashMap;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 
 use kamap::{Clock, Process, Tracker};
-use kamap_tests::{Stat, processes, ticks};
 
-/// A tracker of this test alone.
+use crate::{Stat, processes, ticks};
+
+/// Starts a tracker.
+///
+/// # Panics
+///
+/// If it does not start.
 #[track_caller]
-pub(crate) fn tracker() -> Tracker {
+pub fn tracker() -> Tracker {
     Tracker::builder().start().expect("the tracker starts")
 }
 
-/// The row of one process.
+/// The row of the process `pid`.
+///
+/// # Panics
+///
+/// If the table cannot be read.
 #[track_caller]
-pub(crate) fn row(tracker: &Tracker, pid: u32) -> Option<Process> {
+pub fn row(tracker: &Tracker, pid: u32) -> Option<Process> {
     tracker.table().get(pid).expect("the table can be read")
 }
 
-/// The rows of the children of this test, by PID.
+/// All rows, by PID.
+///
+/// # Panics
+///
+/// If the table cannot be read, or has two rows of one PID.
 #[track_caller]
-pub(crate) fn snapshot(tracker: &Tracker) -> HashMap<u32, Process> {
+pub fn snapshot(tracker: &Tracker) -> HashMap<u32, Process> {
     let snapshot = tracker.table().snapshot().expect("the table can be read");
     let mut rows = HashMap::new();
     for process in snapshot {
@@ -32,9 +42,13 @@ pub(crate) fn snapshot(tracker: &Tracker) -> HashMap<u32, Process> {
     rows
 }
 
-/// The rows of the children of a process.
+/// The rows of the children of the process `pid`.
+///
+/// # Panics
+///
+/// If the table cannot be read.
 #[track_caller]
-pub(crate) fn children(tracker: &Tracker, pid: u32) -> Vec<Process> {
+pub fn children(tracker: &Tracker, pid: u32) -> Vec<Process> {
     let snapshot = tracker.table().snapshot().expect("the table can be read");
     snapshot
         .into_iter()
@@ -42,23 +56,18 @@ pub(crate) fn children(tracker: &Tracker, pid: u32) -> Vec<Process> {
         .collect()
 }
 
-/// Makes a file that can be executed; returns its path.
+/// Checks that the table has lost nothing.
+///
+/// # Panics
+///
+/// If it has.
 #[track_caller]
-pub(crate) fn executable(folder: &Path, name: impl AsRef<Path>, content: &[u8]) -> PathBuf {
-    let path = folder.join(name);
-    fs::write(&path, content).expect("it can be written");
-    fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("root may chmod");
-    path
-}
-
-/// Nothing that started since the tracker did has been lost.
-#[track_caller]
-pub(crate) fn nothing_lost(tracker: &Tracker) {
+pub fn nothing_lost(tracker: &Tracker) {
     assert_eq!(tracker.losses().expect("it can be read").total(), 0);
 }
 
-/// What /proc says of a process, from its row.
-pub(crate) fn as_stat(process: &Process) -> Stat {
+/// What a row says of its process, to be compared with [`stat`](crate::stat).
+pub fn as_stat(process: &Process) -> Stat {
     let lossy = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
     Stat {
         pid: process.pid,
@@ -73,10 +82,14 @@ pub(crate) fn as_stat(process: &Process) -> Stat {
     }
 }
 
-/// Both directions: what lives throughout is in the table, and what is in the
-/// table lives, or started meanwhile.
+/// Compares the table with /proc in both directions: each process that lives throughout
+/// has a row, and each row is of a process that lives or started meanwhile.
+///
+/// # Panics
+///
+/// If they differ.
 #[track_caller]
-pub(crate) fn compare_with_proc(tracker: &Tracker) {
+pub fn compare_with_proc(tracker: &Tracker) {
     let begun = ticks(Clock::since_boot());
     let before = processes();
     let rows = snapshot(tracker);

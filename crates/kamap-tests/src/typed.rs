@@ -1,8 +1,7 @@
-//! Maps with BTF and programs, made without the library.
+//! Maps with BTF, made without the library. All panic if the kernel refuses the map.
 
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 use kamap_bpf::AnyMap;
 use libbpf_rs::libbpf_sys as sys;
@@ -19,8 +18,12 @@ use libbpf_rs::libbpf_sys as sys;
 ///     struct bpf_spin_lock lock;                     // if `locked`
 /// };
 /// ```
+///
+/// # Panics
+///
+/// If the kernel refuses it.
 #[track_caller]
-pub(crate) fn processes(kind: &str, locked: bool) -> AnyMap {
+pub fn processes(kind: &str, locked: bool) -> AnyMap {
     let mut btf = Btf::new();
     let int = btf.int("unsigned int", 4, 0);
     let short = btf.int("unsigned short", 2, 0);
@@ -35,7 +38,7 @@ pub(crate) fn processes(kind: &str, locked: bool) -> AnyMap {
         ("state", state, 96, 0),
         ("ports", ports, 128, 0),
     ];
-    // The kernel allows of these but one in a struct.
+    // A struct can only have one of the two: bitfields, or a lock.
     let last = if locked {
         (
             "lock",
@@ -52,14 +55,18 @@ pub(crate) fn processes(kind: &str, locked: bool) -> AnyMap {
 }
 
 /// A map from `int` to `int`.
+///
+/// # Panics
+///
+/// If the kernel refuses it.
 #[track_caller]
-pub(crate) fn of_ints(kind: &str) -> AnyMap {
+pub fn of_ints(kind: &str) -> AnyMap {
     let mut btf = Btf::new();
     let int = btf.int("int", 4, sys::BTF_INT_SIGNED);
     btf.map(kind, (4, int), (4, int), 16)
 }
 
-/// The variables of a program, as a linker leaves them where two files have a `counter`:
+/// The variables of a program, as a linker arranges them if two files have a `counter`:
 ///
 /// ```c
 /// static __u32 counter;
@@ -67,8 +74,12 @@ pub(crate) fn of_ints(kind: &str) -> AnyMap {
 /// static __u32 counter;
 /// __u32 f(void) { static __u32 counter; return counter++; }
 /// ```
+///
+/// # Panics
+///
+/// If the kernel refuses it.
 #[track_caller]
-pub(crate) fn variables() -> AnyMap {
+pub fn variables() -> AnyMap {
     let mut btf = Btf::new();
     let int = btf.int("unsigned int", 4, 0);
     let byte = btf.int("unsigned char", 1, 0);
@@ -90,10 +101,14 @@ pub(crate) fn variables() -> AnyMap {
     btf.map("array", (4, 0), (20, section), 1)
 }
 
-/// The variables `__u64 total; __u32 count;` of a program, and `__u32 last` if `longer`. The
-/// section ends with the last one.
+/// The variables `__u64 total; __u32 count;` of a program, and with `longer` also `__u32 last`. The
+/// section ends with the last variable.
+///
+/// # Panics
+///
+/// If the kernel refuses it.
 #[track_caller]
-pub(crate) fn section(longer: bool) -> AnyMap {
+pub fn section(longer: bool) -> AnyMap {
     let mut btf = Btf::new();
     let int = btf.int("unsigned int", 4, 0);
     let long = btf.int("unsigned long long", 8, 0);
@@ -109,8 +124,12 @@ pub(crate) fn section(longer: bool) -> AnyMap {
 
 /// A hash map from `__u32` to
 /// `struct { struct { __u32 x, y; }; struct { __u32 x, y; }; }`.
+///
+/// # Panics
+///
+/// If the kernel refuses it.
 #[track_caller]
-pub(crate) fn of_twins() -> AnyMap {
+pub fn of_twins() -> AnyMap {
     let mut btf = Btf::new();
     let int = btf.int("unsigned int", 4, 0);
     let twin = btf.structure("", 8, &[("x", int, 0, 0), ("y", int, 32, 0)]);
@@ -127,7 +146,7 @@ impl Btf {
         Self(unsafe { sys::btf__new_empty() })
     }
 
-    /// Returns the ID of what is added. `add` is given the BTF and `name`.
+    /// Returns the ID of the new type. `add` gets the BTF and `name`.
     #[track_caller]
     fn add(
         &mut self,
@@ -186,7 +205,7 @@ impl Btf {
         id
     }
 
-    /// A section of variables: name, type, offset and size of each.
+    /// A section of variables, each with name, type, offset and size.
     #[track_caller]
     fn section(&mut self, name: &str, size: u32, variables: &[(&str, i32, u32, u32)]) -> i32 {
         let variables: Vec<_> = variables
@@ -212,7 +231,7 @@ impl Btf {
         section
     }
 
-    /// A map of such keys and values, each given by its size and type.
+    /// Creates a map. Keys and values are given by size and type.
     #[track_caller]
     fn map(
         self,
@@ -246,49 +265,5 @@ impl Drop for Btf {
     fn drop(&mut self) {
         // SAFETY: see `new`; it is not used any more.
         unsafe { sys::btf__free(self.0) };
-    }
-}
-
-/// A program that does nothing.
-pub(crate) struct Program {
-    fd: OwnedFd,
-    pub(crate) id: u32,
-}
-
-#[track_caller]
-pub(crate) fn program() -> Program {
-    let instruction = |code| sys::bpf_insn {
-        code,
-        ..Default::default()
-    };
-    // r0 = 0; exit
-    let instructions = [instruction(0xb7), instruction(0x95)];
-    let mut info = sys::bpf_prog_info::default();
-    let mut len = size_of_val(&info) as u32;
-    // SAFETY: C strings, two instructions, and information of its size.
-    let fd = unsafe {
-        let fd = sys::bpf_prog_load(
-            sys::BPF_PROG_TYPE_SOCKET_FILTER,
-            c"nothing".as_ptr(),
-            c"GPL".as_ptr(),
-            instructions.as_ptr(),
-            2,
-            std::ptr::null_mut(),
-        );
-        assert!(fd >= 0, "it can be loaded: {fd}");
-        let told = sys::bpf_prog_get_info_by_fd(fd, &mut info, &mut len);
-        assert_eq!(told, 0, "the kernel tells its ID");
-        OwnedFd::from_raw_fd(fd)
-    };
-    Program { fd, id: info.id }
-}
-
-impl Program {
-    #[track_caller]
-    pub(crate) fn pin(&self, path: &Path) {
-        let path = CString::new(path.as_os_str().as_encoded_bytes()).expect("it has no zero");
-        // SAFETY: a C string.
-        let pinned = unsafe { sys::bpf_obj_pin(self.fd.as_raw_fd(), path.as_ptr()) };
-        assert_eq!(pinned, 0, "it can be pinned");
     }
 }

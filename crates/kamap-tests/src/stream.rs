@@ -3,16 +3,26 @@
 use std::time::Duration;
 
 use kamap::{Cause, Event, EventKind, Events, Exit, Item, Kinds, Tracker};
-use kamap_tests::eventually;
 
-/// A tracker with the events of all lives, and their reader.
+use crate::eventually;
+
+/// Starts a tracker that records forks, execs and exits; returns it and its stream.
+///
+/// # Panics
+///
+/// If it does not start.
 #[track_caller]
-pub(super) fn tracker() -> (Tracker, Stream) {
+pub fn tracker() -> (Tracker, Stream) {
     with(Tracker::builder().events(Kinds::LIFE))
 }
 
+/// Starts the tracker of `builder`, which records events; returns it and its stream.
+///
+/// # Panics
+///
+/// If it does not start.
 #[track_caller]
-pub(super) fn with(builder: kamap::Builder) -> (Tracker, Stream) {
+pub fn with(builder: kamap::Builder) -> (Tracker, Stream) {
     let mut tracker = builder.start().expect("the tracker starts");
     let events = tracker.take_events().expect("they were asked for");
     assert!(tracker.take_events().is_none(), "there is one reader");
@@ -25,27 +35,38 @@ pub(super) fn with(builder: kamap::Builder) -> (Tracker, Stream) {
     (tracker, stream)
 }
 
-/// What has been read.
-pub(super) struct Stream {
-    pub(super) events: Events,
-    pub(super) all: Vec<Event>,
-    /// Events that the ring had no room for.
-    pub(super) lost: u64,
-    /// What the table has lost, as the stream reports it.
-    pub(super) table_lost: u64,
+/// The stream of a tracker, and what has been read of it.
+#[derive(Debug)]
+pub struct Stream {
+    /// The reader.
+    pub events: Events,
+    /// All events that have been read.
+    pub all: Vec<Event>,
+    /// How many events the ring had no room for.
+    pub lost: u64,
+    /// How many rows the table has lost, as the stream reports it.
+    pub table_lost: u64,
 }
 
 impl Stream {
     /// Reads what there is.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be read.
     #[track_caller]
-    pub(super) fn read(&mut self) {
+    pub fn read(&mut self) {
         let read = self.take(|events, take| events.read(Duration::ZERO, take));
         read.expect("it can be read");
     }
 
-    /// Reads all that is left.
+    /// Reads all that is left after the tracker has been detached.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be read.
     #[track_caller]
-    pub(super) fn drain(&mut self) {
+    pub fn drain(&mut self) {
         let read = self.take(|events, take| events.drain(take));
         read.expect("it can be read");
     }
@@ -64,9 +85,13 @@ impl Stream {
     }
 
     /// Reads on until `pid` has ended; returns its events.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end within a minute.
     #[track_caller]
-    pub(super) fn life(&mut self, pid: u32) -> Vec<Event> {
-        eventually("its end is told", || {
+    pub fn life(&mut self, pid: u32) -> Vec<Event> {
+        eventually("its exit is read", || {
             self.read();
             let of_pid = |event: &&Event| event.process.pid == pid;
             let life: Vec<_> = self.all.iter().filter(of_pid).cloned().collect();
@@ -77,16 +102,16 @@ impl Stream {
     }
 }
 
-/// How a process has ended, if that is what an event tells.
-pub(super) fn end(event: &Event) -> Option<Exit> {
+/// How the process of an exit event has ended; `None` for other events.
+pub fn end(event: &Event) -> Option<Exit> {
     match event.kind {
-        EventKind::Exit(end) => Some(end),
+        EventKind::Exit(exit) => Some(exit),
         _ => None,
     }
 }
 
-/// `fork`, `exec`, `failed` or `exit` of each.
-pub(super) fn kinds(events: &[Event]) -> Vec<&'static str> {
+/// The kind of each event: `fork`, `exec`, `failed` or `exit`.
+pub fn kinds(events: &[Event]) -> Vec<&'static str> {
     let kind = |event: &Event| match event.kind {
         EventKind::Fork => "fork",
         EventKind::Exec => "exec",

@@ -1,0 +1,245 @@
+//! What wakes a reader of events that waits, and what does not.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use kamap::{AttachOptions, Cause, Error, EventKind, Events, Filter, Item, Kinds, Pinned, Tracker};
+use kamap_bpf::Stop;
+use kamap_tests::{BpfFs, Tiny, eventually};
+
+/// How long to wait for what has to come.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// The lives of this process's children.
+fn children() -> Filter {
+    Filter::new(Kinds::LIFE).ppid(process::id())
+}
+
+/// The lives of a process that does not exist.
+fn nobody() -> Filter {
+    Filter::new(Kinds::LIFE).pid(u32::MAX)
+}
+
+/// A thread that reads until it fails or is stopped, and passes on what it reads.
+struct Waiting {
+    thread: JoinHandle<kamap::Result<()>>,
+    tid: i32,
+    items: Receiver<Item>,
+    stop: Stop,
+}
+
+impl Waiting {
+    fn start(events: Events) -> Self {
+        let stop = Stop::new().expect("there are files left");
+        events.wake_on(&stop).expect("it can be waited for");
+        let (tid, started) = mpsc::channel();
+        let (sender, items) = mpsc::channel();
+        let thread = thread::spawn({
+            let stop = stop.clone();
+            move || {
+                // SAFETY: takes nothing, returns a number.
+                let _ = tid.send(unsafe { libc::gettid() });
+                read(events, &stop, &sender)
+            }
+        });
+        let tid = started.recv_timeout(BOUND).expect("it runs");
+        Self {
+            thread,
+            tid,
+            items,
+            stop,
+        }
+    }
+
+    /// How often it has gone to sleep so far, once it does for as long as nothing wakes it.
+    #[track_caller]
+    fn sleeps(&self) -> u64 {
+        let file = |name: &str| {
+            let text = fs::read_to_string(format!("/proc/self/task/{}/{name}", self.tid));
+            text.expect("it runs")
+        };
+        eventually("it waits for ever", || {
+            // The number of the call and its arguments, the fourth of which is the time.
+            let call = file("syscall");
+            let call: Vec<_> = call.split(' ').collect();
+            let is_wait = call[0] == libc::SYS_epoll_wait.to_string();
+            (is_wait && call[4].ends_with("ffffffff")).then_some(())
+        });
+        let status = file("status");
+        let sleeps = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        let sleeps = sleeps.expect("the kernel says so").trim();
+        sleeps.parse().expect("it is a number")
+    }
+
+    /// Ends it by what it was told to wait for as well.
+    #[track_caller]
+    fn stop(self) {
+        self.stop.stop();
+        self.ended().expect("it reads to its end");
+    }
+
+    #[track_caller]
+    fn ended(self) -> kamap::Result<()> {
+        eventually("it ends", || self.thread.is_finished().then_some(()));
+        self.thread.join().expect("it does not panic")
+    }
+}
+
+fn read(mut events: Events, stop: &Stop, to: &Sender<Item>) -> kamap::Result<()> {
+    while !stop.is_stopped() {
+        events.read(Duration::MAX, |item| {
+            let _ = to.send(item);
+        })?;
+    }
+    Ok(())
+}
+
+#[track_caller]
+fn started(filter: Filter) -> (Tracker, Waiting) {
+    let mut tracker = Tracker::builder()
+        .events(filter)
+        .start()
+        .expect("it starts");
+    let events = tracker.take_events().expect("they were asked for");
+    (tracker, Waiting::start(events))
+}
+
+#[test]
+fn a_reader_sleeps_while_there_is_nothing_for_it() {
+    let (tracker, reader) = started(nobody());
+    let tiny = Tiny::new();
+    let before = reader.sleeps();
+    let lives = tracker.seen().expect("they are counted").exit;
+    eventually("much has happened", || {
+        tiny.run();
+        let exits = tracker.seen().expect("they are counted").exit;
+        (exits > lives + 200).then_some(())
+    });
+    assert_eq!(reader.sleeps(), before, "it woke up");
+    reader.stop();
+}
+
+#[test]
+fn no_event_waits_for_the_next_one() {
+    let (_tracker, reader) = started(children());
+    let tiny = Tiny::new();
+    // Alone, and so many at once that it sleeps between its looks.
+    for count in [1, 1, 2, 60, 1, 3, 200, 1].into_iter().cycle().take(40) {
+        let mut left: Vec<_> = (0..count).map(|_| tiny.run()).collect();
+        while !left.is_empty() {
+            match reader.items.recv_timeout(BOUND).expect("it is woken") {
+                Item::Event(event) => {
+                    if matches!(event.kind, EventKind::Exit(_)) {
+                        left.retain(|&pid| pid != event.process.pid);
+                    }
+                }
+                item => panic!("{item:?}"),
+            }
+        }
+    }
+    reader.stop();
+}
+
+#[test]
+fn a_process_that_finds_no_room_wakes_the_reader() {
+    let builder = Tracker::builder().max_entries(1).events(nobody());
+    let mut tracker = builder.start().expect("it starts");
+    let reader = Waiting::start(tracker.take_events().expect("they were asked for"));
+    let lost = || match reader.items.recv_timeout(BOUND).expect("it is woken") {
+        Item::Lost(lost) if lost.cause == Cause::TableFull => lost.count,
+        item => panic!("{item:?}"),
+    };
+    // Those that were there.
+    lost();
+    reader.sleeps();
+    Tiny::new().run();
+    assert!(lost() > 0);
+    reader.stop();
+}
+
+#[test]
+fn a_reader_that_waits_can_be_waited_for() {
+    let mut tracker = Tracker::builder()
+        .events(children())
+        .start()
+        .expect("it starts");
+    let mut events = tracker.take_events().expect("they were asked for");
+    let tiny = Tiny::new();
+    let mut left = 50;
+    let mut pid = tiny.run();
+    while left > 0 {
+        let mut exits = Vec::new();
+        events
+            .read(Duration::ZERO, |item| match item {
+                Item::Event(event) if matches!(event.kind, EventKind::Exit(_)) => {
+                    exits.push(event.process.pid);
+                }
+                Item::Event(_) => {}
+                item => panic!("{item:?}"),
+            })
+            .expect("they can be read");
+        if exits.contains(&pid) {
+            left -= 1;
+            pid = tiny.run();
+        } else {
+            let fd = events.as_fd();
+            let mut polled = libc::pollfd {
+                fd: std::os::fd::AsRawFd::as_raw_fd(&fd),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            // SAFETY: `polled` is one entry, valid for reading and writing.
+            let ready = unsafe { libc::poll(&mut polled, 1, BOUND.as_millis() as i32) };
+            assert_eq!(ready, 1, "nothing has woken it");
+        }
+    }
+}
+
+/// A place where events are recorded that never come.
+fn attached() -> (BpfFs, PathBuf) {
+    let bpffs = BpfFs::mount();
+    let dir = bpffs.at("kamap");
+    let builder = Tracker::builder().events(nobody());
+    builder
+        .attach(&dir, &AttachOptions::default())
+        .expect("root can");
+    (bpffs, dir)
+}
+
+#[test]
+fn a_reader_that_waits_is_taken_over_at_once() {
+    let (_bpffs, dir) = attached();
+    let pinned = Pinned::open(&dir).expect("it is attached");
+    let mut reader = Waiting::start(pinned.events(false).expect("nobody reads"));
+    for _ in 0..3 {
+        reader.sleeps();
+        let next = Waiting::start(pinned.events(true).expect("it can be taken over"));
+        let ended = std::mem::replace(&mut reader, next).ended();
+        assert!(matches!(ended, Err(Error::TakenOver { .. })), "{ended:?}");
+    }
+    reader.stop();
+    kamap::detach(&dir).expect("root can");
+}
+
+#[test]
+fn a_reader_that_waits_ends_when_its_pins_are_removed() {
+    let (_bpffs, dir) = attached();
+    let pinned = Pinned::open(&dir).expect("it is attached");
+    let reader = Waiting::start(pinned.events(false).expect("nobody reads"));
+    reader.sleeps();
+    // Of a replacement it takes no notice, but it watches other pins then.
+    let options = AttachOptions::default().replace(true);
+    let builder = Tracker::builder().events(nobody());
+    builder.attach(&dir, &options).expect("root can");
+    reader.sleeps();
+    kamap::detach(&dir).expect("root can");
+    let ended = reader.ended();
+    assert!(matches!(ended, Err(Error::Detached { .. })), "{ended:?}");
+}
