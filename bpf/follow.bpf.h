@@ -42,7 +42,8 @@ static __always_inline u32 get_first_marks(void)
  */
 static __always_inline u32 get_marks_without_row(const struct task_struct *task)
 {
-	if (!followed)
+	/* The first is known when the programs are loaded: then nothing is left of this. */
+	if ((!follow_child_of && !is_shared) || !followed)
 		return 0;
 	task = untrusted(task);
 	for (u32 i = 0; i < MAX_ROWLESS; i++) {
