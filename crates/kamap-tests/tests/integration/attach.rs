@@ -444,6 +444,13 @@ fn a_reader_that_was_stopped_tells_nothing_that_another_one_tells() {
     // SAFETY: takes numbers.
     let signal = |number| assert_eq!(unsafe { libc::kill(first.id().cast_signed(), number) }, 0);
     signal(libc::SIGSTOP);
+    eventually("it is stopped", || {
+        let status = fs::read_to_string(format!("/proc/{}/status", first.id()));
+        status
+            .expect("it is there")
+            .contains("\nState:\tT")
+            .then_some(())
+    });
     let pids: Vec<_> = (0..200).map(|_| run_child()).collect();
     // Of what was told before it was stopped it may not have noted all.
     let ended = |output: &[u8]| {

@@ -201,13 +201,13 @@ fn a_late_error_of_the_kernel_ends_no_run() {
 #[test]
 fn a_run_with_an_error_says_that_it_is_incomplete() {
     let (_, _, calls) = run_with(None, 0);
-    let script = "for i in $(seq 30); do /bin/true; done; read x; exit 3";
+    let script = "until read -t 0; do /bin/true; done; exit 3";
     let mut child = bounded("strace")
         // While there are events, each round reads what was lost.
         .args(["-qq", "-o", "/dev/null", "-e", "trace=bpf"])
         .args(["-e"])
         .arg(format!("inject=bpf:error=EIO:when={}+", calls + 10))
-        .args([KAMAP, "run", "--quiet", "--", "sh", "-c", script])
+        .args([KAMAP, "run", "--quiet", "--", "bash", "-c", script])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
