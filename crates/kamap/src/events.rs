@@ -260,7 +260,8 @@ impl Events {
         if let Some(globals) = self.globals.get(&0)? {
             self.order.lose(globals.events_lost, &mut read);
         }
-        Ok(any)
+        // Whoever follows a command may wait for the number of an event that is not handed out.
+        Ok(any || (self.followed.is_some() && count > 0))
     }
 }
 
