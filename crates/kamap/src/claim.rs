@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ pub(crate) struct Claim {
     reader: Map<Array<kamap_reader>>,
     dir: PathBuf,
     me: Holder,
+    /// Whether it was not given up. The one that follows can be of the same process.
+    is_held: AtomicBool,
     /// Readable when another reader has asked for it, or the pin has gone: a reader that waits for events
     /// would not look.
     changes: Inotify,
@@ -53,6 +56,7 @@ impl Claim {
         let this = Self {
             reader,
             dir: dir.to_owned(),
+            is_held: AtomicBool::new(false),
             changes: changes.map_err(not_watched)?,
             me: Holder {
                 pid,
@@ -76,6 +80,7 @@ impl Claim {
                     ..known
                 };
                 this.reader.set(0, &mine)?;
+                this.is_held.store(true, Ordering::Relaxed);
                 this.add_watch()?;
                 return Ok((this, mine));
             }
@@ -156,6 +161,9 @@ impl Claim {
     }
 
     fn give_up(&self) -> Result<()> {
+        if !self.is_held.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
         let _lock = self.lock()?;
         let known = self.check()?;
         let nobody = kamap_reader {
