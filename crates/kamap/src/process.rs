@@ -209,8 +209,6 @@ impl Process {
         let time = |nanos| (nanos != 0).then(|| Duration::from_nanos(nanos));
 
         let mut process = Self {
-            pid: facts.pid,
-            start_time: Duration::from_nanos(facts.start_time),
             first_exec_time: time(facts.first_exec_time),
             last_exec_time: time(facts.last_exec_time),
             execs: facts.execs,
@@ -232,15 +230,7 @@ impl Process {
                 ])
             }),
             args: args.to_vec(),
-            // What follows is taken over below.
-            ppid: 0,
-            parent_start_time: None,
-            uid: 0,
-            gid: 0,
-            cgroup_id: 0,
-            comm: Vec::new(),
-            exe_cut: false,
-            exe: OsString::new(),
+            ..Self::new(facts.pid, Duration::from_nanos(facts.start_time))
         };
         process.take_state(facts);
         process.take_exe_of(facts, exe);
