@@ -4,34 +4,24 @@
 //! the same name. That took a quarter of a start. So it gets BTF that has only those, with what they
 //! contain.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-/// Kinds of types (linux/btf.h).
-const INT: u32 = 1;
-const PTR: u32 = 2;
-const ARRAY: u32 = 3;
-const STRUCT: u32 = 4;
-const UNION: u32 = 5;
-const ENUM: u32 = 6;
-const FWD: u32 = 7;
-const TYPEDEF: u32 = 8;
-const VOLATILE: u32 = 9;
-const CONST: u32 = 10;
-const RESTRICT: u32 = 11;
-const FUNC: u32 = 12;
-const FUNC_PROTO: u32 = 13;
-const VAR: u32 = 14;
-const DATASEC: u32 = 15;
-const FLOAT: u32 = 16;
-const DECL_TAG: u32 = 17;
-const TYPE_TAG: u32 = 18;
-const ENUM64: u32 = 19;
+use libbpf_sys::{
+    BTF_KIND_ARRAY as ARRAY, BTF_KIND_CONST as CONST, BTF_KIND_DATASEC as DATASEC,
+    BTF_KIND_DECL_TAG as DECL_TAG, BTF_KIND_ENUM as ENUM, BTF_KIND_ENUM64 as ENUM64,
+    BTF_KIND_FLOAT as FLOAT, BTF_KIND_FUNC as FUNC, BTF_KIND_FUNC_PROTO as FUNC_PROTO,
+    BTF_KIND_FWD as FWD, BTF_KIND_INT as INT, BTF_KIND_PTR as PTR, BTF_KIND_RESTRICT as RESTRICT,
+    BTF_KIND_STRUCT as STRUCT, BTF_KIND_TYPE_TAG as TYPE_TAG, BTF_KIND_TYPEDEF as TYPEDEF,
+    BTF_KIND_UNION as UNION, BTF_KIND_VAR as VAR, BTF_KIND_VOLATILE as VOLATILE,
+};
 
-const MAGIC: u16 = 0xeb9f;
-const VERSION: u8 = 1;
-const HEADER: usize = 24;
+const MAGIC: u16 = libbpf_sys::BTF_MAGIC as u16;
+const VERSION: u8 = libbpf_sys::BTF_VERSION as u8;
+const HEADER: usize = size_of::<libbpf_sys::btf_header>();
+
 /// Bytes of a type, without what follows some kinds.
-const TYPE: usize = 12;
+const TYPE: usize = size_of::<libbpf_sys::btf_type>();
 
 /// BTF, as a kernel or a compiler of this machine writes it.
 pub(crate) struct Btf<'a> {
@@ -50,14 +40,14 @@ struct Fields {
 
 /// A type, without what follows it.
 #[derive(Clone, Copy)]
-struct Entry {
+struct Type {
     name: u32,
     info: u32,
     /// Its size, or the type that it refers to.
     size_or_type: u32,
 }
 
-impl Entry {
+impl Type {
     fn kind(self) -> u32 {
         self.info >> 24 & 0x1f
     }
@@ -125,16 +115,16 @@ impl<'a> Btf<'a> {
         (at == types.len()).then_some(btf)
     }
 
-    fn entry_at(&self, at: usize) -> Option<Entry> {
+    fn entry_at(&self, at: usize) -> Option<Type> {
         let entry: &[u8; TYPE] = self.types.get(at..)?.first_chunk()?;
-        Some(Entry {
+        Some(Type {
             name: number(entry, 0)?,
             info: number(entry, 4)?,
             size_or_type: number(entry, 8)?,
         })
     }
 
-    fn entry(&self, id: u32) -> Option<Entry> {
+    fn entry(&self, id: u32) -> Option<Type> {
         if id == 0 {
             return None;
         }
@@ -142,7 +132,7 @@ impl<'a> Btf<'a> {
     }
 
     /// What follows the entry of a type.
-    fn rest(&self, id: u32, entry: Entry) -> Option<&'a [u8]> {
+    fn rest(&self, id: u32, entry: Type) -> Option<&'a [u8]> {
         let (count, size, _) = entry.parts()?;
         let begin = *self.at.get(id as usize)? as usize + TYPE;
         self.types.get(begin..begin + count * size)
@@ -154,7 +144,7 @@ impl<'a> Btf<'a> {
     }
 
     /// Types with a name that programs can refer to.
-    fn named(&self) -> impl Iterator<Item = (u32, Entry)> {
+    fn named(&self) -> impl Iterator<Item = (u32, Type)> {
         let ids = 1..self.at.len() as u32;
         ids.filter_map(|id| Some((id, self.entry(id)?)))
             .filter(|(_, entry)| {
@@ -243,19 +233,19 @@ impl<'a> Reduction<'a> {
 
     fn number(&mut self, id: u32) {
         let next = self.order.len() as u32 + 1;
-        // A type that already has a number has a smaller one.
-        if *self.ids.entry(id).or_insert(next) == next {
+        if let Entry::Vacant(vacant) = self.ids.entry(id) {
+            vacant.insert(next);
             self.order.push(id);
         }
     }
 
     /// The types that belong to one. Of pointers these are functions alone, which are compared by
     /// what they take.
-    fn contained(&mut self, id: u32, entry: Entry) -> Vec<u32> {
+    fn contained(&mut self, id: u32, entry: Type) -> Vec<u32> {
         let mut types = Vec::new();
         match entry.kind() {
             PTR => {
-                let to = self.btf.entry(entry.size_or_type).map(Entry::kind);
+                let to = self.btf.entry(entry.size_or_type).map(Type::kind);
                 match to {
                     Some(FUNC_PROTO) => types.push(entry.size_or_type),
                     Some(STRUCT | UNION) => self.number(entry.size_or_type),
@@ -386,7 +376,7 @@ mod tests {
                             let pointee = pointee.and_then(|to| btf.entry(to.size_or_type));
                             let is_record =
                                 pointee.is_some_and(|to| [STRUCT, UNION].contains(&to.kind()));
-                            let kind = to.map(Entry::kind);
+                            let kind = to.map(Type::kind);
                             lines.push(format!("{path}: {kind:?}, a record: {is_record}"));
                         }
                     }
