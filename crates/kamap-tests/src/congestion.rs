@@ -7,23 +7,13 @@ use kamap_bpf::AnyMap;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, OpenObject, Program};
 
-#[allow(
-    clippy::allow_attributes_without_reason,
-    clippy::undocumented_unsafe_blocks,
-    clippy::unwrap_used,
-    missing_debug_implementations,
-    unreachable_pub,
-    reason = "generated code"
-)]
-mod skel {
-    include!(concat!(env!("OUT_DIR"), "/congestion.skel.rs"));
-}
+crate::skeleton!(congestion);
 
 /// A congestion control for TCP. The kernel offers it until this is dropped.
 pub struct Congestion<'storage> {
     // Dropping it removes the congestion control through the map, which `skel` closes: it goes first.
     link: Option<Link>,
-    skel: skel::CongestionSkel<'storage>,
+    skel: congestion::CongestionSkel<'storage>,
     /// Its name, which no other one has.
     pub name: String,
     /// Its map.
@@ -47,7 +37,7 @@ impl<'storage> Congestion<'storage> {
     /// If the kernel refuses.
     #[track_caller]
     pub fn new(storage: &'storage mut MaybeUninit<OpenObject>) -> Self {
-        let mut open = skel::CongestionSkelBuilder::default()
+        let mut open = congestion::CongestionSkelBuilder::default()
             .open(storage)
             .expect("the object is in order");
         let name = format!("kamap{}", std::process::id());

@@ -13,6 +13,24 @@
 //! | time and CPUs | [`eventually`], [`repetitions`], [`run_on`], [`run_first`], [`possible_cpus`], [`SetOnDrop`] |
 //! | limits and faults | [`allow_many_files`], [`Never`] |
 
+/// The module of the skeleton that `build.rs` generates of `bpf/NAME.bpf.c`, with the same name.
+#[macro_export]
+macro_rules! skeleton {
+    ($name:ident) => {
+        #[allow(
+            clippy::allow_attributes_without_reason,
+            clippy::undocumented_unsafe_blocks,
+            clippy::unwrap_used,
+            missing_debug_implementations,
+            unreachable_pub,
+            reason = "generated code"
+        )]
+        mod $name {
+            include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".skel.rs"));
+        }
+    };
+}
+
 mod bpffs;
 mod cgroups;
 pub mod command;

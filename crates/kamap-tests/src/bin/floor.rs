@@ -1,16 +1,7 @@
 //! Attaches the programs that kamap is measured against (`bpf/floor.bpf.c`) until a signal ends it.
 //! Argument: `empty` (they do nothing), `table` (a row for each process) or `events` (records as well).
 
-#[expect(
-    unreachable_pub,
-    clippy::allow_attributes_without_reason,
-    clippy::undocumented_unsafe_blocks,
-    clippy::unwrap_used,
-    reason = "generated code"
-)]
-mod skel {
-    include!(concat!(env!("OUT_DIR"), "/floor.skel.rs"));
-}
+kamap_tests::skeleton!(floor);
 
 use std::mem::MaybeUninit;
 use std::thread;
@@ -25,7 +16,7 @@ const NAP: Duration = Duration::from_millis(25);
 fn main() {
     let what = std::env::args().nth(1).expect("it is told what to do");
     let mut storage = MaybeUninit::uninit();
-    let builder = skel::FloorSkelBuilder::default();
+    let builder = floor::FloorSkelBuilder::default();
     let mut open = builder.open(&mut storage).expect("the object opens");
     let rodata = open.maps.rodata_data.as_deref_mut();
     let rodata = rodata.expect("it has read-only data");

@@ -1074,16 +1074,7 @@ fn the_table_as_text_has_a_line_for_each_process_whatever_its_arguments_are() {
     }
 }
 
-#[expect(
-    clippy::allow_attributes_without_reason,
-    clippy::undocumented_unsafe_blocks,
-    clippy::unwrap_used,
-    unreachable_pub,
-    reason = "generated code"
-)]
-mod who {
-    include!(concat!(env!("OUT_DIR"), "/who.skel.rs"));
-}
+kamap_tests::skeleton!(who);
 
 #[test]
 fn a_bpf_program_asks_the_pinned_table_who_calls() {

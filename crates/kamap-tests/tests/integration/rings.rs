@@ -16,17 +16,7 @@ use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{ErrorKind, MapCore, OpenObject, ProgramInput, ProgramMut, libbpf_sys};
 use tokio::io::unix::AsyncFd;
 
-#[allow(
-    clippy::allow_attributes_without_reason,
-    clippy::undocumented_unsafe_blocks,
-    clippy::unwrap_used,
-    missing_debug_implementations,
-    unreachable_pub,
-    reason = "generated code"
-)]
-mod skel {
-    include!(concat!(env!("OUT_DIR"), "/records.skel.rs"));
-}
+kamap_tests::skeleton!(records);
 
 /// A record of 16 bytes, in which each word is the record's number.
 type Pair = [u64; 2];
@@ -41,8 +31,8 @@ const RUN: u64 = 64;
 const BUFFER: usize = 4096;
 
 #[track_caller]
-fn loaded(storage: &mut MaybeUninit<OpenObject>) -> skel::RecordsSkel<'_> {
-    let open = skel::RecordsSkelBuilder::default()
+fn loaded(storage: &mut MaybeUninit<OpenObject>) -> records::RecordsSkel<'_> {
+    let open = records::RecordsSkelBuilder::default()
         .open(storage)
         .expect("the object is in order");
     open.load().expect("the kernel takes it")
