@@ -247,14 +247,14 @@ static __always_inline void submit_event(struct kamap_event *event, u32 room, in
 }
 
 /*
- * Wakes a reader that waits, for what it finds in the counters: a record that it skips. Where the ring
- * is full, it has something to read.
+ * Wakes a reader that waits, because of what the counters say: it gets a record that it skips. If much is
+ * in the ring, the reader is awake, or there is none: then these records would take the room of events.
  */
 static __always_inline void wake_reader(void)
 {
 	void *record;
 
-	if (!wanted_events)
+	if (!wanted_events || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= wake_at)
 		return;
 	record = bpf_ringbuf_reserve(&events, sizeof(u64), 0);
 	if (record)

@@ -161,7 +161,7 @@ impl Claim {
     }
 
     fn give_up(&self) -> Result<()> {
-        if !self.is_held.swap(false, Ordering::Relaxed) {
+        if !self.is_held.load(Ordering::Relaxed) {
             return Ok(());
         }
         let _lock = self.lock()?;
@@ -172,6 +172,7 @@ impl Claim {
             ..known
         };
         self.reader.set(0, &nobody)?;
+        self.is_held.store(false, Ordering::Relaxed);
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! What wakes a reader of events that waits, and what does not.
 
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{self, Command};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -9,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use kamap::{AttachOptions, Cause, Error, EventKind, Events, Filter, Item, Kinds, Pinned, Tracker};
-use kamap_bpf::Stop;
+use kamap_bpf::{Stop, page_size};
 use kamap_tests::{BpfFs, Held, Tiny, eventually};
 
 /// How long to wait for what has to come.
@@ -171,7 +172,41 @@ fn a_process_that_finds_no_room_wakes_the_reader() {
 }
 
 #[test]
-fn a_reader_that_waits_can_be_waited_for() {
+fn processes_that_find_no_room_leave_the_ring_to_events() {
+    const UID: u32 = 4711;
+    let builder = Tracker::builder()
+        .max_entries(1)
+        .ring_size(page_size() as u32);
+    let mut tracker = builder
+        .events(Filter::new(Kinds::EXEC).uid(UID))
+        .start()
+        .expect("it starts");
+    let mut events = tracker.take_events().expect("they were asked for");
+    let tiny = Tiny::new();
+    let held = tiny.start();
+    let refused = || tracker.losses().expect("they are counted").table_full;
+    let before = refused();
+    // Each has two records, of which there would be room for half.
+    while refused() < before + page_size() as u64 / 16 {
+        tiny.run();
+    }
+    // That user may not enter the folder of the copy.
+    let mut other = Command::new("/bin/true");
+    assert!(other.uid(UID).status().expect("it starts").success());
+    let mut found = Vec::new();
+    events
+        .drain(|item| found.push(item))
+        .expect("they can be read");
+    found.retain(|item| !matches!(item, Item::Lost(lost) if lost.cause == Cause::TableFull));
+    assert!(
+        matches!(&found[..], [Item::Event(event)] if event.process.uid == UID),
+        "{found:?}"
+    );
+    assert!(held.release().success());
+}
+
+#[test]
+fn the_descriptor_can_be_read_once_there_is_an_event() {
     let mut tracker = Tracker::builder()
         .events(children())
         .start()
@@ -195,9 +230,8 @@ fn a_reader_that_waits_can_be_waited_for() {
             left -= 1;
             pid = tiny.run();
         } else {
-            let fd = events.as_fd();
             let mut polled = libc::pollfd {
-                fd: std::os::fd::AsRawFd::as_raw_fd(&fd),
+                fd: events.as_raw_fd(),
                 events: libc::POLLIN,
                 revents: 0,
             };
@@ -231,6 +265,23 @@ fn a_reader_that_waits_is_taken_over_at_once() {
         assert!(matches!(ended, Err(Error::TakenOver { .. })), "{ended:?}");
     }
     reader.stop();
+    kamap::detach(&dir).expect("root can");
+}
+
+#[test]
+fn a_reader_that_was_taken_over_leaves_the_ring_to_the_next_one() {
+    let (_bpffs, dir) = attached();
+    let pinned = Pinned::open(&dir).expect("it is attached");
+    let mut first = pinned.events(false).expect("nobody reads");
+    let taking = thread::spawn(move || pinned.events(true));
+    let ended = eventually("it is taken over", || {
+        first.read(Duration::ZERO, |_| {}).err()
+    });
+    assert!(matches!(ended, Error::TakenOver { .. }), "{ended:?}");
+    let next = taking.join().expect("it does not panic");
+    let mut next = next.expect("it can be taken over");
+    drop(first);
+    next.read(Duration::ZERO, |_| {}).expect("it is still its");
     kamap::detach(&dir).expect("root can");
 }
 
