@@ -33,6 +33,9 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 #[case(&["--comm", "("], "unclosed group")]
 #[case(&["--pid", "1,x"], "invalid digit")]
 #[case(&["--ppid", "init"], "invalid digit")]
+#[case(&["--columns", "pid,cwd"], "there are pid, ppid, user")]
+#[case(&["--sort", "-nonsense"], "there are pid, ppid, user")]
+#[case(&["--color", "sometimes"], "possible values: auto, always, never")]
 #[case(&["--unit", "[a"], "invalid range pattern")]
 #[case(&["--nonsense"], "unexpected argument")]
 #[case(&["nonsense"], "unrecognized subcommand")]
@@ -90,6 +93,13 @@ fn help_fits_a_terminal_and_names_every_option() {
         "--comm",
         "--pid",
         "--ppid",
+        "--unit",
+        "--container",
+        "--tree",
+        "--columns",
+        "--sort",
+        "--wide",
+        "--color",
         "--verbose",
     ] {
         assert!(short.contains(option) && long.contains(option), "{option}");

@@ -1,11 +1,13 @@
 //! Arguments that several commands share.
 
+mod color;
 mod common;
 mod place;
 mod source;
 mod stream;
 mod values;
 
+pub(crate) use color::ColorArgs;
 pub(crate) use common::Common;
 pub(crate) use place::PlaceArgs;
 pub(crate) use source::{DirArgs, Source};
