@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::commands::{Command, table};
 use crate::policy::stdout;
@@ -103,7 +103,7 @@ impl Cli {
                 stdout::check()?;
                 table::run(&self.table)
             }
-            Some(command) => command.run(),
+            Some(command) => command.run(Self::command),
         }
     }
 
@@ -118,8 +118,6 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -1,8 +1,10 @@
 //! The commands, a folder each. To add one: a folder, and a line in each of the lists here.
 
 mod attach;
+mod completions;
 mod detach;
 mod events;
+mod man;
 mod map;
 mod probe;
 mod run;
@@ -27,11 +29,13 @@ pub(crate) enum Command {
     Verify(verify::Args),
     Map(map::MapArgs),
     Probe(probe::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
-    /// Runs the command to its end.
-    pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
+    /// Runs the command to its end. `cli` is the command line as a whole.
+    pub(crate) fn run(&self, cli: fn() -> clap::Command) -> anyhow::Result<ExitCode> {
         // `kamap run` prints on standard error, or checks standard output when it is asked to use it.
         if !matches!(self, Self::Run(_)) {
             stdout::check()?;
@@ -45,6 +49,8 @@ impl Command {
             Self::Verify(args) => verify::run(args),
             Self::Map(args) => map::run(args),
             Self::Probe(args) => probe::run(args),
+            Self::Completions(args) => completions::run(args, cli()),
+            Self::Man(args) => man::run(args, cli()),
         }
     }
 
@@ -55,7 +61,12 @@ impl Command {
             Self::Events(args) => args.common.verbose,
             Self::Run(args) => args.common.verbose,
             Self::Verify(args) => args.common.verbose,
-            Self::Detach(_) | Self::Status(_) | Self::Map(_) | Self::Probe(_) => false,
+            Self::Detach(_)
+            | Self::Status(_)
+            | Self::Map(_)
+            | Self::Probe(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
         }
     }
 }
