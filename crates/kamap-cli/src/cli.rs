@@ -41,6 +41,8 @@ Columns:
              the systemd unit, and the unit of a user's own systemd
   container, runtime, pod
              the ID of the container, what runs it, and the UID of the Kubernetes pod
+  vpid, pid_ns
+             its PID in its own PID namespace, and the number of that namespace
   desc, tree_execs
              how many live processes descend from it; its execs and theirs
 

@@ -21,7 +21,7 @@ pub(crate) enum Column {
 
 /// The names of `--columns`: those of `ps` where it has them. The names of all other fields of a row
 /// are accepted as well.
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 23] = [
     "pid",
     "ppid",
     "user",
@@ -43,6 +43,8 @@ const NAMES: [&str; 21] = [
     "origin",
     "desc",
     "tree_execs",
+    "vpid",
+    "pid_ns",
 ];
 
 impl Column {

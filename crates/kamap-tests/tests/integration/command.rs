@@ -73,13 +73,15 @@ fn a_row_of_json_says_what_is_so() {
             "origin",
             "parent",
             "pid",
+            "pid_ns",
             "pod_uid",
             "ppid",
             "start_boottime_ns",
             "start_time",
             "uid",
             "unit",
-            "user_unit"
+            "user_unit",
+            "vpid"
         ]
     );
     let exe = std::fs::canonicalize(HELD).expect("it is there");

@@ -367,6 +367,10 @@ impl<W: Write> Output for Screen<W> {
     }
 
     fn redraw(&mut self, view: &View) -> io::Result<()> {
+        // It may have come to the foreground.
+        if self.drawing && self.keys.is_none() && self.has_keys {
+            self.keys = Keys::open();
+        }
         self.draw(view)
     }
 
