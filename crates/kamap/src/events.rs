@@ -134,6 +134,16 @@ impl Events {
         }
     }
 
+    /// Identifies the stream among those of this boot. For what is attached it stays the same: for each
+    /// reader, and when the programs are replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Map`], where the kernel does not tell.
+    pub fn id(&self) -> Result<u32> {
+        Ok(self.globals.info()?.id)
+    }
+
     /// The number of the event that is read next.
     pub fn next_seq(&self) -> u64 {
         self.order.next

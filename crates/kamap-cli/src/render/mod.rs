@@ -12,6 +12,7 @@ mod json;
 mod quote;
 mod status;
 mod terminal;
+mod tree;
 
 pub(crate) use cells::Cells;
 pub(crate) use charset::Charset;
@@ -25,6 +26,7 @@ pub(crate) use json::json_line;
 pub(crate) use quote::quote;
 pub(crate) use status::status;
 pub(crate) use terminal::{clip, cut, terminal_size};
+pub(crate) use tree::tree_lines;
 
 pub(crate) use kamap::json::VERSION;
 

@@ -8,7 +8,7 @@ use kamap::{FieldValue, Process, ProcessAt};
 
 use super::look::{Look, SortKey};
 use super::view::View;
-use crate::render::{Cells, Charset, Column};
+use crate::render::{Cells, Charset, Column, tree_lines};
 
 /// How deep a tree is drawn; what is deeper stands at this depth.
 const MAX_DEPTH: usize = 32;
@@ -210,32 +210,22 @@ fn in_tree<'a>(rows: Vec<Row<'a>>, kin: &Kin, charset: Charset) -> Vec<Row<'a>> 
         let above = shown_ancestor(row.at.process);
         children.entry(above).or_default().push(at);
     }
-    let [past, child, last_child] = match charset {
-        Charset::Ascii => ["|  ", "|- ", "`- "],
-        Charset::Utf8 => ["│  ", "├─ ", "└─ "],
-    };
     let mut rows: Vec<_> = rows.into_iter().map(Some).collect();
     let mut ordered = Vec::with_capacity(rows.len());
-    let mut open = vec![(String::new(), children.remove(&None).unwrap_or_default())];
-    while let Some((above, siblings)) = open.last_mut() {
+    let mut open = vec![children.remove(&None).unwrap_or_default()];
+    let mut lasts = Vec::new();
+    while let Some(siblings) = open.last_mut() {
         let Some(at) = siblings.pop() else {
             open.pop();
             continue;
         };
         let is_last = siblings.is_empty();
-        let mut below = above.clone();
-        let mut lines = above.clone();
-        if open.len() > 1 {
-            lines += if is_last { last_child } else { child };
-            if open.len() <= MAX_DEPTH {
-                below += if is_last { "   " } else { past };
-            }
-        }
+        let depth = (open.len() - 1).min(MAX_DEPTH);
         if let Some(mut row) = rows[at].take() {
-            row.lines = lines;
+            row.lines = tree_lines(charset, &mut lasts, depth, is_last);
             ordered.push(row);
         }
-        open.push((below, children.remove(&Some(at)).unwrap_or_default()));
+        open.push(children.remove(&Some(at)).unwrap_or_default());
     }
     ordered
 }
