@@ -56,6 +56,7 @@ fn processes() -> [Process; 3] {
     (rich.uid, rich.gid, rich.cgroup_id) = (1000, 100, u64::MAX);
     (rich.execs, rich.origin, rich.program_seen) = (3, Origin::Exec, true);
     (rich.exe_cut, rich.file_cut, rich.args_cut) = (true, true, true);
+    (rich.pid_ns, rich.vpid) = (Some(4_026_531_836), Some(7));
     rich.last_exec_time = Some(ms(61_500));
 
     let mut forked = Process::new(4712, ms(62_000))

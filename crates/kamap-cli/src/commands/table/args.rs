@@ -6,6 +6,7 @@ use clap::builder::RangedU64ValueParser;
 use kamap::Process;
 use regex::Regex;
 
+use super::look::LookArgs;
 use crate::args::{Common, PlaceArgs, interval, user};
 
 /// The options of the table.
@@ -17,7 +18,8 @@ pub(crate) struct Args {
     /// Show every live process, not only those that exec'd since the start and those that they forked
     ///
     /// Adds the processes that were alive before, those that they forked and that have not exec'd, and
-    /// kernel threads.
+    /// kernel threads. As text also those that have ended and that their parents have not waited for
+    /// (`<defunct>`).
     #[arg(short, long)]
     pub(crate) all: bool,
 
@@ -54,6 +56,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     place: PlaceArgs,
+
+    #[command(flatten)]
+    pub(super) look: LookArgs,
 }
 
 impl Args {
@@ -88,10 +93,10 @@ impl Args {
         }
     }
 
-    /// Whether the options select `process`.
-    pub(crate) fn shows(&self, process: &Process) -> bool {
+    /// Whether the options select `process`, with those that have not exec'd if `all`.
+    pub(crate) fn shows(&self, process: &Process, all: bool) -> bool {
         let any = |wanted: &[u32], value| wanted.is_empty() || wanted.contains(&value);
-        (self.all || process.program_seen || self.pid.contains(&process.pid))
+        (all || process.program_seen || self.pid.contains(&process.pid))
             && any(&self.user, process.uid)
             && any(&self.pid, process.pid)
             && any(&self.ppid, process.ppid)
