@@ -250,6 +250,22 @@ fn lines() -> Vec<String> {
     let status = ExitStatus::from_raw(libc::SIGKILL);
     let run = json.run(&command, status, &summary, None);
     lines.push(line(&run.with_error(Some("a \"fault\""))));
+
+    // Of the past.
+    let time = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
+    let gap = || GapLine::new(time(1_600_000_000), None, [("ring_full", 12)]);
+    lines.push(line(&gap()));
+    lines.push(line(&GapLine::new(None, time(1_600_000_000), [])));
+    let past = || json.past_table(Duration::from_secs(64), &processes[..1]);
+    lines.push(line(&past().with_gap(None)));
+    lines.push(line(&past().with_gap(Some(gap()))));
+    let mut exit = Exit::new(1 << 8);
+    (exit.cpu_time, exit.max_rss) = (Duration::from_nanos(20_000_001), 1 << 20);
+    let end = Duration::from_secs(64);
+    for end in [None, Some((end, None)), Some((end, Some(&exit)))] {
+        lines.push(line(&json.life(&processes[1], end)));
+    }
+    lines.push(line(&json.life(&processes[1], None).with_depth(2)));
     lines
 }
 
