@@ -1,13 +1,13 @@
 //! The arguments of `kamap` without a command.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::builder::RangedU64ValueParser;
 use kamap::Process;
 use regex::Regex;
 
 use super::look::LookArgs;
-use crate::args::{Common, PlaceArgs, interval, user};
+use crate::args::{Common, PlaceArgs, interval, moment, user};
 
 /// The options of the table.
 #[derive(Debug, clap::Args)]
@@ -30,6 +30,13 @@ pub(crate) struct Args {
     /// Print N tables, then exit
     #[arg(short = 'n', long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     count: Option<u64>,
+
+    /// Print the table as it was at this time, such as 03:12:30 or 'yesterday 14:00', from a history
+    ///
+    /// `kamap record` writes it; --dir names its folder [default: /var/lib/kamap]. Needs neither root nor BPF.
+    /// `kamap history --help` shows how times can be written.
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true, conflicts_with_all = ["count", "own", "max_entries"])]
+    pub(crate) at: Option<SystemTime>,
 
     /// Time between two tables, such as 200ms, 1m or 2 (seconds)
     #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = interval)]

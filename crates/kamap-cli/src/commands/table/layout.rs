@@ -10,7 +10,9 @@ use textwrap::core::display_width;
 use super::look::Look;
 use super::rows::{Row, State};
 use super::view::View;
-use crate::render::{Cells, Charset, Colors, Column, Style, attached, clip, counted};
+use crate::render::{
+    Cells, Charset, Colors, Column, Style, attached, clip, counted, date_and_time, gap_text,
+};
 
 /// Where lines are as wide as a screen, a column of text is at most this wide, unless it is the last.
 const MOST_TEXT: usize = 32;
@@ -206,6 +208,14 @@ fn join(columns: &[Column], widths: &[usize], cells: &[String], cut: &str) -> St
 /// The line below a table in which these rows are.
 pub(super) fn footer(view: &View, shown: &[Row<'_>]) -> String {
     let (live, executed) = (view.live, view.executed);
+    if let Some(past) = &view.past {
+        let time = date_and_time(past.time);
+        let exact = match &past.gap {
+            Some(gap) => format!("not exact: {}", gap_text(gap)),
+            None => "exact".to_owned(),
+        };
+        return format!("live {live} ({executed} exec'd)  at {time}, {exact}");
+    }
     let args_cut = shown.iter().filter(|row| row.at.process.args_cut).count();
     let counted = counted(&view.seen, &view.losses, args_cut);
     let attached = attached(view.attached.is_some());

@@ -7,6 +7,7 @@ mod layout;
 mod look;
 mod marks;
 mod output;
+mod past;
 mod plain;
 mod rows;
 mod screen;
@@ -34,6 +35,9 @@ use screen::Screen;
 
 /// Runs until enough tables have been shown or a signal ends it.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(time) = args.at {
+        return past::print(args, time);
+    }
     let on_screen = !args.common.json && args.tables() != Some(1) && is_screen();
     // Before the start, so that Ctrl-C while the programs are being loaded counts.
     let signals = Signals::new(on_screen).context("failed to handle signals")?;

@@ -1,9 +1,10 @@
 //! What a table shows.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use kamap::{Clock, Losses, Process, Reader, Seen, Snapshot};
+use kamap_history::Gap;
 
 use super::rows::Kin;
 
@@ -32,6 +33,17 @@ pub(crate) struct View {
     pub(crate) next_seq: Option<u64>,
     /// What to tell people about a table without rows.
     pub(crate) if_empty: Option<&'static str>,
+    /// Of a moment in the past.
+    pub(super) past: Option<Past>,
+}
+
+/// What there is to say of a table of the past.
+#[derive(Debug)]
+pub(super) struct Past {
+    /// When it was.
+    pub(super) time: SystemTime,
+    /// What keeps it from being exact, if anything does.
+    pub(super) gap: Option<Gap>,
 }
 
 impl View {
@@ -78,6 +90,7 @@ impl View {
             attached: None,
             next_seq: None,
             if_empty: None,
+            past: None,
         }
     }
 
