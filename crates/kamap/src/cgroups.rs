@@ -41,7 +41,7 @@ impl Cgroups {
     }
 
     /// The cgroup with this ID: the inode number of its folder. `None` if it has been removed and was
-    /// not asked for before, or if the v2 hierarchy is not mounted.
+    /// not asked for before, or if no mount of the v2 hierarchy shows it.
     pub fn get(&self, id: u64) -> Option<Arc<Cgroup>> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(id)

@@ -134,8 +134,8 @@ impl Process {
     }
 
     /// Its cgroup in the v2 hierarchy: the path of [`cgroup_id`](Self::cgroup_id), and who runs in it.
-    /// `None` if it is not known: the cgroup was removed before it was read for the first time, or the v2
-    /// hierarchy is not mounted ([`Cgroups`](crate::Cgroups)).
+    /// `None` if it is not known: the cgroup was removed before it was read for the first time, or no mount of
+    /// the v2 hierarchy shows it ([`Cgroups`](crate::Cgroups)).
     pub fn cgroup(&self) -> Option<&Cgroup> {
         self.cgroup.as_deref()
     }
