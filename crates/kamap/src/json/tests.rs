@@ -192,6 +192,25 @@ fn line(line: &impl Serialize) -> String {
     serde_json::to_string(line).expect("it has text keys only")
 }
 
+/// `ci/count` counts the instructions.
+#[inline(never)]
+fn counted_json(json: &Lines, events: &[Event]) -> Vec<String> {
+    events
+        .iter()
+        .map(|event| line(&json.event(event)))
+        .collect()
+}
+
+#[test]
+fn a_thousand_events_are_a_line_each() {
+    let events = events();
+    let count = if cfg!(miri) { 10 } else { 1000 };
+    let events: Vec<_> = events.iter().cycle().take(count).cloned().collect();
+    let lines = counted_json(&Lines::new(clock(), "b-o-o-t"), &events);
+    let first = line(&Lines::new(clock(), "b-o-o-t").event(&events[0]));
+    assert_eq!((lines.len(), &lines[0]), (count, &first));
+}
+
 fn lines() -> Vec<String> {
     let json = Lines::new(clock(), "b-o-o-t");
     let processes = processes();

@@ -117,7 +117,9 @@ pub(super) fn footer(view: &View, shown: &[Process]) -> String {
 mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
+    use std::time::{Duration, UNIX_EPOCH};
 
+    use kamap::{Clock, Losses, Seen};
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -159,6 +161,46 @@ mod tests {
                     prop_assert!(line.ends_with(row[6].trim_end()), "{:?}: {:?}", line, row);
                 }
             }
+        }
+    }
+
+    /// `ci/count` counts the instructions.
+    #[inline(never)]
+    fn counted_table(layout: &Layout, view: &View, width: Option<u16>) -> String {
+        layout.table(view, &view.processes, width)
+    }
+
+    #[test]
+    fn a_thousand_processes_are_a_line_each() {
+        let processes = (1..=1000).map(|pid| {
+            let mut process = Process::new(pid, Duration::from_secs(pid.into()))
+                .with_comm("cc1")
+                .with_exe("/usr/lib/gcc/x86_64-linux-gnu/12/cc1")
+                .with_args(["cc1", "-O2", "-Wall", "main.c", "-o", "main.s"]);
+            process.execs = 1;
+            process
+        });
+        let view = View {
+            time: Duration::from_secs(2000),
+            clock: Clock::booted_at(UNIX_EPOCH),
+            boot_id: String::new(),
+            processes: processes.collect(),
+            live: 1000,
+            executed: 1000,
+            losses: Losses::default(),
+            seen: Seen::default(),
+            attached: None,
+            next_seq: None,
+            if_empty: None,
+        };
+        let layout = Layout {
+            cells: Cells::new(Charset::Utf8),
+            columns: columns(COLUMNS),
+        };
+        for width in [None, Some(80)] {
+            let table = counted_table(&layout, &view, width);
+            assert_eq!(table.lines().count(), 1001);
+            assert!(table.lines().skip(1).all(|line| line.contains("cc1 -O2")));
         }
     }
 }
