@@ -137,7 +137,7 @@ int on_exit(u64 *ctx)
 		 * much of it there was (signal->maxrss): its own exit tells. Here it has none.
 		 */
 		if (dead && read->signal->nr_threads > 1 && can_loop())
-			dead = !others_have_memory(read);
+			dead = !others_have_memory();
 	}
 	if (!dead)
 		return 0;
