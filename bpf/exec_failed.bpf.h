@@ -35,7 +35,7 @@ static __always_inline int read_exec_call(const struct pt_regs *regs,
 	u64 args[3];
 
 	get_call_args(regs, is_compat, args);
-	call->is_compat = !!is_compat;
+	call->is_compat = is_compat;
 	if (number == (is_compat ? NR_COMPAT_EXECVE : NR_EXECVE)) {
 		call->folder = AT_FDCWD;
 		call->file = args[0];
@@ -289,10 +289,11 @@ static __always_inline void emit_call_again(struct draft *draft, int is_long, co
 }
 
 /*
- * What follows is of the current task. Functions are global so that the verifier walks through them once, and
- * not once for each way that leads there.
+ * The functions that follow are about the current task. They are global, so that the verifier walks through each
+ * once, and not once for each way that leads there.
  */
 
+/* Emits a call of which a draft does not hold all. */
 __noinline int emit_exec_failed_again(struct draft *draft, const struct exec_call *call, u64 time, u32 error)
 {
 	if (!draft || !call)	/* for the verifier */
