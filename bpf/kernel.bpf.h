@@ -343,7 +343,7 @@ static __always_inline int can_loop(void)
  */
 const volatile struct kamap_type_ids type_ids = {};
 
-/* What is at an address, to be read as this struct: no instruction, but the verifier has to know the kfunc. */
+/* Tells the verifier which struct is at an address. It becomes no instruction, but the verifier has to know the kfunc. */
 #define cast_to(type, address)							\
 	((const struct type *)bpf_rdonly_cast((const void *)(address), type_ids.type))
 

@@ -21,7 +21,7 @@ struct path_walk {
 	u32 whole;	/* 1: the root was reached */
 };
 
-/* A field of what is at an address. */
+/* A field of the struct at an address. */
 #define read_at(type, address, field)						\
 	(can_cast() ? cast_to(type, address)->field				\
 		    : BPF_CORE_READ((struct type *)(address), field))

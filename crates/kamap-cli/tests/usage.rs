@@ -33,6 +33,7 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 #[case(&["--comm", "("], "unclosed group")]
 #[case(&["--pid", "1,x"], "invalid digit")]
 #[case(&["--ppid", "init"], "invalid digit")]
+#[case(&["--unit", "[a"], "invalid range pattern")]
 #[case(&["--nonsense"], "unexpected argument")]
 #[case(&["nonsense"], "unrecognized subcommand")]
 #[case(&["verify", "--all"], "unexpected argument")]

@@ -13,7 +13,8 @@ use crate::skel::take;
 use crate::skel::types::{bss, kamap_ancestor, kamap_event, kamap_event_kind, kamap_reader};
 use crate::wakeups::{Wakeups, Woken};
 use crate::{
-    Ancestor, Cause, Error, Event, EventKind, Exit, Item, Kinds, Losses, Process, Replaced, Result,
+    Ancestor, Cause, Cgroups, Error, Event, EventKind, Exit, Item, Kinds, Losses, Process, Reader,
+    Replaced, Result,
 };
 
 use self::long_texts::LongTexts;
@@ -36,6 +37,7 @@ pub struct Events {
     ring: RingBuf<[u8]>,
     globals: Map<Array<bss>>,
     counts: Arc<Counts>,
+    cgroups: Arc<Cgroups>,
     /// What was lost when that was last reported.
     losses: Losses,
     /// How many ancestors a record has room for.
@@ -57,7 +59,7 @@ impl Events {
     pub(crate) fn new(
         mut ring: RingBuf<[u8]>,
         globals: Map<Array<bss>>,
-        counts: Arc<Counts>,
+        reader: &Reader,
         ancestors: u32,
         max_args: u32,
         wanted: Kinds,
@@ -65,10 +67,13 @@ impl Events {
         let wakeups = Wakeups::new()?;
         wakeups.add_ring(&ring)?;
         ring.keep();
+        // Some end, and their cgroups with them, before anything else of them is read.
+        reader.table().find_cgroups()?;
         Ok(Self {
             ring,
             globals,
-            counts,
+            counts: reader.counts(),
+            cgroups: Arc::clone(reader.cgroups()),
             losses: Losses::default(),
             ancestors: ancestors as usize,
             max_args: max_args as usize,
@@ -127,6 +132,16 @@ impl Events {
             Some(claim) if seq + 1 < self.order.next => claim.note(seq + 1, self.order.lost),
             _ => self.acknowledge(),
         }
+    }
+
+    /// Identifies the stream among those of this boot. For what is attached it stays the same: for each
+    /// reader, and when the programs are replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Map`], where the kernel does not tell.
+    pub fn id(&self) -> Result<u32> {
+        Ok(self.globals.info()?.id)
     }
 
     /// The number of the event that is read next.
@@ -247,6 +262,7 @@ impl Events {
                 decode(record, self.ancestors, self.followed).ok_or(Error::Record { len })?;
             if let Some(Item::Event(event)) = &mut record.item {
                 event.process.cut_args(self.max_args);
+                event.process.cgroup = self.cgroups.get(event.process.cgroup_id);
             }
             self.order.put(record, &mut read);
             all_read = self.ring.has_read(reserved);

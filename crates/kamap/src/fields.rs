@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::names::signal_name;
-use crate::{Exit, Origin, Process};
+use crate::{Container, Exit, Origin, Process, Runtime};
 
 /// A process at one time: what the fields of a [`ProcessField`] are read from.
 #[derive(Clone, Copy, Debug)]
@@ -212,6 +212,36 @@ const FIELDS: &[ProcessField] = {
             Process,
             Number(|at| Some(at.process.cgroup_id)),
         ),
+        field(
+            "cgroup",
+            Process,
+            Text(|at| Some(bytes(at.process.cgroup()?.path()))),
+        ),
+        field(
+            "unit",
+            Process,
+            Text(|at| text(at.process.cgroup()?.unit())),
+        ),
+        field(
+            "user_unit",
+            Process,
+            Text(|at| text(at.process.cgroup()?.user_unit())),
+        ),
+        field(
+            "container",
+            Process,
+            Text(|at| text(Some(&container(at)?.id))),
+        ),
+        field(
+            "container_runtime",
+            Process,
+            Text(|at| text(container(at)?.runtime.map(Runtime::name))),
+        ),
+        field(
+            "pod_uid",
+            Process,
+            Text(|at| text(at.process.cgroup()?.pod_uid())),
+        ),
         field("file", Process, Text(|at| at.process.file().map(bytes))),
         field("file_cut", Process, Flag(|at| Some(at.process.file_cut))),
         field("exe", Process, Text(|at| at.process.exe().map(bytes))),
@@ -248,6 +278,14 @@ const fn field(name: &'static str, group: FieldGroup, get: Get) -> ProcessField 
 
 fn bytes(path: &Path) -> Cow<'_, [u8]> {
     Cow::Borrowed(path.as_os_str().as_bytes())
+}
+
+fn text(text: Option<&str>) -> Option<Cow<'_, [u8]>> {
+    text.map(|text| Cow::Borrowed(text.as_bytes()))
+}
+
+fn container<'a>(at: &ProcessAt<'a>) -> Option<&'a Container> {
+    at.process.cgroup()?.container()
 }
 
 fn parent(process: &Process) -> Option<(u32, Duration)> {

@@ -22,8 +22,8 @@ mod text;
 mod time;
 
 pub use lines::{
-    EventLine, Lines, LostLine, ProcessLine, ReplacedLine, RunLine, StreamLine, SummaryLine,
-    TableLine, VERSION, VerifyLine,
+    EventLine, GapLine, LifeLine, Lines, LostLine, ProcessLine, ReplacedLine, RunLine, StreamLine,
+    SummaryLine, TableLine, VERSION, VerifyLine,
 };
 pub use time::rfc3339;
 

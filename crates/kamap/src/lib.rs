@@ -47,6 +47,8 @@
 mod attached;
 mod bpffs;
 mod builder;
+mod cgroup;
+mod cgroups;
 mod claim;
 mod clock;
 mod cmdline;
@@ -97,6 +99,8 @@ mod verify;
 mod wakeups;
 
 pub use builder::{AttachOptions, Builder};
+pub use cgroup::{Cgroup, Container, Runtime};
+pub use cgroups::Cgroups;
 pub use clock::Clock;
 pub use detach::detach;
 pub use error::{Error, Result};

@@ -306,7 +306,7 @@ impl Pinned {
         let events = Events::new(
             ring,
             globals,
-            self.reader()?.counts(),
+            &self.reader()?,
             known.ancestors,
             known.max_args,
             known.events,

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Cgroup;
 use crate::limits::{PATH_LEN, TEXT_LEN};
 use crate::skel::types::{kamap_facts, kamap_flag, kamap_origin, kamap_process};
 use crate::tasks::Task;
@@ -76,6 +78,8 @@ pub struct Process {
     exe: OsString,
     file: Option<OsString>,
     args: Vec<u8>,
+    /// Found by its ID after decoding.
+    pub(crate) cgroup: Option<Arc<Cgroup>>,
 }
 
 impl Process {
@@ -121,6 +125,13 @@ impl Process {
         args.split(|&byte| byte == 0)
             .filter(move |_| !none)
             .map(OsStr::from_bytes)
+    }
+
+    /// Its cgroup in the v2 hierarchy: the path of [`cgroup_id`](Self::cgroup_id), and who runs in it.
+    /// `None` if it is not known: the cgroup was removed before it was read for the first time, or the v2
+    /// hierarchy is not mounted ([`Cgroups`](crate::Cgroups)).
+    pub fn cgroup(&self) -> Option<&Cgroup> {
+        self.cgroup.as_deref()
     }
 
     /// Whether its text has room in a row.
@@ -186,6 +197,7 @@ impl Process {
         self.uid = facts.uid;
         self.gid = facts.gid;
         self.cgroup_id = facts.cgroup_id;
+        self.cgroup = None;
         self.comm.clear();
         self.comm.extend(until_nul(&facts.comm));
     }

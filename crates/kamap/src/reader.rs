@@ -7,7 +7,7 @@ use crate::counts::Counts;
 use crate::sources::Sources;
 use crate::tasks::Tasks;
 use crate::verify::{Look, Verification, verify};
-use crate::{Clock, Losses, Result, Seen, Table};
+use crate::{Cgroups, Clock, Losses, Result, Seen, Table};
 
 /// How long to wait before looking again at what seems to differ. What the kernel
 /// does while it holds on to a task is over long before the last.
@@ -22,12 +22,14 @@ const WAITS: [Duration; 3] = [
 pub struct Reader {
     table: Table,
     counts: Arc<Counts>,
+    cgroups: Arc<Cgroups>,
     clock: Mutex<Clock>,
 }
 
 impl Reader {
     pub(crate) fn new(sources: Sources) -> Self {
         let counts = Arc::new(sources.counts);
+        let cgroups = Arc::new(Cgroups::new());
         let tasks = Tasks::new(sources.tasks);
         Self {
             table: Table::new(
@@ -35,15 +37,22 @@ impl Reader {
                 tasks,
                 sources.seed,
                 Arc::clone(&counts),
+                Arc::clone(&cgroups),
                 sources.place,
             ),
             counts,
+            cgroups,
             clock: Mutex::new(Clock::measure()),
         }
     }
 
     pub(crate) fn counts(&self) -> Arc<Counts> {
         Arc::clone(&self.counts)
+    }
+
+    /// The cgroups of the processes that were read. Ask it for others.
+    pub fn cgroups(&self) -> &Arc<Cgroups> {
+        &self.cgroups
     }
 
     /// The live processes.

@@ -11,7 +11,7 @@ use crate::place::Place;
 use crate::rows::Rows;
 use crate::seed::Seed;
 use crate::tasks::{Task, Tasks};
-use crate::{Clock, Process, Result, Snapshot};
+use crate::{Cgroups, Clock, Process, Result, Snapshot};
 
 /// The live processes of the machine, read from the kernel's table.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub struct Table {
     /// Only who may write the table can add to it.
     seed: Option<Seed>,
     counts: Arc<Counts>,
+    cgroups: Arc<Cgroups>,
     /// How many writes to the table had come to nothing before `seed` last ran.
     refused_before: AtomicU64,
     /// Where somebody has pinned it, if it is not one's own.
@@ -33,6 +34,7 @@ impl Table {
         tasks: Tasks,
         seed: Option<Seed>,
         counts: Arc<Counts>,
+        cgroups: Arc<Cgroups>,
         place: Option<Place>,
     ) -> Self {
         Self {
@@ -40,6 +42,7 @@ impl Table {
             tasks,
             seed,
             counts,
+            cgroups,
             refused_before: AtomicU64::new(0),
             place,
         }
@@ -67,7 +70,7 @@ impl Table {
         let mut current = Vec::with_capacity(processes.len());
         for process in processes.drain(..) {
             let task = tasks.get(&process.pid).copied();
-            current.extend(self.as_of(process, task)?);
+            current.extend(self.placed(self.as_of(process, task)?));
         }
         Ok(Snapshot::new(time, current))
     }
@@ -83,7 +86,15 @@ impl Table {
             return Ok(None);
         };
         let tasks = self.tasks()?;
-        self.as_of(process, tasks.iter().find(|task| task.facts.pid == pid))
+        let task = tasks.iter().find(|task| task.facts.pid == pid);
+        Ok(self.placed(self.as_of(process, task)?))
+    }
+
+    /// Finds its cgroup.
+    fn placed(&self, process: Option<Process>) -> Option<Process> {
+        let mut process = process?;
+        process.cgroup = self.cgroups.get(process.cgroup_id);
+        Some(process)
     }
 
     /// The process that a row shows, as the kernel lists it now; `None` if it has ended.
@@ -105,6 +116,14 @@ impl Table {
                 None => None,
             }),
         }
+    }
+
+    /// Finds the cgroups of all processes, so that they are known when the processes have ended.
+    pub(crate) fn find_cgroups(&self) -> Result<()> {
+        for task in self.tasks()? {
+            self.cgroups.get(task.facts.cgroup_id);
+        }
+        Ok(())
     }
 
     /// Fails where it is no longer filled.

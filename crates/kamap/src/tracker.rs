@@ -27,7 +27,7 @@ impl Tracker {
             Some(ring) if attached.shared.is_none() => Some(Events::new(
                 ring,
                 attached.globals.try_clone()?,
-                reader.counts(),
+                &reader,
                 options.ancestors,
                 options.checked_max_args(),
                 options.events.wanted(),

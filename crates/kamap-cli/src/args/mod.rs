@@ -1,11 +1,17 @@
 //! Arguments that several commands share.
 
 mod common;
+mod moment;
+mod place;
 mod source;
+mod store;
 mod stream;
 mod values;
 
 pub(crate) use common::Common;
+pub(crate) use moment::moment;
+pub(crate) use place::PlaceArgs;
 pub(crate) use source::{DirArgs, Source};
-pub(crate) use stream::StreamArgs;
-pub(crate) use values::{duration, group, interval, user};
+pub(crate) use store::{DEFAULT_STORE, StoreArgs};
+pub(crate) use stream::{StreamArgs, ring_size};
+pub(crate) use values::{bytes, duration, group, interval, user};

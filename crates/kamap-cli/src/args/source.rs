@@ -8,7 +8,7 @@ use kamap::{Builder, DEFAULT_DIR, Error, Events, Filter, Pinned, Reader, Tracker
 use crate::policy::errors;
 
 /// Where to look for what is attached.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct DirArgs {
     /// Folder of a BPF file system in which the tracker is pinned
     #[arg(long, value_name = "DIR")]

@@ -60,7 +60,7 @@ enum Kind {
     Exit,
 }
 
-fn ring_size(text: &str) -> Result<u32, String> {
+pub(crate) fn ring_size(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(bytes) if bytes.is_power_of_two() && bytes >= 4096 => Ok(bytes),
         _ => Err("must be a power of two, 4096 to 2147483648".to_owned()),

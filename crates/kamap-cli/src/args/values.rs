@@ -17,6 +17,11 @@ pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
+/// A number of bytes, with or without a unit: `1GiB`.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    parse_size::parse_size(text).map_err(|err| err.to_string())
+}
+
 pub(crate) fn user(text: &str) -> Result<u32, String> {
     match (text.parse(), uzers::get_user_by_name(text)) {
         (_, Some(user)) => Ok(user.uid()),
@@ -42,6 +47,14 @@ mod tests {
         assert_eq!(user("root"), Ok(0));
         assert_eq!(user("4711"), Ok(4711));
         assert!(user("no such user").is_err());
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(bytes("1GiB"), Ok(1 << 30));
+        assert_eq!(bytes("20 MB"), Ok(20_000_000));
+        assert_eq!(bytes("4096"), Ok(4096));
+        assert!(bytes("many").is_err());
     }
 
     #[test]

@@ -3,12 +3,15 @@
 mod attach;
 mod detach;
 mod events;
+mod history;
 mod map;
 mod probe;
+mod record;
 mod run;
 mod status;
 pub(crate) mod table;
 mod verify;
+mod why;
 
 use std::process::ExitCode;
 
@@ -23,6 +26,9 @@ pub(crate) enum Command {
     Detach(detach::Args),
     Status(status::Args),
     Events(events::Args),
+    Record(record::Args),
+    History(history::Args),
+    Why(why::Args),
     Run(run::Args),
     Verify(verify::Args),
     Map(map::MapArgs),
@@ -41,6 +47,9 @@ impl Command {
             Self::Detach(args) => detach::run(args),
             Self::Status(args) => status::run(args),
             Self::Events(args) => events::run(args),
+            Self::Record(args) => record::run(args),
+            Self::History(args) => history::run(args),
+            Self::Why(args) => why::run(args),
             Self::Run(args) => run::run(args),
             Self::Verify(args) => verify::run(args),
             Self::Map(args) => map::run(args),
@@ -53,9 +62,15 @@ impl Command {
         match self {
             Self::Attach(args) => args.verbose,
             Self::Events(args) => args.common.verbose,
+            Self::Record(args) => args.verbose,
             Self::Run(args) => args.common.verbose,
             Self::Verify(args) => args.common.verbose,
-            Self::Detach(_) | Self::Status(_) | Self::Map(_) | Self::Probe(_) => false,
+            Self::History(_)
+            | Self::Why(_)
+            | Self::Detach(_)
+            | Self::Status(_)
+            | Self::Map(_)
+            | Self::Probe(_) => false,
         }
     }
 }

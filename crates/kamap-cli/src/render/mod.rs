@@ -11,6 +11,7 @@ mod json;
 mod quote;
 mod status;
 mod terminal;
+mod tree;
 
 pub(crate) use cells::Cells;
 pub(crate) use charset::Charset;
@@ -23,6 +24,7 @@ pub(crate) use json::json_line;
 pub(crate) use quote::quote;
 pub(crate) use status::status;
 pub(crate) use terminal::{cut, terminal_size};
+pub(crate) use tree::tree_lines;
 
 pub(crate) use kamap::json::VERSION;
 

@@ -59,8 +59,11 @@ fn a_row_of_json_says_what_is_so() {
             "age_ns",
             "args",
             "args_cut",
+            "cgroup",
             "cgroup_id",
             "comm",
+            "container",
+            "container_runtime",
             "exe",
             "exe_cut",
             "execs",
@@ -70,10 +73,13 @@ fn a_row_of_json_says_what_is_so() {
             "origin",
             "parent",
             "pid",
+            "pod_uid",
             "ppid",
             "start_boottime_ns",
             "start_time",
-            "uid"
+            "uid",
+            "unit",
+            "user_unit"
         ]
     );
     let exe = std::fs::canonicalize(HELD).expect("it is there");

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kamap_tests::command::{EventLines, json};
+use kamap_tests::command::{EventLines, json, output, rows};
 use kamap_tests::{Cgroups, Held, Loaded, OnTerminal, SetOnDrop, Tiny, eventually};
 use rstest::rstest;
 use serde_json::Value;
@@ -226,6 +226,43 @@ fn processes_and_cgroups_can_be_chosen() {
     assert_eq!(
         told(of_group),
         [(exec, Some(pids[1])), (exit, Some(pids[1]))]
+    );
+}
+
+#[test]
+fn units_and_containers_can_be_chosen() {
+    let cgroups = Cgroups::mount();
+    let id = "9687bac58d5c4d1606aa46af33d1a21c1d1652e0ac9fb3fc0fc86e3495f42869";
+    let scope = cgroups.below(&format!("docker-{id}.scope"));
+    let inside = Held::start(&mut held());
+    let outside = Held::start(&mut held());
+    let pids = [&inside, &outside].map(Held::pid);
+    let procs = scope.join("cgroup.procs");
+    std::fs::write(procs, pids[0].to_string()).expect("it can be moved");
+
+    let chosen = |options: &[&str]| -> Vec<_> {
+        let options = [&["--all", "--once", "--json"], options].concat();
+        let table: Value = serde_json::from_str(&output(kamap(&options))).expect("it is JSON");
+        rows(&table).clone()
+    };
+    let found = chosen(&["--container", "9687bac58d5c"]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["pid"], pids[0]);
+    assert_eq!(found[0]["container"], id);
+    assert_eq!(found[0]["container_runtime"], "docker");
+    let group = found[0]["cgroup"].as_str().expect("it is known");
+    assert!(group.ends_with(".scope"), "{group}");
+    assert_eq!(chosen(&["--unit", "no-such-unit"]), [Value::Null; 0]);
+
+    let events = start(&["--json", "--container", "9687bac58d5c", "--count", "1"]);
+    assert!(outside.release().success());
+    assert!(inside.release().success());
+    let lines = json(&events.rest(0));
+    let exit = lines.iter().find(|line| line["type"] == "exit");
+    let exit = exit.expect("it has ended");
+    assert_eq!(
+        (&exit["pid"], &exit["container"]),
+        (&pids[0].into(), &id.into())
     );
 }
 

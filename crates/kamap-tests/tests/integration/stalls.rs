@@ -96,15 +96,23 @@ fn arguments_in_a_file_that_nobody_can_read_are_cut_and_delay_nobody(#[case] how
 fn a_process_that_holds_the_lock_of_its_memory_for_ever_delays_nobody(#[case] signal: i32) {
     let stalled = Stalled::start("lock");
     let pid = stalled.stalled.pid();
-    eventually("one of its threads waits for what another holds", || {
-        let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it is alive");
-        let mut waiting = threads.flatten().filter(|thread| {
-            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-            stat.rsplit_once(") ")
-                .is_some_and(|(_, state)| state.starts_with('D'))
-        });
-        waiting.next().map(drop)
-    });
+    // Whoever holds the lock for a moment only is running.
+    let mut looks = 0;
+    eventually(
+        "a thread waits for the lock, and the one that holds it sleeps",
+        || {
+            let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it is alive");
+            let states = threads.flatten().filter_map(|thread| {
+                let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
+                stat.rsplit_once(") ")?.1.chars().next()
+            });
+            let states: String = states.collect();
+            let is_held = states.contains('D') && !states.contains('R');
+            // The states of the threads are not of the same moment.
+            looks = if is_held { looks + 1 } else { 0 };
+            (looks == 2).then_some(())
+        },
+    );
     // Other readers wait for the lock.
     let mut reader = Command::new("cat")
         .arg(format!("/proc/{pid}/cmdline"))

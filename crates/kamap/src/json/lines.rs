@@ -1,11 +1,12 @@
 //! The lines of `docs/json.md`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
@@ -13,7 +14,7 @@ use super::fields::{Fields, Identity, nanos};
 use super::text::Comm;
 use super::time::rfc3339;
 use crate::{
-    Ancestor, Branch, Cause, Clock, Event, EventKind, Field, FieldGroup, Kinds, Losses, Lost,
+    Ancestor, Branch, Cause, Clock, Event, EventKind, Exit, Field, FieldGroup, Kinds, Losses, Lost,
     Mismatch, Process, ProcessAt, Replaced, Seen, Suspect, TreeSummary, Verification, errno_name,
     signal_name,
 };
@@ -70,6 +71,13 @@ impl Lines {
         losses: Losses,
         seen: Seen,
     ) -> TableLine<'a> {
+        let mut line = self.past_table(time, processes);
+        (line.losses, line.seen) = (Some(losses), Some(seen));
+        line
+    }
+
+    /// A `table` of a moment in the past: what was lost and seen by then is not known.
+    pub fn past_table<'a>(&'a self, time: Duration, processes: &'a [Process]) -> TableLine<'a> {
         TableLine {
             v: VERSION,
             r#type: "table",
@@ -82,8 +90,34 @@ impl Lines {
                 time,
                 clock: self.clock,
             },
-            losses,
-            seen,
+            losses: None,
+            seen: None,
+            exact: None,
+            gap: None,
+        }
+    }
+
+    /// The `life` of a process of this boot, which ended at a time since boot, in this way, if that is known.
+    /// Without a time it has not ended.
+    pub fn life<'a>(
+        &'a self,
+        process: &'a Process,
+        end: Option<(Duration, Option<&'a Exit>)>,
+    ) -> LifeLine<'a> {
+        let time = end.map_or(process.start_time, |(time, _)| time);
+        let at = match end.and_then(|(_, exit)| exit) {
+            Some(exit) => ProcessAt::ended(process, time, exit),
+            None => ProcessAt::alive(process, time),
+        };
+        LifeLine {
+            v: VERSION,
+            r#type: "life",
+            time: end.map(|(time, _)| self.time(time)),
+            boot_id: &self.boot_id,
+            depth: None,
+            running: end.is_none(),
+            process: self.fields(at, &[FieldGroup::Process]),
+            exit: self.fields(at, &[FieldGroup::Exit]),
         }
     }
 
@@ -274,11 +308,23 @@ pub struct TableLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     next_seq: Option<u64>,
     processes: Rows<'a>,
-    losses: Losses,
-    seen: Seen,
+    losses: Option<Losses>,
+    seen: Option<Seen>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exact: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gap: Option<GapObject<'a>>,
 }
 
-impl TableLine<'_> {
+impl<'a> TableLine<'a> {
+    /// Whether the table of a moment in the past is exact, or in which gap it is.
+    #[must_use]
+    pub fn with_gap(mut self, gap: Option<GapLine<'a>>) -> Self {
+        self.exact = Some(gap.is_none());
+        self.gap = gap.map(|line| line.gap);
+        self
+    }
+
     /// The number of the first event that may not be in the table yet
     /// ([`Reader::next_seq`](crate::Reader::next_seq), read before the table).
     #[must_use]
@@ -304,6 +350,67 @@ impl Serialize for Rows<'_> {
             clock: self.clock,
         }))
     }
+}
+
+/// See [`Lines::life`].
+#[derive(Debug, Serialize)]
+pub struct LifeLine<'a> {
+    v: u32,
+    r#type: &'static str,
+    time: Option<String>,
+    boot_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    depth: Option<usize>,
+    running: bool,
+    #[serde(flatten)]
+    process: Fields<'a>,
+    #[serde(flatten)]
+    exit: Fields<'a>,
+}
+
+impl LifeLine<'_> {
+    /// How many of its ancestors are in the tree.
+    #[must_use]
+    pub fn with_depth(mut self, depth: usize) -> Self {
+        self.depth = Some(depth);
+        self
+    }
+}
+
+/// A `gap`: a time in which not all was recorded.
+#[derive(Debug, Serialize)]
+pub struct GapLine<'a> {
+    v: u32,
+    r#type: &'static str,
+    #[serde(flatten)]
+    gap: GapObject<'a>,
+}
+
+impl<'a> GapLine<'a> {
+    /// Up to `since` and from `until` on all was recorded, if it was. Between, so much was lost for each
+    /// cause; nothing if nobody recorded.
+    pub fn new(
+        since: Option<SystemTime>,
+        until: Option<SystemTime>,
+        lost: impl IntoIterator<Item = (&'a str, u64)>,
+    ) -> Self {
+        Self {
+            v: VERSION,
+            r#type: "gap",
+            gap: GapObject {
+                since: since.map(rfc3339),
+                until: until.map(rfc3339),
+                lost: lost.into_iter().collect(),
+            },
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct GapObject<'a> {
+    since: Option<String>,
+    until: Option<String>,
+    lost: BTreeMap<&'a str, u64>,
 }
 
 /// See [`Lines::stream`].

@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    Ancestor, Cause, Clock, Event, EventKind, Exit, Field, Kinds, Losses, Lost, Mismatch, Origin,
-    Process, ProcessTree, Replaced, Seen, Snapshot, Suspect, TreeSummary, Verification,
+    Ancestor, Cause, Cgroup, Clock, Event, EventKind, Exit, Field, Kinds, Losses, Lost, Mismatch,
+    Origin, Process, ProcessTree, Replaced, Seen, Snapshot, Suspect, TreeSummary, Verification,
 };
 
 /// One line for each case of the functions below. The contract is additive: a line here changes
@@ -62,7 +62,8 @@ fn processes() -> [Process; 3] {
         .with_comm("日本 \\")
         .with_exe("/bin/sh")
         .with_file("")
-        .with_args(["sh", "-c", "echo \"\t\u{7f}\u{2028}\""]);
+        .with_args(["sh", "-c", "echo \"\t\u{7f}\u{2028}\""])
+        .with_cgroup(Cgroup::new(OsStr::from_bytes(CGROUP)));
     (forked.ppid, forked.parent_start_time) = (4711, Some(rich.start_time));
     (forked.origin, forked.program_seen) = (Origin::Fork, true);
 
@@ -70,6 +71,11 @@ fn processes() -> [Process; 3] {
     kthread.kernel_thread = true;
     [rich, forked, kthread]
 }
+
+/// Of a container of a user's own, below which somebody has made another.
+const CGROUP: &[u8] = b"/user.slice/user-7.slice/user@7.service/app.slice/\
+    kubepods-podaaaaaaaa_bbbb_cccc_dddd_eeeeeeeeeeee.slice/\
+    docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope/\xff\n";
 
 /// One event of each kind, and exits of each sort.
 fn events() -> Vec<Event> {

@@ -3,9 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Origin, Process};
+use crate::Cgroup;
 
 impl Process {
     /// A process with this PID that started at this time since boot. All else is absent, zero or
@@ -49,6 +51,7 @@ impl Process {
             exe: OsString::new(),
             file: None,
             args: Vec::new(),
+            cgroup: None,
         }
     }
 
@@ -85,6 +88,13 @@ impl Process {
         }
         self
     }
+
+    /// Sets the cgroup, see [`cgroup`](Self::cgroup).
+    #[must_use]
+    pub fn with_cgroup(mut self, cgroup: impl Into<Arc<Cgroup>>) -> Self {
+        self.cgroup = Some(cgroup.into());
+        self
+    }
 }
 
 #[cfg(test)]
@@ -99,7 +109,9 @@ mod tests {
             .with_comm(b"\xff")
             .with_exe("/bin/sh")
             .with_file("")
-            .with_args(["a", "", "b c"]);
+            .with_args(["a", "", "b c"])
+            .with_cgroup(Cgroup::new("/x"));
+        assert_eq!(process.cgroup(), Some(&Cgroup::new("/x")));
         assert_eq!((process.pid, process.start_time.as_secs()), (7, 1));
         assert_eq!(process.comm_bytes(), b"\xff");
         assert_eq!(process.exe(), Some(Path::new("/bin/sh")));
@@ -110,6 +122,7 @@ mod tests {
 
         let nothing = Process::new(7, Duration::ZERO);
         assert_eq!((nothing.exe(), nothing.file()), (None, None));
+        assert_eq!(nothing.cgroup(), None);
         assert_eq!(nothing.args().count(), 0);
     }
 }

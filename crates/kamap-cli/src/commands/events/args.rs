@@ -10,7 +10,7 @@ use kamap::{Builder, Filter};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use regex::Regex;
 
-use crate::args::{Common, Source, StreamArgs, duration, user};
+use crate::args::{Common, PlaceArgs, Source, StreamArgs, duration, user};
 
 /// Print events in the kernel's order: each exec and each exit, or the kinds of --kind
 ///
@@ -19,8 +19,8 @@ use crate::args::{Common, Source, StreamArgs, duration, user};
 /// Processes that did not fit into the table are reported too, because they have no exit event. On a
 /// terminal lines are truncated to its width.
 ///
-/// An event is printed if all options that select events match. All but --comm are applied in the
-/// kernel, where an event that does not match costs nothing.
+/// An event is printed if all options that select events match. All but --comm,
+/// --unit and --container are applied in the kernel, where an event that does not match costs nothing.
 ///
 /// After Ctrl-C or SIGTERM kamap prints what happened until then, and a summary. A second one, at least
 /// a second later, ends kamap at once.
@@ -42,8 +42,8 @@ JSON:
   One object per line: \
 {\"v\":1,\"type\":\"fork\"|\"exec\"|\"exec_failed\"|\"exit\",\"seq\":…,\"time\":…,\"pid\":…,…}, \
 {\"v\":1,\"type\":\"lost\",\"cause\":\"ring_full\"|\"table_full\"|\"missed_runs\",\"count\":…} where something was \
-lost, {\"v\":1,\"type\":\"replaced\",\"seq\":…,…} where what was attached was replaced, and last {\"v\":1,\"type\":\"summary\",…}. `seq` grows by one with each event; with --comm numbers \
-are missing. docs/json.md describes all fields.
+lost, {\"v\":1,\"type\":\"replaced\",\"seq\":…,…} where what was attached was replaced, and last {\"v\":1,\"type\":\"summary\",…}. `seq` grows by one with each event; with --comm, \
+--unit or --container numbers are missing. docs/json.md describes all fields.
 
 Examples:
   kamap events --failed                   what fails
@@ -91,6 +91,9 @@ pub(crate) struct Args {
     /// Print only events of processes whose COMM matches this regular expression
     #[arg(short, long, value_name = "REGEX")]
     pub(crate) comm: Option<Regex>,
+
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
 
     /// Print N events, then exit
     #[arg(short = 'n', long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]

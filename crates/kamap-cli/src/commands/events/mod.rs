@@ -90,6 +90,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 let comm = args.comm.as_ref();
                 if filter.as_ref().is_some_and(|filter| !filter.passes(event))
                     || comm.is_some_and(|comm| !comm.is_match(&event.process.comm()))
+                    || !args.place.chooses(&event.process)
                 {
                     return;
                 }

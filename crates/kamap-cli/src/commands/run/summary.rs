@@ -9,7 +9,7 @@ use kamap::{Branch, Kinds, Life, Losses, TreeSummary};
 
 use super::status::{process_at, status_of};
 use crate::render::{
-    Cells, Charset, Column, attached, columns, cut, duration, escape, json_line, losses,
+    Cells, Charset, Column, attached, columns, cut, duration, escape, json_line, losses, tree_lines,
 };
 
 /// What the tree shows of each process.
@@ -56,7 +56,7 @@ impl Summary<'_> {
         line(&aligned(rows.columns.map(Column::heading), "DESC", ""))?;
         let mut lasts = Vec::new();
         for branch in &branches {
-            let lines = drawn(charset, &mut lasts, branch);
+            let lines = tree_lines(charset, &mut lasts, branch.depth, branch.last);
             line(&rows.row(branch.life, &branch.descendants.to_string(), &lines))?;
         }
 
@@ -136,24 +136,6 @@ fn aligned(
     format!(
         "{pid:>7} {duration:>9} {cpu:>9} {status:<8} {execs:>5} {descendants:>5} {lines}{command}"
     )
-}
-
-/// The lines that lead to a branch. `lasts` has for each of its ancestors whether it is the last of its
-/// siblings.
-fn drawn(charset: Charset, lasts: &mut Vec<bool>, branch: &Branch<'_>) -> String {
-    let [past, child, last_child] = match charset {
-        Charset::Ascii => ["|  ", "|- ", "`- "],
-        Charset::Utf8 => ["│  ", "├─ ", "└─ "],
-    };
-    lasts.truncate(branch.depth);
-    let mut lines = String::new();
-    if branch.depth > 0 {
-        let above = lasts.iter().skip(1);
-        lines.extend(above.map(|&last| if last { "   " } else { past }));
-        lines += if branch.last { last_child } else { child };
-    }
-    lasts.push(branch.last);
-    lines
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use clap::builder::RangedU64ValueParser;
 use kamap::Process;
 use regex::Regex;
 
-use crate::args::{Common, interval, user};
+use crate::args::{Common, PlaceArgs, interval, user};
 
 /// The options of the table.
 #[derive(Debug, clap::Args)]
@@ -51,6 +51,9 @@ pub(crate) struct Args {
     /// Show only children of these processes (separated by commas)
     #[arg(short = 'P', long, value_name = "PID", value_delimiter = ',')]
     ppid: Vec<u32>,
+
+    #[command(flatten)]
+    place: PlaceArgs,
 }
 
 impl Args {
@@ -64,7 +67,8 @@ impl Args {
         let filters = !self.user.is_empty()
             || !self.pid.is_empty()
             || !self.ppid.is_empty()
-            || self.comm.is_some();
+            || self.comm.is_some()
+            || !self.place.is_empty();
         match (self.tables() == Some(1), filters) {
             _ if self.all => None,
             (false, false) => {
@@ -91,6 +95,7 @@ impl Args {
             && any(&self.user, process.uid)
             && any(&self.pid, process.pid)
             && any(&self.ppid, process.ppid)
+            && self.place.chooses(process)
             && self
                 .comm
                 .as_ref()

@@ -1,0 +1,129 @@
+//! `kamap history`: reads the history, and prints the lives of a stretch of time.
+
+mod args;
+mod printer;
+mod summary;
+mod tree;
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Context;
+use kamap_history::{Gap, History};
+
+use crate::policy::errors::{OutputError, UsageError, warn};
+use crate::policy::signals::{Event, Signals};
+
+pub(crate) use args::Args;
+
+use printer::LifePrinter;
+
+/// What is shown where nothing else is said.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// How often to look for what has come.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Prints what was asked for; goes on until a signal ends it, if that was asked for.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let now = SystemTime::now();
+    let mut since = args.since.unwrap_or(now - HOUR);
+    let until = args.until.unwrap_or(now);
+    if since > until {
+        return Err(UsageError("--until is before --since").into());
+    }
+    let signals = match args.follow {
+        true => Some(Signals::new(false).context("failed to handle signals")?),
+        false => None,
+    };
+    let mut history = open(args)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut printer = LifePrinter::new(args.json, io::stdout().is_terminal());
+    if args.summary {
+        summary::print(args, &history, since, until, &mut out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.tree {
+        tree::print(args, &history, (since, until), &mut printer, &mut out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    printer.header(&mut out).map_err(OutputError)?;
+    let Some(signals) = signals else {
+        let gaps = history.gaps()?;
+        print(
+            args,
+            &history,
+            &gaps,
+            (since, until),
+            true,
+            &mut printer,
+            &mut out,
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    loop {
+        // What has ended is in a file a moment later.
+        let until = history.range().map_or(since, |(_, until)| until.max(since));
+        let gaps = history.gaps()?;
+        print(
+            args,
+            &history,
+            &gaps,
+            (since, until),
+            false,
+            &mut printer,
+            &mut out,
+        )?;
+        since = until;
+        if signals.wait_until(Instant::now() + INTERVAL) == Event::Quit {
+            return Ok(ExitCode::SUCCESS);
+        }
+        history = History::open(args.store.path())?;
+    }
+}
+
+fn open(args: &Args) -> anyhow::Result<History> {
+    let history = History::open(args.store.path())?;
+    for (path, err) in history.damaged() {
+        warn(&format!(
+            "{} is damaged and left out: {err}",
+            path.display()
+        ));
+    }
+    Ok(history)
+}
+
+/// Prints the lives, and the gaps where they are; those that run only with `running`.
+fn print(
+    args: &Args,
+    history: &History,
+    gaps: &[Gap],
+    (since, until): (SystemTime, SystemTime),
+    running: bool,
+    printer: &mut LifePrinter,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    // Those at the ends of all are no gaps between records.
+    let is_between = |gap: &&Gap| {
+        let until_then = gap.until.is_some_and(|end| end > since);
+        gap.since.is_some_and(|begin| begin < until) && until_then
+    };
+    let mut gaps = gaps.iter().filter(is_between).peekable();
+    history.lives(since, until, |life| {
+        let end = life.end.time().map(|time| life.clock.system_time(time));
+        while let Some(gap) = gaps.next_if(|gap| end.is_none_or(|end| gap.until <= Some(end))) {
+            printer.gap(out, gap).map_err(OutputError)?;
+        }
+        if (running || end.is_some()) && args.shows(&life) {
+            printer.life(out, &life).map_err(OutputError)?;
+        }
+        anyhow::Ok(ControlFlow::Continue(()))
+    })?;
+    for gap in gaps {
+        printer.gap(out, gap).map_err(OutputError)?;
+    }
+    out.flush().map_err(OutputError)?;
+    Ok(())
+}

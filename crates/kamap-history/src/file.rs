@@ -1,0 +1,312 @@
+//! A file of a history that is read: its times, and the lives in it.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use kamap::{Clock, Process};
+use rusqlite::{OptionalExtension, Params, Row};
+
+use crate::recorder::nanos;
+use crate::store::{Facts, Span, Store};
+use crate::texts::{LIFE_COLUMNS, LifeColumns, Texts, from_nanos};
+use crate::{LostCount, Result};
+
+/// By how much the times of processes that were seen one after the other can be out of order: they are
+/// seen a moment after they began to start.
+const DISORDER: i64 = 1_000_000_000;
+
+#[derive(Debug)]
+pub(crate) struct File {
+    pub(crate) store: Store,
+    pub(crate) boot_id: String,
+    /// When it began.
+    pub(crate) since: i64,
+    /// By the clock as it was set from when on the machine has booted when.
+    clocks: Vec<(i64, i64)>,
+    pub(crate) spans: Vec<Span>,
+}
+
+/// An exec of a life.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExecColumns {
+    pub(crate) time: i64,
+    pub(crate) number: u32,
+    pub(crate) facts: Facts,
+}
+
+impl File {
+    /// `None` if there is nothing in it yet.
+    pub(crate) fn open(store: Store) -> Result<Option<Self>> {
+        match describe(&store).map_err(store.error())? {
+            Some((boot_id, since, clocks, spans)) => Ok(Some(Self {
+                store,
+                boot_id,
+                since,
+                clocks,
+                spans,
+            })),
+            None => Ok(None),
+        }
+    }
+
+    /// What a query finds, each row read by `read`.
+    pub(crate) fn rows<T>(
+        &self,
+        query: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let rows = || -> rusqlite::Result<Vec<T>> {
+            let mut query = self.store.connection.prepare_cached(query)?;
+            query.query_map(params, read)?.collect()
+        };
+        rows().map_err(self.store.error())
+    }
+
+    /// The clock by which `time`, since boot, was taken.
+    pub(crate) fn clock(&self, time: i64) -> Clock {
+        let later = self.clocks.partition_point(|&(since, _)| since <= time);
+        let (_, boot_time) = self.clocks[later.saturating_sub(1)];
+        Clock::booted_at(UNIX_EPOCH + from_nanos(boot_time))
+    }
+
+    /// The time of day at `time`, since boot.
+    pub(crate) fn system_time(&self, time: i64) -> SystemTime {
+        self.clock(time).system_time(from_nanos(time))
+    }
+
+    /// The last moment of this boot, since boot, at which it was `time` or earlier. Before the boot it is
+    /// negative.
+    pub(crate) fn since_boot(&self, time: SystemTime) -> i64 {
+        let time = nanos(time.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let mut found = time - self.clocks[0].1;
+        for (at, &(since, boot_time)) in self.clocks.iter().enumerate() {
+            let moment = time - boot_time;
+            let next = self.clocks.get(at + 1).map_or(i64::MAX, |&(next, _)| next);
+            if moment >= since {
+                found = moment.min(next - 1);
+            }
+        }
+        found
+    }
+
+    /// The last life that was first seen by `time`.
+    fn last_seen_by(&self, time: i64) -> Result<i64> {
+        let bounds = self.rows("SELECT min(id), max(id) FROM lives", [], |row| {
+            Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
+        })?;
+        let Some(&(Some(first), Some(last))) = bounds.first() else {
+            return Ok(0);
+        };
+        let (mut low, mut high) = (first - 1, last);
+        while low < high {
+            let middle = low + (high - low + 1) / 2;
+            let seen = self.rows(
+                "SELECT coalesce(seen, start) FROM lives WHERE id >= ? ORDER BY id LIMIT 1",
+                [middle],
+                |row| row.get::<_, i64>(0),
+            )?;
+            match seen.first() {
+                Some(&seen) if seen <= time => low = middle,
+                _ => high = middle - 1,
+            }
+        }
+        Ok(low)
+    }
+
+    /// The lives that ended after `from` and by `to`, in that order.
+    pub(crate) fn ended(
+        &self,
+        from: i64,
+        to: i64,
+        mut each: impl FnMut(LifeColumns) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        let query =
+            format!("SELECT {LIFE_COLUMNS} FROM lives WHERE end > ? AND end <= ? ORDER BY end, id");
+        let mut query = self
+            .store
+            .connection
+            .prepare_cached(&query)
+            .map_err(self.store.error())?;
+        let mut rows = query.query([from, to]).map_err(self.store.error())?;
+        while let Some(row) = rows.next().map_err(self.store.error())? {
+            let life = LifeColumns::read(row).map_err(self.store.error())?;
+            if each(life)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The lives that began after `from` and by `to`, and did not end by then in this file.
+    pub(crate) fn begun(&self, from: i64, to: i64) -> Result<Vec<LifeColumns>> {
+        let first = self.last_seen_by(from.saturating_sub(DISORDER))?;
+        let last = self.last_seen_by(to.saturating_add(DISORDER))?;
+        let query = format!(
+            "SELECT {LIFE_COLUMNS} FROM lives WHERE id > ? AND id <= ? AND start > ? AND start <= ? \
+             AND (end IS NULL OR end > ?)"
+        );
+        self.rows(&query, [first, last, from, to, to], LifeColumns::read)
+    }
+
+    /// The lives that were there at `time`.
+    pub(crate) fn alive(&self, time: i64) -> Result<Vec<LifeColumns>> {
+        // Where something was lost, processes may have been seen later only.
+        let last = match self.is_exact(time) {
+            true => self.last_seen_by(time.saturating_add(DISORDER))?,
+            false => i64::MAX,
+        };
+        let mut lives = Vec::new();
+        for end in ["IS NULL", "> ?1"] {
+            let query = format!(
+                "SELECT {LIFE_COLUMNS} FROM lives WHERE end {end} AND id <= ?2 AND start <= ?1"
+            );
+            lives.extend(self.rows(&query, [time, last], LifeColumns::read)?);
+        }
+        Ok(lives)
+    }
+
+    /// Whether all was recorded at `time`.
+    pub(crate) fn is_exact(&self, time: i64) -> bool {
+        let mut spans = self.spans.iter();
+        spans.any(|span| (span.since..=span.until).contains(&time))
+    }
+
+    pub(crate) fn life(&self, id: i64) -> Result<Option<LifeColumns>> {
+        let query = format!("SELECT {LIFE_COLUMNS} FROM lives WHERE id = ?");
+        Ok(self.rows(&query, [id], LifeColumns::read)?.pop())
+    }
+
+    /// The lives with this PID, the youngest first.
+    pub(crate) fn of_pid(&self, pid: u32) -> Result<Vec<LifeColumns>> {
+        let query = format!("SELECT {LIFE_COLUMNS} FROM lives WHERE pid = ? ORDER BY id DESC");
+        self.rows(&query, [pid], LifeColumns::read)
+    }
+
+    /// The execs of a life, the first one first.
+    pub(crate) fn execs(&self, life: i64) -> Result<Vec<ExecColumns>> {
+        let query = "SELECT time, number, command, comm, uid, gid, cgroup FROM execs WHERE life = ? \
+                     ORDER BY time";
+        self.rows(query, [life], |row| {
+            Ok(ExecColumns {
+                time: row.get(0)?,
+                number: row.get(1)?,
+                facts: Facts {
+                    command: row.get(2)?,
+                    comm: row.get(3)?,
+                    uid: row.get(4)?,
+                    gid: row.get(5)?,
+                    cgroup: row.get(6)?,
+                },
+            })
+        })
+    }
+
+    /// What changed in a life without an exec: when, the parent since then, and the facts, but for the
+    /// command.
+    pub(crate) fn changes(&self, life: i64) -> Result<Vec<(i64, Option<i64>, Facts)>> {
+        let query =
+            "SELECT time, parent, comm, uid, gid, cgroup FROM changes WHERE life = ? ORDER BY time";
+        self.rows(query, [life], |row| {
+            let facts = Facts {
+                command: None,
+                comm: row.get(2)?,
+                uid: row.get(3)?,
+                gid: row.get(4)?,
+                cgroup: row.get(5)?,
+            };
+            Ok((row.get(0)?, row.get(1)?, facts))
+        })
+    }
+
+    /// What was lost after `from` and by `to`.
+    pub(crate) fn losses(&self, from: i64, to: i64) -> Result<Vec<LostCount>> {
+        let query = "SELECT cause, count FROM losses WHERE since >= ? AND since < ?";
+        self.rows(query, [from, to], |row| {
+            Ok(LostCount {
+                cause: row.get(0)?,
+                count: row.get::<_, i64>(1)?.cast_unsigned(),
+            })
+        })
+    }
+
+    /// Reads texts, each once.
+    pub(crate) fn texts(&self) -> Texts<'_> {
+        Texts::new(&self.store)
+    }
+
+    /// The process of a life with these facts, but for its parent.
+    pub(crate) fn process(
+        &self,
+        texts: &mut Texts<'_>,
+        life: &LifeColumns,
+        facts: &Facts,
+    ) -> Result<Process> {
+        texts.process(life, facts).map_err(self.store.error())
+    }
+}
+
+type Described = (String, i64, Vec<(i64, i64)>, Vec<Span>);
+
+fn describe(store: &Store) -> rusqlite::Result<Option<Described>> {
+    let connection = &store.connection;
+    let boot = "SELECT boot_id, since FROM boots";
+    let boot = connection.query_row(boot, [], |row| Ok((row.get(0)?, row.get(1)?)));
+    let Some((boot_id, since)) = boot.optional()? else {
+        return Ok(None);
+    };
+    let mut clocks = connection.prepare("SELECT since, boot_time FROM clocks ORDER BY since")?;
+    let clocks = clocks.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let clocks = clocks.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut spans = connection.prepare("SELECT since, until FROM spans ORDER BY since")?;
+    let spans = spans.query_map([], |row| {
+        Ok(Span {
+            since: row.get(0)?,
+            until: row.get(1)?,
+        })
+    })?;
+    let spans = spans.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok((!clocks.is_empty()).then_some((boot_id, since, clocks, spans)))
+}
+
+/// Looks lives of parents up, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Parents {
+    known: HashMap<i64, Option<(u32, i64)>>,
+}
+
+impl Parents {
+    /// PID and start of a life, which is in the last of `files` or in one before.
+    pub(crate) fn identity(&mut self, files: &[File], id: i64) -> Result<Option<(u32, i64)>> {
+        if let Some(known) = self.known.get(&id) {
+            return Ok(*known);
+        }
+        let mut found = None;
+        for file in files.iter().rev() {
+            found = file.life(id)?.map(|life| (life.pid, life.start));
+            if found.is_some() {
+                break;
+            }
+        }
+        self.known.insert(id, found);
+        Ok(found)
+    }
+
+    /// Sets the parent of a process.
+    pub(crate) fn set(
+        &mut self,
+        process: &mut Process,
+        files: &[File],
+        id: Option<i64>,
+    ) -> Result<()> {
+        let Some(id) = id else {
+            return Ok(());
+        };
+        if let Some((pid, start)) = self.identity(files, id)? {
+            process.ppid = pid;
+            process.parent_start_time = Some(from_nanos(start));
+        }
+        Ok(())
+    }
+}

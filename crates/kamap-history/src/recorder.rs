@@ -1,0 +1,900 @@
+//! Recording: from the stream of events and the table to the files of a history.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use kamap::{Cause, Cgroup, Clock, Event, EventKind, Exit, Item, Lost, Origin, Process, Snapshot};
+
+use crate::folder::{self, FileName, Lock};
+use crate::intern::Interner;
+use crate::resume::Resume;
+use crate::store::{
+    Batch, Boot, ChangeRow, EndRow, ExecRow, Facts, FailedExecRow, LifeRow, LossRow, Position,
+    Span, Store, Text,
+};
+use crate::{Error, Redaction, Result};
+
+/// The least room that a history can be given.
+const LEAST: u64 = 8 << 20;
+
+/// The most bytes in a file. Queries look at whole files.
+const MOST_IN_FILE: u64 = 64 << 20;
+
+/// How much is kept free below the limit: what is written at once is less.
+const MARGIN: u64 = 2 << 20;
+
+/// How many processes that have ended are still known as parents.
+const MOST_ENDED: usize = 4096;
+
+/// How often it is noted that nothing has happened.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// How often to look at the most who has adopted processes.
+const RESYNC: Duration = Duration::from_secs(1);
+
+/// How to record.
+#[derive(Clone, Debug)]
+pub struct Options {
+    keep: Duration,
+    max_size: u64,
+    group: Option<u32>,
+    redaction: Redaction,
+}
+
+impl Default for Options {
+    /// A week, up to a GiB, for root only.
+    fn default() -> Self {
+        Self {
+            keep: Duration::from_secs(7 * 24 * 3600),
+            max_size: 1 << 30,
+            group: None,
+            redaction: Redaction::default(),
+        }
+    }
+}
+
+impl Options {
+    /// Removes files that are older than this.
+    #[must_use]
+    pub fn keep(mut self, keep: Duration) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    /// Removes the oldest files before all of them have more bytes than this; at least 8 MiB.
+    #[must_use]
+    pub fn max_size(mut self, bytes: u64) -> Self {
+        self.max_size = bytes;
+        self
+    }
+
+    /// Lets the group with this ID read the files.
+    #[must_use]
+    pub fn group(mut self, gid: u32) -> Self {
+        self.group = Some(gid);
+        self
+    }
+
+    /// Leaves this out of the arguments of processes.
+    #[must_use]
+    pub fn redaction(mut self, redaction: Redaction) -> Self {
+        self.redaction = redaction;
+        self
+    }
+
+    /// The most bytes in a file.
+    fn max_file_size(&self) -> u64 {
+        MOST_IN_FILE.min(self.max_size / 4)
+    }
+}
+
+/// What a recorder reads.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Source {
+    /// The boot of the machine ([`Clock::boot_id`]).
+    pub boot_id: String,
+    /// Converts the times of the events.
+    pub clock: Clock,
+    /// What has the events ([`Events::id`](kamap::Events::id)).
+    pub stream: u32,
+    /// The number of the first event that will be read.
+    pub next_seq: u64,
+}
+
+impl Source {
+    /// Events of this stream, from the one with the number `next_seq` on.
+    pub fn new(boot_id: impl Into<String>, clock: Clock, stream: u32, next_seq: u64) -> Self {
+        Self {
+            boot_id: boot_id.into(),
+            clock,
+            stream,
+            next_seq,
+        }
+    }
+}
+
+/// Records what happens to processes.
+///
+/// Hand it all that was read with [`add`](Self::add), then [`commit`](Self::commit), and only then
+/// acknowledge the events ([`Events::acknowledge`](kamap::Events::acknowledge)). Whenever
+/// [`wants_table`](Self::wants_table), read the table for [`resync`](Self::resync).
+#[derive(Debug)]
+pub struct Recorder {
+    lock: Lock,
+    options: Options,
+    boot: Boot,
+    clock: Clock,
+    /// As it was last written.
+    boot_time: Option<i64>,
+    file: FileName,
+    store: Store,
+    interner: Interner,
+    /// Those that are written, and whether their paths are known.
+    cgroups: HashMap<i64, bool>,
+    batch: Batch,
+    last_id: i64,
+    /// The processes that have not ended, by PID.
+    alive: HashMap<u32, Life>,
+    /// Those whose rows are to be written.
+    dirty: HashSet<u32>,
+    /// The lives of some that ended, by PID and start.
+    ended: HashMap<(u32, i64), i64>,
+    /// How many processes that are alive descend from a life directly.
+    children: HashMap<i64, u32>,
+    position: Position,
+    /// The time of the last event.
+    last_time: i64,
+    span: Option<Span>,
+    resync: Option<Resync>,
+    wants_table: bool,
+    /// Processes have another parent than is known.
+    has_orphans: bool,
+    last_resync: Duration,
+    /// Events before this one are recorded already.
+    skip_before: u64,
+    /// A file that was damaged, under its new name.
+    set_aside: Option<PathBuf>,
+    last_commit: Duration,
+}
+
+/// A process that has not ended.
+#[derive(Debug)]
+pub(crate) struct Life {
+    pub(crate) id: i64,
+    pub(crate) process: Process,
+    /// Whether something was left out of its arguments.
+    pub(crate) redacted: bool,
+    /// When it was first seen, if that was not its fork.
+    pub(crate) seen: Option<i64>,
+    pub(crate) parent: Option<i64>,
+    pub(crate) last_parent: Option<i64>,
+    /// Known only as the parent of another.
+    pub(crate) is_only_parent: bool,
+    pub(crate) first: Facts,
+    pub(crate) last: Facts,
+}
+
+/// A table, and the numbers of the first events that may not be in it and that surely are not.
+#[derive(Debug)]
+struct Resync {
+    table: Snapshot,
+    from: u64,
+    to: u64,
+    /// The last life that was known when the rows of the table were added; `None` until then.
+    known: Option<i64>,
+}
+
+impl Recorder {
+    /// Begins to record what `source` has into the files of `dir`. It goes on with the last one if that is
+    /// of this boot. A file that is damaged is set aside.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Recording`], [`Error::OtherVersion`], [`Error::TooSmall`], and where files cannot be
+    /// written.
+    pub fn open(dir: impl AsRef<Path>, options: Options, source: &Source) -> Result<Self> {
+        if options.max_size < LEAST {
+            return Err(Error::TooSmall { least: LEAST });
+        }
+        let lock = Lock::new(dir.as_ref(), options.group)?;
+        let boot = Boot {
+            boot_id: source.boot_id.clone(),
+            host: host(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let mut files = folder::files(lock.dir())?;
+        let number = files.last().map_or(1, |last| last.number + 1);
+        let mut set_aside = None;
+        let mut last_id = None;
+        let mut opened = None;
+        while let Some(file) = files.pop().filter(|_| last_id.is_none()) {
+            let is_last = opened.is_none() && set_aside.is_none() && file.number + 1 == number;
+            let resumed =
+                Store::open(&file.path).and_then(|store| Ok((Resume::read(&store)?, store)));
+            match resumed {
+                Ok((resume, store)) => {
+                    last_id = resume.last_id;
+                    if is_last && resume.boot_id == source.boot_id {
+                        opened = Some((file, store, Some(resume)));
+                    } else {
+                        store.close()?;
+                    }
+                }
+                Err(err) if err.is_damage() => set_aside = Some(file.set_aside()?),
+                Err(err) => return Err(err),
+            }
+        }
+        let (file, store, resume) = match opened {
+            Some(opened) => opened,
+            None => {
+                let file = FileName::new(lock.dir(), number, &today(source.clock));
+                lock.create(&file.path)?;
+                let store = Store::create(&file.path, &boot, nanos(Clock::since_boot()))?;
+                (file, store, None)
+            }
+        };
+        let mut this = Self {
+            lock,
+            options,
+            boot,
+            clock: source.clock,
+            boot_time: None,
+            file,
+            store,
+            interner: Interner::default(),
+            cgroups: HashMap::new(),
+            batch: Batch::default(),
+            last_id: last_id.unwrap_or_default(),
+            alive: HashMap::new(),
+            dirty: HashSet::new(),
+            ended: HashMap::new(),
+            children: HashMap::new(),
+            position: Position {
+                stream: source.stream,
+                next_seq: source.next_seq,
+            },
+            last_time: 0,
+            span: None,
+            resync: None,
+            wants_table: true,
+            has_orphans: false,
+            last_resync: Duration::ZERO,
+            skip_before: 0,
+            set_aside,
+            last_commit: Clock::since_boot(),
+        };
+        if let Some(resume) = resume {
+            this.resume(resume);
+        }
+        Ok(this)
+    }
+
+    fn resume(&mut self, resume: Resume) {
+        self.interner = Interner::after(resume.last_string, resume.last_command);
+        self.boot_time = resume.boot_time;
+        self.last_time = resume.span.map_or(0, |span| span.until);
+        for life in resume.lives {
+            if let Some(parent) = life.last_parent.or(life.parent) {
+                *self.children.entry(parent).or_default() += 1;
+            }
+            self.alive.insert(life.process.pid, life);
+        }
+        // The same events, and none is missing between.
+        let goes_on = resume.position.is_some_and(|position| {
+            position.stream == self.position.stream && self.position.next_seq <= position.next_seq
+        });
+        if let Some(position) = resume.position.filter(|_| goes_on) {
+            self.skip_before = position.next_seq;
+            self.position = position;
+            self.span = resume.span;
+            self.wants_table = self.span.is_none();
+        }
+    }
+
+    /// The damaged file that was set aside, under its new name.
+    pub fn set_aside(&self) -> Option<&Path> {
+        self.set_aside.as_deref()
+    }
+
+    /// The file that is written.
+    pub fn file(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// Whether the table is to be read for [`resync`](Self::resync): at the beginning, after a loss, and
+    /// after the end of a process whose children go on.
+    pub fn wants_table(&self) -> bool {
+        let is_due = || Clock::since_boot().saturating_sub(self.last_resync) >= RESYNC;
+        self.resync.is_none() && (self.wants_table || (self.has_orphans && is_due()))
+    }
+
+    /// Compares what is known with a table. `from` is the number of the next event
+    /// ([`Reader::next_seq`](kamap::Reader::next_seq)) as of before it was read, `to` as of after that.
+    pub fn resync(&mut self, table: Snapshot, from: u64, to: u64) {
+        (self.wants_table, self.has_orphans) = (false, false);
+        self.last_resync = table.time;
+        self.resync = Some(Resync {
+            table,
+            from,
+            to,
+            known: None,
+        });
+        self.read_up_to(self.position.next_seq);
+    }
+
+    /// Adds what was read.
+    pub fn add(&mut self, item: Item) {
+        if let Some(seq) = item.seq() {
+            if seq < self.skip_before {
+                return;
+            }
+            self.read_up_to(seq);
+        }
+        match item {
+            Item::Event(event) => {
+                self.position.next_seq = event.seq + 1;
+                self.event(event);
+            }
+            Item::Replaced(replaced) => self.position.next_seq = replaced.seq + 1,
+            Item::Lost(lost) => self.lost(lost),
+            _ => {}
+        }
+    }
+
+    /// Says that all events before this number were added.
+    pub fn read_up_to(&mut self, next_seq: u64) {
+        let Some(mut resync) = self.resync.take() else {
+            return;
+        };
+        if next_seq >= resync.from && resync.known.is_none() {
+            resync.known = Some(self.last_id);
+            self.add_table(&resync.table);
+        }
+        if let Some(known) = resync.known.filter(|_| next_seq >= resync.to) {
+            self.remove_gone(&resync.table, known);
+            self.span.get_or_insert_with(|| {
+                let since = nanos(resync.table.time);
+                Span {
+                    since,
+                    until: since,
+                }
+            });
+        } else {
+            self.resync = Some(resync);
+        }
+    }
+
+    /// Adds what the table has and is not known, and what has changed.
+    fn add_table(&mut self, table: &Snapshot) {
+        let now = nanos(table.time);
+        for process in table {
+            if !self.is_known(process) {
+                self.begin(process.clone(), Some(now));
+            }
+        }
+        // Parents may come after their children.
+        for process in table {
+            self.change(process, now);
+        }
+    }
+
+    /// Notes what has changed without an event.
+    fn change(&mut self, process: &Process, now: i64) {
+        let parent = self.parent_of(process);
+        let Some(life) = self.alive.get(&process.pid) else {
+            return;
+        };
+        let is_same = life.process.start_time == process.start_time
+            && life.process.execs == process.execs
+            && !life.is_only_parent;
+        if !is_same {
+            return;
+        }
+        let comm = self.interner.string(process.comm_bytes(), &mut self.batch);
+        let cgroup = self.cgroup(process);
+        let Some(life) = self.alive.get_mut(&process.pid) else {
+            return;
+        };
+        let facts = Facts {
+            comm,
+            uid: process.uid,
+            gid: process.gid,
+            cgroup,
+            ..life.last
+        };
+        let parent_before = life.last_parent.or(life.parent);
+        if facts == life.last && parent == parent_before {
+            return;
+        }
+        self.batch.changes.push(ChangeRow {
+            life: life.id,
+            time: now,
+            parent,
+            facts,
+        });
+        life.last = facts;
+        take_state(&mut life.process, process);
+        if parent != parent_before {
+            life.last_parent = parent.filter(|_| parent != life.parent);
+            self.moved(parent_before, parent);
+        }
+        self.dirty.insert(process.pid);
+    }
+
+    /// Counts a child for another parent.
+    fn moved(&mut self, from: Option<i64>, to: Option<i64>) {
+        if let Some(from) = from
+            && let Some(count) = self.children.get_mut(&from)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.children.remove(&from);
+            }
+        }
+        if let Some(to) = to {
+            *self.children.entry(to).or_default() += 1;
+        }
+    }
+
+    /// Ends those that the table does not have, of the lives up to `known`: the others can be younger than
+    /// the table, though they began to start before.
+    fn remove_gone(&mut self, table: &Snapshot, known: i64) {
+        let gone: Vec<u32> = self
+            .alive
+            .values()
+            .filter(|life| {
+                let process = &life.process;
+                let row = table.get(process.pid);
+                life.id <= known && row.is_none_or(|row| row.start_time != process.start_time)
+            })
+            .map(|life| life.process.pid)
+            .collect();
+        for pid in gone {
+            self.end(pid, nanos(table.time), None);
+        }
+    }
+
+    fn lost(&mut self, lost: Lost) {
+        let now = nanos(Clock::since_boot());
+        self.batch.losses.push(LossRow {
+            since: self.last_time,
+            time: now,
+            cause: match lost.cause {
+                Cause::RingFull => "ring_full",
+                Cause::TableFull => "table_full",
+                _ => "missed_runs",
+            },
+            count: lost.count as i64,
+        });
+        self.end_span();
+        self.wants_table = true;
+        // It may lack what was lost after it.
+        self.resync = None;
+    }
+
+    fn end_span(&mut self) {
+        if let Some(span) = self.span.take() {
+            let until = self.last_time.max(span.until);
+            self.batch.spans.push(Span { until, ..span });
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        let Event {
+            time,
+            process,
+            kind,
+            ..
+        } = event;
+        let time = nanos(time);
+        self.last_time = self.last_time.max(time);
+        let pid = process.pid;
+        if let EventKind::ExecFailed(errno) = kind {
+            return self.failed_exec(process, time, errno);
+        }
+        if !self.is_known(&process) {
+            let seen = Some(time).filter(|_| !matches!(kind, EventKind::Fork));
+            self.begin(process.clone(), seen);
+        }
+        match kind {
+            EventKind::Exec => self.exec(process, time),
+            EventKind::Exit(exit) => {
+                self.leave(&process);
+                self.end(pid, time, Some(exit));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether it is a life that has not ended, and more is known of it than that it is a parent.
+    fn is_known(&self, process: &Process) -> bool {
+        self.alive.get(&process.pid).is_some_and(|life| {
+            life.process.start_time == process.start_time && !life.is_only_parent
+        })
+    }
+
+    /// Adds a life. What ran under its PID before has ended.
+    fn begin(&mut self, process: Process, seen: Option<i64>) {
+        let pid = process.pid;
+        let mut id = None;
+        if let Some(life) = self.alive.get(&pid) {
+            if life.process.start_time == process.start_time {
+                id = Some(life.id);
+            } else {
+                self.end(pid, nanos(process.start_time), None);
+            }
+        }
+        let parent = self.parent_of(&process);
+        let id = id.unwrap_or_else(|| self.next_id());
+        let (process, redacted) = self.options.redaction.apply(process);
+        let facts = self.facts(&process, redacted);
+        if let (Some(time), Some(_)) = (process.last_exec_time, seen) {
+            // What it ran before is not known.
+            self.push_exec(id, time, process.execs, facts);
+        }
+        self.insert(Life {
+            id,
+            process,
+            redacted,
+            seen,
+            parent,
+            last_parent: None,
+            is_only_parent: false,
+            first: facts,
+            last: facts,
+        });
+    }
+
+    fn push_exec(&mut self, life: i64, time: Duration, number: u32, facts: Facts) {
+        self.batch.execs.push(ExecRow {
+            life,
+            time: nanos(time),
+            number,
+            facts,
+        });
+    }
+
+    fn next_id(&mut self) -> i64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn insert(&mut self, life: Life) {
+        let pid = life.process.pid;
+        if let Some(parent) = life.last_parent.or(life.parent) {
+            *self.children.entry(parent).or_default() += 1;
+        }
+        self.alive.insert(pid, life);
+        self.dirty.insert(pid);
+    }
+
+    /// The life of the parent, if there is one.
+    fn parent_of(&mut self, process: &Process) -> Option<i64> {
+        let (pid, start) = (process.ppid, process.parent_start_time?);
+        if let Some(life) = self.alive.get(&pid)
+            && life.process.start_time == start
+        {
+            return Some(life.id);
+        }
+        if let Some(&id) = self.ended.get(&(pid, nanos(start))) {
+            return Some(id);
+        }
+        if self.alive.contains_key(&pid) {
+            // It has ended before the one that has its PID now, and was not seen.
+            return None;
+        }
+        let process = Process::new(pid, start);
+        let facts = Facts {
+            comm: self.interner.string(b"", &mut self.batch),
+            ..Facts::default()
+        };
+        let id = self.next_id();
+        self.insert(Life {
+            id,
+            process,
+            redacted: false,
+            seen: Some(self.last_time),
+            parent: None,
+            last_parent: None,
+            is_only_parent: true,
+            first: facts,
+            last: facts,
+        });
+        Some(id)
+    }
+
+    fn exec(&mut self, process: Process, time: i64) {
+        let (process, redacted) = self.options.redaction.apply(process);
+        let facts = self.facts(&process, redacted);
+        let Some(life) = self.alive.get_mut(&process.pid) else {
+            return;
+        };
+        let (id, number, pid) = (life.id, process.execs, process.pid);
+        life.last = facts;
+        life.redacted = redacted;
+        life.is_only_parent = false;
+        life.process = process;
+        self.dirty.insert(pid);
+        self.batch.execs.push(ExecRow {
+            life: id,
+            time,
+            number,
+            facts,
+        });
+    }
+
+    fn failed_exec(&mut self, process: Process, time: i64, errno: i32) {
+        let pid = process.pid;
+        if !self.is_known(&process) {
+            self.begin(process.clone(), Some(time));
+        }
+        let Some(life) = self.alive.get(&pid).map(|life| life.id) else {
+            return;
+        };
+        let (process, redacted) = self.options.redaction.apply(process);
+        let command = self.interner.command(&process, redacted, &mut self.batch);
+        self.batch.failed_execs.push(FailedExecRow {
+            life,
+            time,
+            errno,
+            command,
+        });
+    }
+
+    /// Takes over what a process was at its end. What it ran is known from its exec.
+    fn leave(&mut self, process: &Process) {
+        let parent = self.parent_of(process);
+        let comm = self.interner.string(process.comm_bytes(), &mut self.batch);
+        let cgroup = self.cgroup(process);
+        let Some(life) = self.alive.get_mut(&process.pid) else {
+            return;
+        };
+        life.last = Facts {
+            comm,
+            uid: process.uid,
+            gid: process.gid,
+            cgroup,
+            ..life.last
+        };
+        life.process.execs = process.execs;
+        let before = life.last_parent.or(life.parent);
+        if parent != before {
+            life.last_parent = parent.filter(|_| parent != life.parent);
+            self.moved(before, parent);
+        }
+    }
+
+    /// Ends a life: by `time`, and how, unless its exit was lost.
+    fn end(&mut self, pid: u32, time: i64, exit: Option<Exit>) {
+        let Some(life) = self.alive.remove(&pid) else {
+            return;
+        };
+        self.dirty.remove(&pid);
+        self.moved(life.last_parent.or(life.parent), None);
+        // Somebody else is the parent of its children now.
+        self.has_orphans |= self.children.contains_key(&life.id);
+        if self.ended.len() == MOST_ENDED {
+            self.ended.clear();
+        }
+        let start = nanos(life.process.start_time);
+        self.ended.insert((pid, start), life.id);
+        let exit = exit.map(|exit| (exit.status, nanos(exit.cpu_time), exit.max_rss as i64));
+        self.batch.lives.push(life.row(Some(EndRow { time, exit })));
+    }
+
+    fn facts(&mut self, process: &Process, redacted: bool) -> Facts {
+        Facts {
+            command: Some(self.interner.command(process, redacted, &mut self.batch)),
+            comm: self.interner.string(process.comm_bytes(), &mut self.batch),
+            uid: process.uid,
+            gid: process.gid,
+            cgroup: self.cgroup(process),
+        }
+    }
+
+    fn cgroup(&mut self, process: &Process) -> i64 {
+        let id = process.cgroup_id.cast_signed();
+        let path = process.cgroup().map(Cgroup::path);
+        // It may be found later.
+        if !self.cgroups.contains_key(&id) || (path.is_some() && !self.cgroups[&id]) {
+            self.cgroups.insert(id, path.is_some());
+            let path = path.map(|path| Text::from(path.as_os_str().as_bytes()));
+            self.batch.cgroups.push((id, path));
+        }
+        id
+    }
+
+    /// Writes what was added; converts times by this clock from now on. If that fails, it can be tried
+    /// again: nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written; [`Error::is_full`], if there is no room.
+    pub fn commit(&mut self, clock: Clock) -> Result<()> {
+        self.clock = clock;
+        let now = Clock::since_boot();
+        let is_idle = self.batch.is_empty() && self.dirty.is_empty();
+        if is_idle && now.saturating_sub(self.last_commit) < HEARTBEAT {
+            return Ok(());
+        }
+        self.note_clock();
+        for pid in self.dirty.drain() {
+            self.batch
+                .lives
+                .extend(self.alive.get(&pid).map(|life| life.row(None)));
+        }
+        if let Some(span) = &mut self.span {
+            span.until = self.last_time.max(span.until);
+            self.batch.spans.push(*span);
+        }
+        self.batch.position = Some(self.position);
+        self.store.write(&self.batch)?;
+        self.batch = Batch::default();
+        self.last_commit = now;
+        self.make_room()?;
+        let is_full = self.file.size() >= self.options.max_file_size();
+        if is_full || self.file.day != today(self.clock) {
+            self.begin_file()?;
+        }
+        Ok(())
+    }
+
+    /// Says that nothing happens: all events before `time`, since boot, were added.
+    pub fn idle(&mut self, time: Duration) {
+        if self.resync.is_none() && self.span.is_some() {
+            self.last_time = self.last_time.max(nanos(time));
+        }
+    }
+
+    fn note_clock(&mut self) {
+        let boot_time = self.clock.system_time(Duration::ZERO);
+        let boot_time = nanos(boot_time.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let is_same = |before: i64| before.abs_diff(boot_time) < 1_000_000;
+        if !self.boot_time.is_some_and(is_same) {
+            // The first one of a file counts for what was before it, too.
+            let since = match self.boot_time {
+                Some(_) => nanos(Clock::since_boot()),
+                None => 0,
+            };
+            self.batch.clocks.push((since, boot_time));
+            self.boot_time = Some(boot_time);
+        }
+    }
+
+    /// Removes files that are too old, and the oldest where they are too large.
+    fn make_room(&self) -> Result<()> {
+        let mut files = folder::files(self.lock.dir())?;
+        files.retain(|file| file.number < self.file.number);
+        let mut size: u64 = files.iter().map(FileName::size).sum();
+        size += self.file.size() + MARGIN;
+        for file in files {
+            let written = fs::metadata(&file.path).and_then(|file| file.modified());
+            let age = written.map(|time| time.elapsed().unwrap_or_default());
+            let is_old = age.is_ok_and(|age| age > self.options.keep);
+            if !is_old && size <= self.options.max_size {
+                break;
+            }
+            size = size.saturating_sub(file.size());
+            file.remove()?;
+        }
+        Ok(())
+    }
+
+    /// Goes on in a new file.
+    fn begin_file(&mut self) -> Result<()> {
+        let file = FileName::new(self.lock.dir(), self.file.number + 1, &today(self.clock));
+        self.lock.create(&file.path)?;
+        let since = self
+            .span
+            .map_or_else(|| nanos(Clock::since_boot()), |span| span.until);
+        let store = match Store::create(&file.path, &self.boot, since) {
+            Ok(store) => store,
+            Err(err) => {
+                let _ = file.remove();
+                return Err(err);
+            }
+        };
+        std::mem::replace(&mut self.store, store).close()?;
+        self.file = file;
+        (self.interner, self.boot_time) = (Interner::default(), None);
+        self.cgroups.clear();
+        self.note_clock();
+        let mut alive = std::mem::take(&mut self.alive);
+        for life in alive.values_mut() {
+            let facts = match life.is_only_parent {
+                true => Facts {
+                    comm: self.interner.string(b"", &mut self.batch),
+                    ..Facts::default()
+                },
+                false => self.facts(&life.process, life.redacted),
+            };
+            (life.first, life.last) = (facts, facts);
+            if let Some(time) = life.process.last_exec_time {
+                self.push_exec(life.id, time, life.process.execs, facts);
+            }
+            self.batch.lives.push(life.row(None));
+        }
+        self.alive = alive;
+        if let Some(span) = &mut self.span {
+            let since = span.until;
+            *span = Span {
+                since,
+                until: since,
+            };
+            self.batch.spans.push(*span);
+        }
+        self.batch.position = Some(self.position);
+        self.store.write(&self.batch)?;
+        self.batch = Batch::default();
+        Ok(())
+    }
+
+    /// Ends recording: writes what was added, and leaves one file.
+    ///
+    /// # Errors
+    ///
+    /// As of [`commit`](Self::commit).
+    pub fn close(mut self) -> Result<()> {
+        self.last_commit = Duration::ZERO;
+        self.commit(self.clock)?;
+        self.store.close()
+    }
+}
+
+impl Life {
+    fn row(&self, end: Option<EndRow>) -> LifeRow {
+        let process = &self.process;
+        LifeRow {
+            id: self.id,
+            pid: process.pid,
+            start: nanos(process.start_time),
+            seen: self.seen,
+            parent: self.parent,
+            last_parent: self.last_parent,
+            origin: (!self.is_only_parent).then_some(match process.origin {
+                Origin::Fork => 1,
+                Origin::Exec => 2,
+                _ => 0,
+            }),
+            kernel_thread: process.kernel_thread,
+            execs: process.execs,
+            first: self.first,
+            last: self.last,
+            end,
+        }
+    }
+}
+
+/// Takes over what can change without an exec.
+fn take_state(process: &mut Process, now: &Process) {
+    let taken = std::mem::replace(process, Process::new(0, Duration::ZERO));
+    *process = taken.with_comm(now.comm_bytes());
+    process.ppid = now.ppid;
+    process.parent_start_time = now.parent_start_time;
+    process.uid = now.uid;
+    process.gid = now.gid;
+    process.cgroup_id = now.cgroup_id;
+}
+
+pub(crate) fn nanos(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// The day in UTC.
+fn today(clock: Clock) -> String {
+    let now: SystemTime = clock.system_time(Clock::since_boot());
+    let now = Timestamp::try_from(now).unwrap_or(Timestamp::MAX);
+    now.to_zoned(TimeZone::UTC).date().to_string()
+}
+
+/// The name of the machine.
+fn host() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map_or_else(|_| String::new(), |name| name.trim().to_owned())
+}
