@@ -199,6 +199,37 @@ fn line(line: &impl Serialize) -> String {
     serde_json::to_string(line).expect("it has text keys only")
 }
 
+/// `ci/count` counts the instructions.
+#[inline(never)]
+fn counted_json(json: &Lines, events: &[Event]) -> Vec<String> {
+    events
+        .iter()
+        .map(|event| line(&json.event(event)))
+        .collect()
+}
+
+#[test]
+fn a_thousand_events_are_a_line_each() {
+    let count = if cfg!(miri) { 10 } else { 1000 };
+    let events: Vec<_> = (0..count)
+        .map(|seq| {
+            let process = Process::new(4711, Duration::from_secs(60))
+                .with_comm("cc1")
+                .with_exe("/usr/lib/gcc/x86_64-linux-gnu/12/cc1")
+                .with_file("/usr/lib/gcc/x86_64-linux-gnu/12/cc1")
+                .with_args(["cc1", "-O2", "-Wall", "main.c", "-o", "main.s"])
+                .with_cgroup(Cgroup::new("/user.slice/user-7.slice/session-3.scope"));
+            Event::new(seq, Duration::from_secs(61), process, EventKind::Exec)
+        })
+        .collect();
+    let lines = counted_json(&Lines::new(clock(), "b-o-o-t"), &events);
+    assert_eq!(lines.len(), events.len());
+    for (line, seq) in lines.iter().zip(0_u64..) {
+        let line: Value = serde_json::from_str(line).expect("it is JSON");
+        assert_eq!((&line["seq"], &line["comm"]), (&seq.into(), &"cc1".into()));
+    }
+}
+
 fn lines() -> Vec<String> {
     let json = Lines::new(clock(), "b-o-o-t");
     let processes = processes();

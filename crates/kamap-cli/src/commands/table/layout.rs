@@ -226,6 +226,7 @@ pub(super) fn footer(view: &View, shown: &[Row<'_>]) -> String {
 mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
+    use std::time::Duration;
 
     use clap::ColorChoice;
     use kamap::{Cgroup, Process};
@@ -400,5 +401,30 @@ mod tests {
                 "\x1b[31m  9  4.00s sleep 1\x1b[0m",
             ]
         );
+    }
+
+    /// `ci/count` counts the instructions.
+    #[inline(never)]
+    fn counted_table(layout: &Layout, view: &View, window: Option<Window>) -> Vec<String> {
+        lines(layout, view, &Look::default(), &[], window)
+    }
+
+    #[test]
+    fn a_thousand_processes_are_a_line_each() {
+        let processes = (1..=1000).map(|pid| {
+            let mut process = Process::new(pid, Duration::from_secs(u64::from(pid) / 2))
+                .with_comm("cc1")
+                .with_exe("/usr/lib/gcc/x86_64-linux-gnu/12/cc1")
+                .with_args(["cc1", "-O2", "-Wall", "main.c", "-o", "main.s"]);
+            process.execs = 1;
+            process
+        });
+        let view = view(processes.collect(), |_| true);
+        let layout = Layout::of(Charset::Utf8, Colors::NONE);
+        for window in [None, width(80)] {
+            let lines = counted_table(&layout, &view, window);
+            assert_eq!(lines.len(), 1001);
+            assert!(lines[1..].iter().all(|line| line.contains("cc1 -O2")));
+        }
     }
 }
