@@ -43,8 +43,11 @@ fn an_orphan_is_traced_to_who_started_it_though_all_of_them_are_dead() {
         assert_eq!(status(&chain[2]), Some(9 << 8));
         assert_eq!(chain[0]["args"], json!([HELD, "orphan"]));
     }
-    let text = folder.says(&["why", &orphan]);
-    assert!(text.contains("adopted by PID"), "{text}");
+    // Adoption is no event: it is noticed a moment later.
+    let text = eventually("it is known who has adopted it", || {
+        let text = folder.says(&["why", &orphan]);
+        text.contains("adopted by PID").then_some(text)
+    });
     assert!(
         text.contains(&format!("started by PID {outer} (sh)")),
         "{text}"
