@@ -109,10 +109,6 @@ impl Error {
             Self::System { source, .. } => {
                 matches!(source.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
             }
-            Self::Sqlite { source, .. } => matches!(
-                source.sqlite_error_code(),
-                Some(rusqlite::ErrorCode::DiskFull)
-            ),
             _ => false,
         }
     }

@@ -1,5 +1,6 @@
 //! A file of a history that is read: its times, and the lives in it.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,7 +11,7 @@ use rusqlite::{OptionalExtension, Params, Row};
 use crate::recorder::nanos;
 use crate::store::{Facts, Span, Store};
 use crate::texts::{LIFE_COLUMNS, LifeColumns, Texts, from_nanos};
-use crate::{LostCount, Result};
+use crate::{Error, LostCount, Result};
 
 /// By how much the times of processes that were seen one after the other can be out of order: they are
 /// seen a moment after they began to start.
@@ -25,6 +26,8 @@ pub(crate) struct File {
     /// By the clock as it was set from when on the machine has booted when.
     clocks: Vec<(i64, i64)>,
     pub(crate) spans: Vec<Span>,
+    /// Why it cannot be read any further, if that was noticed.
+    pub(crate) damage: OnceCell<Error>,
 }
 
 /// An exec of a life.
@@ -45,12 +48,24 @@ impl File {
                 since,
                 clocks,
                 spans,
+                damage: OnceCell::new(),
             })),
             None => Ok(None),
         }
     }
 
-    /// Hands out each row that a query finds.
+    /// What was read; `None` if the file turned out to be damaged, which is noted.
+    pub(crate) fn unless_damaged<T>(&self, read: Result<T>) -> Result<Option<T>> {
+        match read {
+            Err(err) if err.is_damage() => {
+                let _ = self.damage.set(err);
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
+    }
+
+    /// Hands out each row that a query finds; no more where the file turns out to be damaged.
     pub(crate) fn each(
         &self,
         query: &str,
@@ -65,7 +80,8 @@ impl File {
             }
             Ok(())
         };
-        each().map_err(self.store.error())
+        let read = each().map_err(self.store.error());
+        self.unless_damaged(read).map(|_| ())
     }
 
     /// What a query finds, each row read by `read`.
@@ -110,6 +126,22 @@ impl File {
         found
     }
 
+    /// The first moment of this boot, since boot, at which it was `time` or later. Before the boot it is
+    /// negative.
+    pub(crate) fn first_since_boot(&self, time: SystemTime) -> i64 {
+        let time = nanos(time.duration_since(UNIX_EPOCH).unwrap_or_default());
+        for (at, &(since, boot_time)) in self.clocks.iter().enumerate() {
+            let moment = time - boot_time;
+            match self.clocks.get(at + 1) {
+                Some(&(next, _)) if moment >= next => {}
+                // The clock as it was set first counts for what was before, too.
+                _ if at == 0 => return moment,
+                _ => return moment.max(since),
+            }
+        }
+        i64::MAX
+    }
+
     /// The last life that was first seen by `time`.
     fn last_seen_by(&self, time: i64) -> Result<i64> {
         // In one query with both, SQLite would read all rows.
@@ -145,19 +177,32 @@ impl File {
     ) -> Result<ControlFlow<()>> {
         let query =
             format!("SELECT {LIFE_COLUMNS} FROM lives WHERE end > ? AND end <= ? ORDER BY end, id");
-        let mut query = self
-            .store
-            .connection
-            .prepare_cached(&query)
-            .map_err(self.store.error())?;
+        let query = self.store.connection.prepare_cached(&query);
+        let query = query.map_err(self.store.error());
+        let Some(mut query) = self.unless_damaged(query)? else {
+            return Ok(ControlFlow::Continue(()));
+        };
         let mut rows = query.query([from, to]).map_err(self.store.error())?;
-        while let Some(row) = rows.next().map_err(self.store.error())? {
-            let life = LifeColumns::read(row).map_err(self.store.error())?;
+        loop {
+            let row = rows
+                .next()
+                .and_then(|row| row.map(LifeColumns::read).transpose())
+                .map_err(self.store.error());
+            let Some(Some(life)) = self.unless_damaged(row)? else {
+                return Ok(ControlFlow::Continue(()));
+            };
             if each(life)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
-        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The lives that had not ended when the file did, of those that began by `to`.
+    pub(crate) fn unended(&self, to: i64) -> Result<Vec<LifeColumns>> {
+        let query = format!(
+            "SELECT {LIFE_COLUMNS} FROM lives WHERE end IS NULL AND start <= ? ORDER BY id"
+        );
+        self.rows(&query, [to], LifeColumns::read)
     }
 
     /// The lives that began after `from` and by `to`, and did not end by then in this file.

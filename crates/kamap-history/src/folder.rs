@@ -1,6 +1,7 @@
 //! The folder with the files of a history: their names, sizes and permissions, and the lock.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,12 @@ use nix::fcntl::{Flock, FlockArg};
 use crate::{Error, Result};
 
 const SUFFIX: &str = ".sqlite";
+
+/// What is behind the name of a file that is not whole yet.
+const UNFINISHED: &str = ".new";
+
+/// What is behind the name of a file that was damaged.
+const DAMAGED: &str = ".damaged";
 
 /// A file of a history.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +43,27 @@ pub(crate) fn files(dir: &Path) -> Result<Vec<FileName>> {
     Ok(files)
 }
 
+/// The files in `dir` that were set aside, with their sizes, the oldest first.
+pub(crate) fn set_aside(dir: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).map_err(system("read", dir))? {
+        let entry = entry.map_err(system("read", dir))?;
+        let name = entry.file_name();
+        if is_named(&name, DAMAGED)
+            && let Ok(metadata) = entry.metadata()
+        {
+            files.push((entry.path(), metadata));
+        }
+    }
+    files.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(files)
+}
+
+fn is_named(name: &OsStr, suffix: &str) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("kamap-") && name.contains(SUFFIX) && name.ends_with(suffix)
+}
+
 fn parse(path: PathBuf) -> Option<FileName> {
     let name = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
     let (number, day) = name.strip_prefix("kamap-")?.split_once('-')?;
@@ -53,6 +81,13 @@ impl FileName {
             day: day.to_owned(),
             path: dir.join(format!("kamap-{number:06}-{day}{SUFFIX}")),
         }
+    }
+
+    /// The name that it has until it is whole.
+    pub(crate) fn unfinished(&self) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(UNFINISHED);
+        path.into()
     }
 
     /// The files that SQLite keeps beside it while it is written.
@@ -89,7 +124,7 @@ impl FileName {
     pub(crate) fn set_aside(&self) -> Result<PathBuf> {
         let aside = |part: &Path| {
             let mut path = part.as_os_str().to_owned();
-            path.push(".damaged");
+            path.push(DAMAGED);
             PathBuf::from(path)
         };
         for part in self.parts() {
@@ -149,10 +184,29 @@ impl Lock {
             group,
             _file: file,
         };
+        lock.clean()?;
         if let Some(group) = group {
             give(dir, group, 0o750)?;
+            for file in files(dir)? {
+                for part in file.parts().iter().filter(|part| part.exists()) {
+                    give(part, group, 0o640)?;
+                }
+            }
         }
         Ok(lock)
+    }
+
+    /// Removes what a recorder has left that was killed while it made a file.
+    fn clean(&self) -> Result<()> {
+        let dir = &self.dir;
+        for entry in fs::read_dir(dir).map_err(system("read", dir))? {
+            let entry = entry.map_err(system("read", dir))?;
+            if is_named(&entry.file_name(), UNFINISHED) {
+                let path = entry.path();
+                fs::remove_file(&path).map_err(system("remove", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Where it is.

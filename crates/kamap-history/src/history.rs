@@ -1,7 +1,6 @@
 //! Reading a history.
 
-use std::collections::HashSet;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +15,7 @@ use crate::{Error, Result};
 /// A history: what a [`Recorder`](crate::Recorder) has written into a folder, as of when this was opened.
 ///
 /// ```no_run
-/// use std::ops::ControlFlow;
+/// use std::ops::{ControlFlow, Range};
 /// use std::time::{Duration, SystemTime};
 /// use kamap_history::History;
 ///
@@ -97,7 +96,8 @@ impl End {
 }
 
 impl History {
-    /// Opens the history in `dir`. Damaged files are left out, see [`damaged`](Self::damaged).
+    /// Opens the history in `dir`. Damaged files are left out, see [`damaged`](Self::damaged); so is what
+    /// cannot be read of one that turns out to be damaged later.
     ///
     /// # Errors
     ///
@@ -126,9 +126,14 @@ impl History {
         Ok(this)
     }
 
-    /// The files that could not be read, and why.
-    pub fn damaged(&self) -> &[(PathBuf, Error)] {
-        &self.damaged
+    /// The files that could not be read, or not to their ends, and why. Reading can find more.
+    pub fn damaged(&self) -> impl Iterator<Item = (&Path, &Error)> {
+        let found = self.files.iter().filter_map(|file| {
+            let damage = file.damage.get()?;
+            Some((&*file.store.path, damage))
+        });
+        let known = self.damaged.iter().map(|(path, err)| (&**path, err));
+        known.chain(found)
     }
 
     /// From when until when something is recorded; `None` where nothing is.
@@ -138,8 +143,9 @@ impl History {
         Some((first.system_time(first.since), last.system_time(until)))
     }
 
-    /// Hands out the lives that began or ended after `since` and by `until`, in the order in which they
-    /// ended. Those that had not ended by then come last.
+    /// Hands out the lives that began or ended after `since` and by `until`, those of one boot after those
+    /// of the boot before, in the order in which they ended. Those that had not ended by then, or of which
+    /// nobody knows when they did, come last.
     ///
     /// # Errors
     ///
@@ -150,14 +156,37 @@ impl History {
         until: SystemTime,
         mut each: impl FnMut(Life) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
+        let mut first = 0;
+        for files in self.files.chunk_by(|a, b| a.boot_id == b.boot_id) {
+            let boot = first..first + files.len();
+            first = boot.end;
+            if self.lives_of(boot, since, until, &mut each)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same of one boot, which has these files.
+    fn lives_of<E: From<Error>>(
+        &self,
+        boot: Range<usize>,
+        since: SystemTime,
+        until: SystemTime,
+        each: &mut impl FnMut(Life) -> Result<ControlFlow<()>, E>,
+    ) -> Result<ControlFlow<()>, E> {
         let mut parents = Parents::default();
-        for (at, file) in self.files.iter().enumerate() {
-            let files = &self.files[..=at];
-            let (from, to) = (file.since_boot(since), file.since_boot(until));
+        for at in boot.clone() {
+            let (files, file) = (&self.files[..=at], &self.files[at]);
+            let (from, to) = (file.first_since_boot(since), file.since_boot(until));
             let mut texts = file.texts();
             let mut failed = None;
             let flow = file.ended(from, to, |life| {
-                match each(self.life(files, &mut texts, &mut parents, &life)?) {
+                let life = self.life(files, &mut texts, &mut parents, &life);
+                let Some(life) = file.unless_damaged(life)? else {
+                    return Ok(ControlFlow::Continue(()));
+                };
+                match each(life) {
                     Ok(flow) => Ok(flow),
                     Err(err) => {
                         failed = Some(err);
@@ -169,45 +198,56 @@ impl History {
                 return Err(err);
             }
             if flow.is_break() {
-                return Ok(());
+                return Ok(flow);
             }
         }
-        let mut known = HashSet::new();
-        for (at, file) in self.files.iter().enumerate().rev() {
-            let (from, to) = (file.since_boot(since), file.since_boot(until));
+        for at in boot.clone().rev() {
+            let file = &self.files[at];
+            let (from, to) = (file.first_since_boot(since), file.since_boot(until));
             let mut texts = file.texts();
-            for life in file.begun(from, to)? {
+            let mut lives = file.begun(from, to)?;
+            let end = self.end_of(at, &boot);
+            if end.is_some_and(|end| end > from && end <= to) {
+                // Those that began before.
+                lives.extend(file.unended(from)?);
+            }
+            for life in lives {
                 // The last file that has it knows most.
-                if !known.insert(life.id) || self.ended_by(at, &life, until)? {
+                if self.goes_on(at, &boot, &life)? {
                     continue;
                 }
-                let mut life = self.life(&self.files[..=at], &mut texts, &mut parents, &life)?;
-                if life.end == End::Running && self.boot_has_ended(at) {
-                    let last = file.spans.last().map_or(file.since, |span| span.until);
-                    life.end = End::Unknown(from_nanos(last));
+                let life = self.life(&self.files[..=at], &mut texts, &mut parents, &life);
+                let Some(mut life) = file.unless_damaged(life)? else {
+                    continue;
+                };
+                if life.end == End::Running
+                    && let Some(end) = end
+                {
+                    life.end = End::Unknown(from_nanos(end));
                 }
                 if each(life)?.is_break() {
-                    return Ok(());
+                    return Ok(ControlFlow::Break(()));
                 }
             }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
-    /// Whether the machine has booted again since the file with the number `at`.
-    fn boot_has_ended(&self, at: usize) -> bool {
-        let boot_id = &self.files[at].boot_id;
-        self.files
-            .last()
-            .is_some_and(|last| last.boot_id != *boot_id)
+    /// By when those have ended that had not when the file with the number `at` did, unless they go on in
+    /// the next one of this boot; `None` if they may run.
+    fn end_of(&self, at: usize, boot: &Range<usize>) -> Option<i64> {
+        if at + 1 < boot.end {
+            return Some(self.files[at + 1].since);
+        }
+        let file = &self.files[at];
+        let last = || file.spans.last().map_or(file.since, |span| span.until);
+        (boot.end < self.files.len()).then(last)
     }
 
-    /// Whether a life that goes on behind the file with the number `at` ended by `until`.
-    fn ended_by(&self, at: usize, life: &LifeColumns, until: SystemTime) -> Result<bool> {
-        for file in &self.files[at + 1..] {
-            if let Some(life) = file.life(life.id)?
-                && life.end.is_some_and(|end| end <= file.since_boot(until))
-            {
+    /// Whether a life of the file with the number `at` is in a later one of the boot.
+    fn goes_on(&self, at: usize, boot: &Range<usize>, life: &LifeColumns) -> Result<bool> {
+        for file in &self.files[at + 1..boot.end] {
+            if file.life(life.id)?.is_some() {
                 return Ok(true);
             }
         }

@@ -16,6 +16,8 @@ mod redact;
 mod resume;
 mod store;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod texts;
 mod why;
 

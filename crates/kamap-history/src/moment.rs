@@ -57,7 +57,10 @@ impl History {
                     ..*changed
                 };
             }
-            let mut process = file.process(&mut texts, life, &facts)?;
+            let process = file.process(&mut texts, life, &facts);
+            let Some(mut process) = file.unless_damaged(process)? else {
+                continue;
+            };
             match (exec, execs.first()) {
                 (Some(exec), _) => {
                     process.execs = exec.number;

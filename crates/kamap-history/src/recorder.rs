@@ -1,6 +1,7 @@
 //! Recording: from the stream of events and the table to the files of a history.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -25,11 +26,11 @@ const LEAST: u64 = 8 << 20;
 /// The most bytes in a file. Queries look at whole files.
 const MOST_IN_FILE: u64 = 64 << 20;
 
-/// How much is kept free below the limit: what is written at once is less.
-const MARGIN: u64 = 2 << 20;
+/// How much is to be written at once, roughly. Less than a quarter of the room that is kept free.
+const MOST_ADDED: usize = 256 << 10;
 
-/// How many processes that have ended are still known as parents.
-const MOST_ENDED: usize = 4096;
+/// How many processes that have ended are still known as parents, at least.
+pub(crate) const MOST_ENDED: usize = 4096;
 
 /// How often it is noted that nothing has happened.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -91,6 +92,18 @@ impl Options {
     fn max_file_size(&self) -> u64 {
         MOST_IN_FILE.min(self.max_size / 4)
     }
+
+    /// How much is kept free below the limit. What is written at once needs room in the file beside the
+    /// database and, when it is moved from there, in the database itself.
+    fn margin(&self) -> u64 {
+        (self.max_size / 4).min(16 << 20)
+    }
+
+    /// How many bytes the file beside a database has before they are moved into it. SQLite's own choice,
+    /// where there is room for that.
+    fn max_beside(&self) -> u64 {
+        (self.margin() / 4).min(4 << 20)
+    }
 }
 
 /// What a recorder reads.
@@ -143,8 +156,7 @@ pub struct Recorder {
     alive: HashMap<u32, Life>,
     /// Those whose rows are to be written.
     dirty: HashSet<u32>,
-    /// The lives of some that ended, by PID and start.
-    ended: HashMap<(u32, i64), i64>,
+    ended: Ended,
     /// How many processes that are alive descend from a life directly.
     children: HashMap<i64, u32>,
     position: Position,
@@ -158,6 +170,12 @@ pub struct Recorder {
     last_resync: Duration,
     /// Events before this one are recorded already.
     skip_before: u64,
+    /// The number of the event that is read next.
+    read_seq: u64,
+    /// About how many bytes were added since the last commit.
+    added: usize,
+    /// The file is large enough, or from yesterday.
+    wants_file: bool,
     /// A file that was damaged, under its new name.
     set_aside: Option<PathBuf>,
     last_commit: Duration,
@@ -178,6 +196,27 @@ pub(crate) struct Life {
     pub(crate) is_only_parent: bool,
     pub(crate) first: Facts,
     pub(crate) last: Facts,
+}
+
+/// The lives of some that ended, by PID and start: the last ones.
+#[derive(Debug, Default)]
+struct Ended {
+    young: HashMap<(u32, i64), i64>,
+    old: HashMap<(u32, i64), i64>,
+}
+
+impl Ended {
+    fn insert(&mut self, identity: (u32, i64), life: i64) {
+        if self.young.len() == MOST_ENDED {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(identity, life);
+    }
+
+    fn get(&self, identity: (u32, i64)) -> Option<i64> {
+        let found = self.young.get(&identity).or(self.old.get(&identity));
+        found.copied()
+    }
 }
 
 /// A table, and the numbers of the first events that may not be in it and that surely are not.
@@ -211,34 +250,45 @@ impl Recorder {
         let mut files = folder::files(lock.dir())?;
         let number = files.last().map_or(1, |last| last.number + 1);
         let mut set_aside = None;
-        let mut last_id = None;
-        let mut opened = None;
-        while let Some(file) = files.pop().filter(|_| last_id.is_none()) {
-            let is_last = opened.is_none() && set_aside.is_none() && file.number + 1 == number;
+        let mut before = None;
+        while let Some(file) = files.pop() {
             let resumed =
                 Store::open(&file.path).and_then(|store| Ok((Resume::read(&store)?, store)));
             match resumed {
+                // Who made it was killed before a life was in it: all of them are in the file before.
+                Ok((resume, store)) if resume.last_id.is_none() => {
+                    drop(store);
+                    file.remove()?;
+                }
                 Ok((resume, store)) => {
-                    last_id = resume.last_id;
-                    if is_last && resume.boot_id == source.boot_id {
-                        opened = Some((file, store, Some(resume)));
-                    } else {
-                        store.close()?;
-                    }
+                    before = Some((file, store, resume));
+                    break;
                 }
                 Err(err) if err.is_damage() => set_aside = Some(file.set_aside()?),
                 Err(err) => return Err(err),
             }
         }
-        let (file, store, resume) = match opened {
-            Some(opened) => opened,
-            None => {
+        let last_id = before.as_ref().and_then(|(.., resume)| resume.last_id);
+        let goes_on = |resume: &Resume| resume.boot_id == source.boot_id;
+        let is_whole = set_aside.is_none();
+        let (file, store, resume, is_new) = match before {
+            Some((file, store, resume)) if is_whole && goes_on(&resume) => {
+                (file, store, Some(resume), false)
+            }
+            before => {
                 let file = FileName::new(lock.dir(), number, &today(source.clock));
-                lock.create(&file.path)?;
-                let store = Store::create(&file.path, &boot, nanos(Clock::since_boot()))?;
-                (file, store, None)
+                let store = create(&lock, &file, &boot, nanos(Clock::since_boot()))?;
+                let resume = match before {
+                    Some((_, store, resume)) => {
+                        close(store)?;
+                        Some(resume).filter(goes_on)
+                    }
+                    None => None,
+                };
+                (file, store, resume, true)
             }
         };
+        store.keep_short(options.max_beside())?;
         let mut this = Self {
             lock,
             options,
@@ -253,7 +303,7 @@ impl Recorder {
             last_id: last_id.unwrap_or_default(),
             alive: HashMap::new(),
             dirty: HashSet::new(),
-            ended: HashMap::new(),
+            ended: Ended::default(),
             children: HashMap::new(),
             position: Position {
                 stream: source.stream,
@@ -266,25 +316,42 @@ impl Recorder {
             has_orphans: false,
             last_resync: Duration::ZERO,
             skip_before: 0,
+            read_seq: source.next_seq,
+            added: 0,
+            wants_file: false,
             set_aside,
             last_commit: Clock::since_boot(),
         };
-        if let Some(resume) = resume {
-            this.resume(resume);
+        match resume {
+            Some(resume) if is_new => {
+                // The file that was damaged is missing between.
+                this.take_lives(resume.lives, resume.ended);
+                this.repeat_lives();
+            }
+            Some(resume) => this.resume(resume),
+            None => {}
         }
         Ok(this)
+    }
+
+    /// Goes on with the lives of another recorder.
+    fn take_lives(&mut self, lives: Vec<Life>, ended: Vec<((u32, i64), i64)>) {
+        for (identity, life) in ended {
+            self.ended.insert(identity, life);
+        }
+        for life in lives {
+            if let Some(parent) = life.last_parent.or(life.parent) {
+                *self.children.entry(parent).or_default() += 1;
+            }
+            self.alive.insert(life.process.pid, life);
+        }
     }
 
     fn resume(&mut self, resume: Resume) {
         self.interner = Interner::after(resume.last_string, resume.last_command);
         self.boot_time = resume.boot_time;
         self.last_time = resume.span.map_or(0, |span| span.until);
-        for life in resume.lives {
-            if let Some(parent) = life.last_parent.or(life.parent) {
-                *self.children.entry(parent).or_default() += 1;
-            }
-            self.alive.insert(life.process.pid, life);
-        }
+        self.take_lives(resume.lives, resume.ended);
         // The same events, and none is missing between.
         let goes_on = resume.position.is_some_and(|position| {
             position.stream == self.position.stream && self.position.next_seq <= position.next_seq
@@ -331,6 +398,7 @@ impl Recorder {
     /// Adds what was read.
     pub fn add(&mut self, item: Item) {
         if let Some(seq) = item.seq() {
+            self.read_seq = seq + 1;
             if seq < self.skip_before {
                 return;
             }
@@ -338,13 +406,23 @@ impl Recorder {
         }
         match item {
             Item::Event(event) => {
+                self.added += size(&event.process);
                 self.position.next_seq = event.seq + 1;
                 self.event(event);
             }
             Item::Replaced(replaced) => self.position.next_seq = replaced.seq + 1,
+            // What was lost between events that are recorded is so, too.
+            Item::Lost(lost)
+                if lost.cause == Cause::RingFull && self.read_seq < self.skip_before => {}
             Item::Lost(lost) => self.lost(lost),
             _ => {}
         }
+    }
+
+    /// Whether so much was added that it is to be written ([`commit`](Self::commit)) before more is added:
+    /// otherwise the files could have more bytes than was allowed.
+    pub fn has_much(&self) -> bool {
+        self.added >= MOST_ADDED
     }
 
     /// Says that all events before this number were added.
@@ -522,10 +600,11 @@ impl Recorder {
     /// Adds a life. What ran under its PID before has ended.
     fn begin(&mut self, process: Process, seen: Option<i64>) {
         let pid = process.pid;
-        let mut id = None;
+        let (mut id, mut seen) = (None, seen);
         if let Some(life) = self.alive.get(&pid) {
             if life.process.start_time == process.start_time {
-                id = Some(life.id);
+                // It was seen before, as a parent: the order of lives is that in which they were seen.
+                (id, seen) = (Some(life.id), life.seen);
             } else {
                 self.end(pid, nanos(process.start_time), None);
             }
@@ -582,12 +661,15 @@ impl Recorder {
         {
             return Some(life.id);
         }
-        if let Some(&id) = self.ended.get(&(pid, nanos(start))) {
+        if let Some(id) = self.ended.get((pid, nanos(start))) {
             return Some(id);
         }
-        if self.alive.contains_key(&pid) {
+        match self.alive.get(&pid).map(|life| life.process.start_time) {
             // It has ended before the one that has its PID now, and was not seen.
-            return None;
+            Some(other) if other > start => return None,
+            // The end of the one that had its PID was lost.
+            Some(_) => self.end(pid, nanos(start), None),
+            None => {}
         }
         let process = Process::new(pid, start);
         let facts = Facts {
@@ -679,9 +761,6 @@ impl Recorder {
         self.moved(life.last_parent.or(life.parent), None);
         // Somebody else is the parent of its children now.
         self.has_orphans |= self.children.contains_key(&life.id);
-        if self.ended.len() == MOST_ENDED {
-            self.ended.clear();
-        }
         let start = nanos(life.process.start_time);
         self.ended.insert((pid, start), life.id);
         let exit = exit.map(|exit| (exit.status, nanos(exit.cpu_time), exit.max_rss as i64));
@@ -719,7 +798,7 @@ impl Recorder {
     pub fn commit(&mut self, clock: Clock) -> Result<()> {
         self.clock = clock;
         let now = Clock::since_boot();
-        let is_idle = self.batch.is_empty() && self.dirty.is_empty();
+        let is_idle = self.batch.is_empty() && self.dirty.is_empty() && !self.wants_file;
         if is_idle && now.saturating_sub(self.last_commit) < HEARTBEAT {
             return Ok(());
         }
@@ -736,13 +815,17 @@ impl Recorder {
         self.batch.position = Some(self.position);
         self.store.write(&self.batch)?;
         self.batch = Batch::default();
-        self.last_commit = now;
-        self.make_room()?;
+        (self.last_commit, self.added) = (now, 0);
         let is_full = self.file.size() >= self.options.max_file_size();
-        if is_full || self.file.day != today(self.clock) {
+        self.wants_file |= is_full || self.file.day != today(self.clock);
+        if self.wants_file {
+            // Those that are alive come again.
+            let lives = self.alive.values().map(|life| size(&life.process));
+            self.make_room(lives.sum::<usize>() as u64)?;
             self.begin_file()?;
+            self.wants_file = false;
         }
-        Ok(())
+        self.make_room(0)
     }
 
     /// Says that nothing happens: all events before `time`, since boot, were added.
@@ -767,17 +850,28 @@ impl Recorder {
         }
     }
 
-    /// Removes files that are too old, and the oldest where they are too large.
-    fn make_room(&self) -> Result<()> {
+    /// Removes files that are too old, and the oldest where they are too large, those first that were
+    /// damaged. `wanted`: how much will be written besides what is written at once.
+    fn make_room(&self, wanted: u64) -> Result<()> {
         let mut files = folder::files(self.lock.dir())?;
         files.retain(|file| file.number < self.file.number);
+        let damaged = folder::set_aside(self.lock.dir())?;
         let mut size: u64 = files.iter().map(FileName::size).sum();
-        size += self.file.size() + MARGIN;
+        size += damaged.iter().map(|(_, file)| file.len()).sum::<u64>();
+        size += self.file.size() + self.options.margin() + wanted;
+        let is_old = |written: SystemTime| {
+            let age = written.elapsed().unwrap_or_default();
+            age > self.options.keep
+        };
+        for (path, file) in damaged {
+            if size > self.options.max_size || file.modified().is_ok_and(is_old) {
+                fs::remove_file(&path).map_err(folder::system("remove", &path))?;
+                size = size.saturating_sub(file.len());
+            }
+        }
         for file in files {
             let written = fs::metadata(&file.path).and_then(|file| file.modified());
-            let age = written.map(|time| time.elapsed().unwrap_or_default());
-            let is_old = age.is_ok_and(|age| age > self.options.keep);
-            if !is_old && size <= self.options.max_size {
+            if !written.is_ok_and(is_old) && size <= self.options.max_size {
                 break;
             }
             size = size.saturating_sub(file.size());
@@ -789,21 +883,34 @@ impl Recorder {
     /// Goes on in a new file.
     fn begin_file(&mut self) -> Result<()> {
         let file = FileName::new(self.lock.dir(), self.file.number + 1, &today(self.clock));
-        self.lock.create(&file.path)?;
         let since = self
             .span
             .map_or_else(|| nanos(Clock::since_boot()), |span| span.until);
-        let store = match Store::create(&file.path, &self.boot, since) {
-            Ok(store) => store,
-            Err(err) => {
-                let _ = file.remove();
-                return Err(err);
-            }
-        };
-        std::mem::replace(&mut self.store, store).close()?;
-        self.file = file;
+        let store = create(&self.lock, &file, &self.boot, since)?;
+        store.keep_short(self.options.max_beside())?;
+        let before = std::mem::replace(&mut self.store, store);
+        (self.file, self.wants_file) = (file, false);
         (self.interner, self.boot_time) = (Interner::default(), None);
         self.cgroups.clear();
+        self.repeat_lives();
+        if let Some(span) = &mut self.span {
+            let since = span.until;
+            *span = Span {
+                since,
+                until: since,
+            };
+            self.batch.spans.push(*span);
+        }
+        self.batch.position = Some(self.position);
+        // Whatever fails from now on, all that is to be in the new file is in the batch.
+        close(before)?;
+        self.store.write(&self.batch)?;
+        self.batch = Batch::default();
+        Ok(())
+    }
+
+    /// Adds all that are alive to a new file.
+    fn repeat_lives(&mut self) {
         self.note_clock();
         let mut alive = std::mem::take(&mut self.alive);
         for life in alive.values_mut() {
@@ -821,18 +928,6 @@ impl Recorder {
             self.batch.lives.push(life.row(None));
         }
         self.alive = alive;
-        if let Some(span) = &mut self.span {
-            let since = span.until;
-            *span = Span {
-                since,
-                until: since,
-            };
-            self.batch.spans.push(*span);
-        }
-        self.batch.position = Some(self.position);
-        self.store.write(&self.batch)?;
-        self.batch = Batch::default();
-        Ok(())
     }
 
     /// Ends recording: writes what was added, and leaves one file.
@@ -843,7 +938,7 @@ impl Recorder {
     pub fn close(mut self) -> Result<()> {
         self.last_commit = Duration::ZERO;
         self.commit(self.clock)?;
-        self.store.close()
+        close(self.store)
     }
 }
 
@@ -869,6 +964,33 @@ impl Life {
             end,
         }
     }
+}
+
+/// Makes a new file.
+fn create(lock: &Lock, file: &FileName, boot: &Boot, since: i64) -> Result<Store> {
+    let unfinished = file.unfinished();
+    let created = lock
+        .create(&unfinished)
+        .and_then(|()| Store::create(&unfinished, &file.path, boot, since));
+    if created.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    created
+}
+
+/// Closes a file. Without room it stays as it is, and can be read.
+fn close(store: Store) -> Result<()> {
+    match store.close() {
+        Err(err) if !err.is_full() => Err(err),
+        _ => Ok(()),
+    }
+}
+
+/// About how many bytes a process needs in a file, at its exec or when it is repeated.
+fn size(process: &Process) -> usize {
+    let args = process.args().map(OsStr::len).sum::<usize>();
+    let paths = [process.exe(), process.file()].into_iter().flatten();
+    256 + args + paths.map(|path| path.as_os_str().len()).sum::<usize>()
 }
 
 /// Takes over what can change without an exec.

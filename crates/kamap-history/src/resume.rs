@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Row};
 
 use crate::Result;
-use crate::recorder::Life;
+use crate::recorder::{Life, MOST_ENDED};
 use crate::store::{Position, Span, Store};
 use crate::texts::{LIFE_COLUMNS, LifeColumns, Texts, from_nanos};
 
@@ -16,6 +16,8 @@ pub(crate) struct Resume {
     pub(crate) last_command: i64,
     /// The processes that had not ended.
     pub(crate) lives: Vec<Life>,
+    /// The last ones that had, by PID and start, the first one first.
+    pub(crate) ended: Vec<((u32, i64), i64)>,
     pub(crate) span: Option<Span>,
     pub(crate) position: Option<Position>,
 }
@@ -53,9 +55,21 @@ fn read(store: &Store) -> rusqlite::Result<Resume> {
         last_string: number("SELECT max(id) FROM strings")?.unwrap_or_default(),
         last_command: number("SELECT max(id) FROM commands")?.unwrap_or_default(),
         lives: lives(store)?,
+        ended: ended(store)?,
         span: span.optional()?,
         position: position.optional()?,
     })
+}
+
+fn ended(store: &Store) -> rusqlite::Result<Vec<((u32, i64), i64)>> {
+    let query = "SELECT pid, start, id FROM lives WHERE end IS NOT NULL ORDER BY end DESC LIMIT ?";
+    let mut query = store.connection.prepare(query)?;
+    let ended = query.query_map([MOST_ENDED as i64], |row| {
+        Ok(((row.get(0)?, row.get(1)?), row.get(2)?))
+    })?;
+    let mut ended = ended.collect::<rusqlite::Result<Vec<_>>>()?;
+    ended.reverse();
+    Ok(ended)
 }
 
 fn lives(store: &Store) -> rusqlite::Result<Vec<Life>> {

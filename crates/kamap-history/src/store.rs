@@ -1,10 +1,12 @@
 //! A file of a history: opening it, and writing what was recorded.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
+use crate::folder::system;
 use crate::{Error, Result};
 
 /// "kmap"
@@ -12,6 +14,9 @@ const APPLICATION_ID: i32 = 0x6b6d_6170;
 
 /// The version of the format, in `PRAGMA user_version`.
 pub(crate) const VERSION: i32 = 1;
+
+/// Bytes in a page of a file.
+const PAGE: u64 = 4096;
 
 /// How long to wait for others who use the file.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -174,14 +179,18 @@ impl Batch {
 }
 
 impl Store {
-    /// Sets up an empty file.
-    pub(crate) fn create(path: &Path, boot: &Boot, since: i64) -> Result<Self> {
-        let store = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    /// Sets up a file, and gives it its name when it is whole: nobody ever sees half of one. `unfinished` is
+    /// an empty file.
+    pub(crate) fn create(unfinished: &Path, path: &Path, boot: &Boot, since: i64) -> Result<Self> {
+        let store = Self::connect(unfinished, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let create = || -> rusqlite::Result<()> {
+            // So that there is no other file beside it.
+            store
+                .connection
+                .pragma_update(None, "journal_mode", "MEMORY")?;
             store
                 .connection
                 .pragma_update(None, "application_id", APPLICATION_ID)?;
-            store.configure()?;
             let transaction = store.connection.unchecked_transaction()?;
             transaction.execute_batch(include_str!("schema.sql"))?;
             transaction.execute(
@@ -192,6 +201,10 @@ impl Store {
             transaction.commit()
         };
         create().map_err(store.error())?;
+        drop(store);
+        fs::rename(unfinished, path).map_err(system("rename", unfinished))?;
+        let store = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        store.configure().map_err(store.error())?;
         Ok(store)
     }
 
@@ -240,6 +253,13 @@ impl Store {
         }
     }
 
+    /// Lets the file beside the database have only so many bytes before they are moved into it.
+    pub(crate) fn keep_short(&self, bytes: u64) -> Result<()> {
+        self.connection
+            .pragma_update(None, "wal_autocheckpoint", (bytes / PAGE) as i64)
+            .map_err(self.error())
+    }
+
     /// A crash of the process loses nothing; one of the machine can lose what was written last.
     fn configure(&self) -> rusqlite::Result<()> {
         self.connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -276,6 +296,7 @@ impl Store {
         let path = self.path.clone();
         move |source| match source.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Error::NoRoom { path },
+            _ if is_full(&source) => Error::NoRoom { path },
             _ => Error::Sqlite { path, source },
         }
     }
@@ -305,6 +326,12 @@ impl Store {
     }
 }
 
+/// Whether this is how SQLite reports that the file beside the database cannot grow.
+fn is_full(err: &rusqlite::Error) -> bool {
+    let code = err.sqlite_error().map(|err| err.extended_code);
+    code == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
+}
+
 fn insert(to: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
     let mut clocks = to.prepare_cached("INSERT OR REPLACE INTO clocks VALUES (?, ?)")?;
     for (since, boot_time) in &batch.clocks {
@@ -325,7 +352,10 @@ fn insert(to: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
             row.redacted
         ])?;
     }
-    let mut cgroups = to.prepare_cached("INSERT OR REPLACE INTO cgroups VALUES (?, ?)")?;
+    let mut cgroups = to.prepare_cached(
+        // One that has vanished keeps the path that it had.
+        "INSERT INTO cgroups VALUES (?, ?) ON CONFLICT DO UPDATE SET path = coalesce(excluded.path, path)",
+    )?;
     for (id, path) in &batch.cgroups {
         cgroups.execute(params![id, path])?;
     }

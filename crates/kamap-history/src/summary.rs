@@ -88,7 +88,7 @@ impl History {
     pub fn summary(&self, since: SystemTime, until: SystemTime, by: GroupBy) -> Result<Vec<Group>> {
         let mut groups: HashMap<Key, Group> = HashMap::new();
         for file in &self.files {
-            for group in file.groups(file.since_boot(since), file.since_boot(until), by)? {
+            for group in file.groups(file.first_since_boot(since), file.since_boot(until), by)? {
                 groups
                     .entry(group.key.clone())
                     .or_insert_with(|| Group::new(group.key.clone()))

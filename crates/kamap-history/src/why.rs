@@ -122,7 +122,10 @@ impl History {
             };
             let mut texts = file.texts();
             if begin.is_none() {
-                let mut process = file.process(&mut texts, &life, &life.first)?;
+                let process = file.process(&mut texts, &life, &life.first);
+                let Some(mut process) = file.unless_damaged(process)? else {
+                    continue;
+                };
                 parents.set(&mut process, &files[..=at], life.parent)?;
                 begin = Some(process);
             }
@@ -130,7 +133,8 @@ impl History {
                 let time = from_nanos(exec.time);
                 // Each file repeats the last one of the file before.
                 if execs.last().is_none_or(|(last, _)| *last < time) {
-                    execs.push((time, file.process(&mut texts, &life, &exec.facts)?));
+                    let process = file.process(&mut texts, &life, &exec.facts);
+                    execs.extend(file.unless_damaged(process)?.map(|process| (time, process)));
                 }
             }
             found = Some((at, life));
@@ -140,10 +144,9 @@ impl History {
         };
         let files = &files[..=at];
         let mut texts = files[at].texts();
-        Ok(Some(Link {
-            life: self.life(files, &mut texts, parents, &columns)?,
-            execs,
-            first,
-        }))
+        let life = self.life(files, &mut texts, parents, &columns);
+        Ok(files[at]
+            .unless_damaged(life)?
+            .map(|life| Link { life, execs, first }))
     }
 }

@@ -14,6 +14,6 @@ pub(crate) use common::Common;
 pub(crate) use moment::moment;
 pub(crate) use place::PlaceArgs;
 pub(crate) use source::{DirArgs, Source};
-pub(crate) use store::{DEFAULT_STORE, StoreArgs};
+pub(crate) use store::{DEFAULT_STORE, StoreArgs, warn_of_damage};
 pub(crate) use stream::{StreamArgs, ring_size};
 pub(crate) use values::{bytes, duration, group, interval, user};

@@ -2,8 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
+use kamap_history::History;
+
+use crate::policy::errors::warn;
+
 /// The folder of the history, where it is not named.
 pub(crate) const DEFAULT_STORE: &str = "/var/lib/kamap";
+
+/// Names the files that are left out because they are damaged. Reading can find some: this comes after it.
+pub(crate) fn warn_of_damage(history: &History) {
+    for (path, err) in history.damaged() {
+        warn(&format!(
+            "{} is damaged and left out: {err}",
+            path.display()
+        ));
+    }
+}
 
 /// The folder of a history.
 #[derive(Debug, clap::Args)]

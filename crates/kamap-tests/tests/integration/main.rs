@@ -7,6 +7,7 @@ mod command;
 mod command_events;
 mod command_map;
 mod command_probe;
+mod command_record;
 mod command_run;
 mod command_screen;
 mod errors;

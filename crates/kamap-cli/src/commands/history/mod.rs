@@ -13,7 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Context;
 use kamap_history::{Gap, History};
 
-use crate::policy::errors::{OutputError, UsageError, warn};
+use crate::args::warn_of_damage;
+use crate::policy::errors::{OutputError, UsageError};
 use crate::policy::signals::{Event, Signals};
 
 pub(crate) use args::Args;
@@ -38,15 +39,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         true => Some(Signals::new(false).context("failed to handle signals")?),
         false => None,
     };
-    let mut history = open(args)?;
+    let mut history = History::open(args.store.path())?;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut printer = LifePrinter::new(args.json, io::stdout().is_terminal());
     if args.summary {
         summary::print(args, &history, since, until, &mut out)?;
+        warn_of_damage(&history);
         return Ok(ExitCode::SUCCESS);
     }
     if args.tree {
         tree::print(args, &history, (since, until), &mut printer, &mut out)?;
+        warn_of_damage(&history);
         return Ok(ExitCode::SUCCESS);
     }
     printer.header(&mut out).map_err(OutputError)?;
@@ -61,8 +64,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             &mut printer,
             &mut out,
         )?;
+        warn_of_damage(&history);
         return Ok(ExitCode::SUCCESS);
     };
+    let mut is_first = true;
     loop {
         // What has ended is in a file a moment later.
         let until = history.range().map_or(since, |(_, until)| until.max(since));
@@ -76,23 +81,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             &mut printer,
             &mut out,
         )?;
+        if std::mem::take(&mut is_first) {
+            warn_of_damage(&history);
+        }
         since = until;
         if signals.wait_until(Instant::now() + INTERVAL) == Event::Quit {
             return Ok(ExitCode::SUCCESS);
         }
         history = History::open(args.store.path())?;
     }
-}
-
-fn open(args: &Args) -> anyhow::Result<History> {
-    let history = History::open(args.store.path())?;
-    for (path, err) in history.damaged() {
-        warn(&format!(
-            "{} is damaged and left out: {err}",
-            path.display()
-        ));
-    }
-    Ok(history)
 }
 
 /// Prints the lives, and the gaps where they are; those that run only with `running`.

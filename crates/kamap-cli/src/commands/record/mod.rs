@@ -48,9 +48,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let begun = Clock::since_boot();
         // While there is no room, events wait in the ring, which counts those that it has no room for.
         if !is_full {
+            let mut has_room = true;
             let add = |item| {
                 count += 1;
                 recorder.add(item);
+                // Nothing is acknowledged by that: what is read again is known to be recorded.
+                if has_room && recorder.has_much() {
+                    // Without room that is noticed below.
+                    has_room = recorder.commit(source.reader().clock()).is_ok();
+                }
             };
             match (&source, quit) {
                 (Source::Own(_), true) => events.drain(add)?,

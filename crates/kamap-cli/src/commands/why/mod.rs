@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Result, bail};
 use kamap_history::{Error, History, Link};
 
+use crate::args::warn_of_damage;
 use crate::policy::errors::{OutputError, warn};
 
 pub(crate) use args::Args;
@@ -55,21 +56,18 @@ fn recorded(args: &Args, now: SystemTime) -> Result<Vec<Link>> {
             return Ok(Vec::new());
         }
     };
-    for (path, err) in history.damaged() {
-        warn(&format!(
-            "{} is damaged and left out: {err}",
-            path.display()
-        ));
-    }
     let is_recent = history
         .range()
         .is_some_and(|(_, until)| until + RECENT > now);
     if !is_recent && !args.needs_history() {
+        warn_of_damage(&history);
         return Ok(Vec::new());
     }
     let time = args.at.unwrap_or(now);
-    Ok(match args.process.parse() {
-        Ok(pid) => history.why(pid, time)?,
-        Err(_) => history.why_named(&args.process, time)?,
-    })
+    let chain = match args.process.parse() {
+        Ok(pid) => history.why(pid, time),
+        Err(_) => history.why_named(&args.process, time),
+    };
+    warn_of_damage(&history);
+    Ok(chain?)
 }
