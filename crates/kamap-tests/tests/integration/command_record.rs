@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::programs::kamap;
 
+mod at;
 mod damage;
 mod files;
 mod killed;
@@ -72,6 +73,29 @@ impl Folder {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {err}");
         assert_eq!(err.lines().count(), 1, "{err}");
         err
+    }
+
+    /// Runs `kamap` without a command.
+    fn table(&self, arguments: &[&str]) -> Output {
+        let mut command = kamap(arguments);
+        command.arg("--dir").arg(self.history());
+        command.stdin(Stdio::null()).output().expect("it runs")
+    }
+
+    /// The table that it prints as JSON; it has to succeed.
+    #[track_caller]
+    fn says_table(&self, arguments: &[&str]) -> Value {
+        let output = self.table(arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("it is JSON")
+    }
+
+    /// The line on standard error; it has to fail with 1.
+    #[track_caller]
+    fn refuses_table(&self, arguments: &[&str]) -> String {
+        let output = self.table(arguments);
+        assert_eq!(output.status.code(), Some(1));
+        text(&output.stderr)
     }
 
     /// All that `kamap history --json` prints of the last hour.
