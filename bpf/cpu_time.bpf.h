@@ -10,6 +10,7 @@
 #ifndef CPU_TIME_BPF_H
 #define CPU_TIME_BPF_H
 
+#include "events.bpf.h"
 #include "kernel.bpf.h"
 
 /*
@@ -134,14 +135,23 @@ static __always_inline int knows_taken_time(void)
 /* The most threads that are looked at one by one. */
 #define MAX_THREADS 4096
 
-/* A walk through the threads of a process. */
+/* A walk through the threads of a process that have not been released. */
 struct threads {
+	const struct signal_struct *signal;
 	const struct list_head *at;
 	const struct list_head *end;
 	u64 now;
 	u64 time;	/* that those so far have run */
-	u64 memory;	/* not 0: one of those so far has not given up its memory */
+	u64 memory;	/* of the last one, 0 if it has given that up */
 };
+
+static __always_inline void begin_threads(struct threads *threads)
+{
+	const struct signal_struct *signal = threads->signal;
+
+	threads->at = BPF_CORE_READ(signal, thread_head.next);
+	threads->end = &signal->thread_head;
+}
 
 static long add_thread(u32 i, struct threads *threads)
 {
@@ -160,50 +170,51 @@ static long add_thread(u32 i, struct threads *threads)
 		}
 		threads->time += time_at_hand(threads->now, since);
 	}
-	/* Without a branch, so that each round is the same to the verifier. */
-	threads->memory |= (u64)BPF_CORE_READ(thread, mm);
 	threads->at = BPF_CORE_READ(thread, thread_node.next);
 	return 0;
 }
 
-/*
- * Walks through the threads that have not been released; returns whether none was meanwhile. That
- * moves the thread's time to the sum, under a sequence count: a walk that saw it change would count a
- * thread twice, or not at all.
- */
-static __always_inline int walk_threads(const struct signal_struct *signal, u64 now,
-					struct threads *threads)
-{
-	u32 sequence = *(volatile u32 *)&signal->stats_lock.seqcount.seqcount.sequence;
+/* How often the threads are walked through until none was released meanwhile. */
+#define WALKS 4
 
-	threads->at = signal->thread_head.next;
-	threads->end = &signal->thread_head;
-	threads->now = now;
-	threads->time = signal->sum_sched_runtime;
-	threads->memory = 0;
+/*
+ * Sums up the time of all threads; returns 1 if none was released meanwhile. That moves the
+ * thread's time to the sum, under a sequence count: a walk that saw it change would count a thread
+ * twice, or not at all.
+ */
+static long add_threads(u32 i, struct threads *threads)
+{
+	const struct signal_struct *signal = threads->signal;
+	u32 sequence = BPF_CORE_READ(signal, stats_lock.seqcount.seqcount.sequence);
+
+	begin_threads(threads);
+	threads->time = BPF_CORE_READ(signal, sum_sched_runtime);
 	bpf_loop(MAX_THREADS, add_thread, threads, 0);
 	return !(sequence & 1) &&
-	       sequence == *(volatile u32 *)&signal->stats_lock.seqcount.seqcount.sequence;
+	       sequence == BPF_CORE_READ(signal, stats_lock.seqcount.seqcount.sequence);
 }
 
 /*
- * The time that all threads of a process have run, whose last one, `task`, is leaving at `time`
- * since boot, which is now. Not inlined, so that its caller keeps all bounds in registers: the
- * verifier of 6.1 forgets those of 32 bits that it has to put aside.
+ * The time that all threads of a process have run, whose last one, the current one, is leaving at
+ * `time` since boot, which is now. Global, so that the verifier walks through it once, and not once
+ * for each way that leads here. So its caller keeps all bounds in registers as well: the verifier of
+ * 6.1 forgets those of 32 bits that it has to put aside.
  */
-static __noinline u64 sum_cpu_time(const struct task_struct *task, u64 time)
+__noinline u64 sum_cpu_time(u64 time)
 {
+	const struct task_struct *task = untrusted(bpf_get_current_task_btf());
 	const struct signal_struct *signal = task->signal;
-	u64 now = scheduler_clock(time);
+	u64 now;
 	u64 sum;
 
+	/* Before 6.8 a global function is verified even if nothing calls it: without exits there is no clock. */
+	if (!(wanted_events & KAMAP_EVENT_EXIT))
+		return 0;
+	now = scheduler_clock(time);
 	if (signal->nr_threads > 1 && can_loop()) {
-		struct threads threads;
+		struct threads threads = { .signal = signal, .now = now };
 
-		/* No loop: the verifier of 6.1 takes none that begins behind a call. */
-		if (!walk_threads(signal, now, &threads) && !walk_threads(signal, now, &threads) &&
-		    !walk_threads(signal, now, &threads))
-			walk_threads(signal, now, &threads);
+		bpf_loop(WALKS, add_threads, &threads, 0);
 		return threads.time;
 	}
 	sum = signal->sum_sched_runtime + task->se.sum_exec_runtime;
@@ -223,15 +234,30 @@ static __noinline u64 sum_cpu_time(const struct task_struct *task, u64 time)
 	return sum;
 }
 
-/*
- * Whether a thread of the process, of which one has given it up, still has its memory. Not inlined
- * for the same reason.
- */
-static __noinline int others_have_memory(const struct task_struct *task)
+/* Ends at the first thread that has memory. */
+static long find_memory(u32 i, struct threads *threads)
 {
-	struct threads threads;
+	const struct task_struct *thread = container_of(threads->at, struct task_struct, thread_node);
 
-	walk_threads(task->signal, 0, &threads);
+	if (threads->at == threads->end)
+		return 1;
+	threads->memory = (u64)BPF_CORE_READ(thread, mm);
+	threads->at = BPF_CORE_READ(thread, thread_node.next);
+	return !!threads->memory;
+}
+
+/*
+ * Whether a thread of the current process, of which this one has given it up, still has its memory.
+ * Global for the same reason.
+ */
+__noinline int others_have_memory(void)
+{
+	struct threads threads = { .signal = untrusted(bpf_get_current_task_btf())->signal };
+
+	if (!can_loop())
+		return 0;
+	begin_threads(&threads);
+	bpf_loop(MAX_THREADS, find_memory, &threads, 0);
 	return !!threads.memory;
 }
 

@@ -17,8 +17,14 @@ struct exec_call {
 	u64 file;
 	u64 argv;
 	int folder;	/* the file descriptor to which `file` is relative */
-	u32 pointer;	/* bytes of a pointer in argv */
+	u32 is_compat;	/* 1: the pointers in argv have 32 bits */
 };
+
+/* Bytes of a pointer in argv. No more than 8, which the verifier sees, without a branch. */
+static __always_inline u32 pointer_len(const struct exec_call *call)
+{
+	return 8 - 4 * (call->is_compat & 1);
+}
 
 /* Reads the call of a thread; returns whether it is one that execs. */
 static __always_inline int read_exec_call(const struct pt_regs *regs,
@@ -29,7 +35,7 @@ static __always_inline int read_exec_call(const struct pt_regs *regs,
 	u64 args[3];
 
 	get_call_args(regs, is_compat, args);
-	call->pointer = is_compat ? 4 : 8;
+	call->is_compat = is_compat;
 	if (number == (is_compat ? NR_COMPAT_EXECVE : NR_EXECVE)) {
 		call->folder = AT_FDCWD;
 		call->file = args[0];
@@ -180,7 +186,7 @@ static __always_inline int put_asked_args(char *text, u32 used, u32 end, volatil
 		.at = at,
 		.used = used,
 		.end = end,
-		.pointer = call->pointer,
+		.pointer = pointer_len(call),
 	};
 	u64 arg = 0;
 
@@ -199,7 +205,7 @@ static __always_inline int put_asked_args(char *text, u32 used, u32 end, volatil
 	}
 	if (at->ended)
 		return at->more;
-	return bpf_probe_read_user(&arg, call->pointer, (void *)at->argv) || arg;
+	return bpf_probe_read_user(&arg, args.pointer, (void *)at->argv) || arg;
 }
 
 /*
@@ -248,10 +254,10 @@ static __always_inline u32 put_long_asked_file(char *text, u32 used, struct kama
  * Emits a call whose file (`is_long`, a constant) or arguments do not fit into a draft: they are
  * read again.
  */
-static __always_inline void emit_exec_failed_again(struct draft *draft, int is_long,
-						   const struct task_struct *leader, u64 time, u32 error,
-					     const struct exec_call *call)
+static __always_inline void emit_call_again(struct draft *draft, int is_long, const struct exec_call *call,
+					    u64 time, u32 error)
 {
+	const struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
 	const u32 paths = is_long ? LONG_PATHS : 2 * KAMAP_PATH_LEN;
 	u32 room = get_args_room(draft->row.facts.args_len);
 	u32 used = *(volatile u16 *)&draft->row.facts.exe_len;
@@ -282,32 +288,53 @@ static __always_inline void emit_exec_failed_again(struct draft *draft, int is_l
 	submit_event(event, paths + room + ARGS_PIECE, 0);
 }
 
-/* Emits that a call has failed; `draft` has the facts, and the text of exe. */
-static __always_inline void emit_exec_failed(struct draft *draft,
-					     const struct task_struct *leader,
-						   const struct exec_call *call, u32 error)
+/*
+ * The functions that follow are about the current task. They are global, so that the verifier walks through each
+ * once, and not once for each way that leads there.
+ */
+
+/* Emits a call of which a draft does not hold all. */
+__noinline int emit_exec_failed_again(struct draft *draft, const struct exec_call *call, u64 time, u32 error)
 {
-	struct kamap_facts *facts = &draft->row.facts;
+	if (!draft || !call)	/* for the verifier */
+		return 0;
+	if (draft->row.facts.flags & KAMAP_FILE_CUT)
+		emit_call_again(draft, 1, call, time, error);
+	else
+		emit_call_again(draft, 0, call, time, error);
+	return 0;
+}
+
+/* Emits a failure that fits into a draft. */
+__noinline int emit_failure(struct draft *draft, u64 time, u32 error)
+{
+	if (draft)	/* for the verifier */
+		emit_row(KAMAP_EVENT_EXEC_FAILED, time, error, &draft->row,
+			 bpf_get_current_task_btf()->group_leader);
+	return 0;
+}
+
+/* Emits that a call has failed; `draft` has the facts, and the text of exe. */
+__noinline int emit_exec_failed(struct draft *draft, const struct exec_call *call, u32 error)
+{
 	u64 now = bpf_ktime_get_boot_ns();
+	struct kamap_facts *facts;
 	u32 used;
 	int more;
 
+	if (!draft || !call)	/* for the verifier */
+		return 0;
+	facts = &draft->row.facts;
 	put_asked_file(draft, call);
 	/* Read again, so that the verifier remembers nothing of them. */
 	used = *(volatile u16 *)&facts->exe_len + *(volatile u16 *)&facts->file_len;
 	BOUND(used);
 	more = put_asked_args(draft->row.text, used, KAMAP_TEXT_LEN, &facts->args_len, call,
 			      &draft->asked_at);
-	if (facts->flags & KAMAP_FILE_CUT) {
-		emit_exec_failed_again(draft, 1, leader, now, error, call);
-		return;
-	}
-	if (facts->args_len > KAMAP_TEXT_LEN - used) {
-		emit_exec_failed_again(draft, 0, leader, now, error, call);
-		return;
-	}
+	if ((facts->flags & KAMAP_FILE_CUT) || facts->args_len > KAMAP_TEXT_LEN - used)
+		return emit_exec_failed_again(draft, call, now, error);
 	count_asked_args(facts, KAMAP_TEXT_LEN, more);
-	emit_row(KAMAP_EVENT_EXEC_FAILED, now, error, &draft->row, leader);
+	return emit_failure(draft, now, error);
 }
 
 /*
@@ -373,25 +400,32 @@ static long find_args_end(u32 i, struct args_end *end)
  * memory; file and arguments as they were kept, as far as a row holds them. The kernel has put the
  * arguments into the new memory itself, and nothing has run there yet.
  */
-static __always_inline void put_attempt(struct draft *draft, struct task_struct *task)
+__noinline int put_attempt(struct draft *draft)
 {
-	struct kamap_facts *facts = &draft->row.facts;
+	struct task_struct *task = bpf_get_current_task_btf();
 	const struct task_struct *read = untrusted(task);
 	const struct mm_struct *mm = read->mm;
+	struct kamap_facts *facts;
 	struct attempt *attempt;
 	u32 used = 0;
 
+	if (!draft)	/* for the verifier */
+		return 0;
+	facts = &draft->row.facts;
 	/* They count as cut, unless they are found. */
 	facts->args_len = 1;
 	if (mm)
 		used = put_exe(draft, read, mm);
 	facts->exe_len = used;
 	if (!knows_attempts())
-		return;
+		return 0;
 	attempt = bpf_task_storage_get(&attempts, task, NULL, 0);
 	if (!attempt)
-		return;
-	used = put_file(draft, used, attempt->file);
+		return 0;
+	put_file(draft, used, attempt->file);
+	/* Read again, so that the verifier remembers nothing of them. */
+	used = *(volatile u16 *)&facts->exe_len + *(volatile u16 *)&facts->file_len;
+	BOUND(used);
 	if (mm && mm->arg_start) {
 		struct args_end end = { .left = attempt->argc };
 		u32 kept = KAMAP_TEXT_LEN - used;
@@ -399,15 +433,16 @@ static __always_inline void put_attempt(struct draft *draft, struct task_struct 
 		if (kept > attempt->args_room)
 			kept = attempt->args_room;
 		if (kept > KAMAP_TEXT_LEN)	/* for the verifier */
-			return;
+			return 0;
 		if (bpf_probe_read_user(draft->row.text + used, kept, (void *)mm->arg_start))
-			return;
+			return 0;
 		end.text = draft->row.text + used;
 		end.len = kept;
 		bpf_loop(KAMAP_TEXT_LEN, find_args_end, &end, 0);
 		facts->args_kept = end.at;
 		facts->args_len = end.at + !!end.left;
 	}
+	return 0;
 }
 
 #endif

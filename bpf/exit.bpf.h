@@ -59,7 +59,7 @@ static __always_inline int emit_exit(const struct task_struct *task, const struc
 	put_row_text(event, row, len);
 	event->status = status;
 	event->max_rss = signal->maxrss;
-	event->cpu_time = sum_cpu_time(task, time);
+	event->cpu_time = sum_cpu_time(time);
 	err = bpf_map_delete_elem(&processes, &pid);
 	if (err) {
 		bpf_ringbuf_discard(event, 0);

@@ -137,7 +137,7 @@ int on_exit(u64 *ctx)
 		 * much of it there was (signal->maxrss): its own exit tells. Here it has none.
 		 */
 		if (dead && read->signal->nr_threads > 1 && can_loop())
-			dead = !others_have_memory(read);
+			dead = !others_have_memory();
 	}
 	if (!dead)
 		return 0;
@@ -191,18 +191,17 @@ int BPF_PROG(on_exec_failed, struct pt_regs *regs, long ret)
 	if (has_failed_late(untrusted(task), row ? row->facts.exec_id : facts->exec_id,
 			    facts->exec_id)) {
 		facts->flags &= ~(KAMAP_EXE_DELETED | KAMAP_EXE_CUT);
-		put_attempt(draft, task);
+		put_attempt(draft);
 		if (wants_event(KAMAP_EVENT_EXEC_FAILED, facts, leader)) {
 			if (facts->args_kept < facts->args_len)
 				count(event_args_cut);
-			emit_row(KAMAP_EVENT_EXEC_FAILED, bpf_ktime_get_boot_ns(), -ret,
-				 &draft->row, leader);
+			emit_failure(draft, bpf_ktime_get_boot_ns(), -ret);
 		}
 		/* The exit that follows reports the program that was to run. */
 		if (row)
 			bpf_map_update_elem(&processes, &pid, &draft->row, BPF_EXIST);
 	} else if (wants_event(KAMAP_EVENT_EXEC_FAILED, facts, leader)) {
-		emit_exec_failed(draft, leader, &call, -ret);
+		emit_exec_failed(draft, &call, -ret);
 	}
 	give_back_draft(draft);
 	return 0;

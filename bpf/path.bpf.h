@@ -79,11 +79,15 @@ static __always_inline struct path_walk begin_walk(const struct task_struct *tas
 	const struct path *init_root = &task->thread_pid->numbers[0].ns->child_reaper->fs->root;
 	const struct path *path = &mm->exe_file->f_path;
 	const struct vfsmount *mnt = path->mnt;
+	const struct mount *mount = container_of(mnt, struct mount, mnt);
 
+	/* As walk_up leaves it, so that the verifier does not take the first round for another one. */
+	if (can_cast())
+		mount = cast_to(mount, mount);
 	return (struct path_walk){
 		.dentry = path->dentry,
 		.root = mnt->mnt_root,
-		.mount = container_of(mnt, struct mount, mnt),
+		.mount = mount,
 		.init_dentry = init_root->dentry,
 		.init_mnt = init_root->mnt,
 		.room = room,

@@ -108,16 +108,51 @@ static __noinline void print_byte(struct seq_file *seq, u32 byte)
 		BPF_SEQ_PRINTF(seq, "\\x%02x", byte);
 }
 
+/* Bytes of a row that are printed. */
+struct row_text {
+	struct seq_file *seq;
+	const char *from;
+	u32 len;
+	u32 ends_args;	/* 1: a NUL ends an argument */
+};
+
+static long print_next(u32 i, struct row_text *text)
+{
+	u32 byte;
+
+	if (i >= text->len || i >= KAMAP_TEXT_LEN)
+		return 1;
+	byte = (unsigned char)text->from[i];
+	if (byte || !text->ends_args)
+		print_byte(text->seq, byte);
+	else
+		bpf_seq_write(text->seq, (void *)" ", 1);
+	return 0;
+}
+
+/* Prints all of it, up to `most` bytes, a number that the verifier knows. */
+static __always_inline void print_text(struct row_text *text, u32 most)
+{
+	if (can_loop()) {
+		bpf_loop(most, print_next, text, 0);
+		return;
+	}
+	for (u32 i = 0; i < most; i++)
+		if (print_next(i, text))
+			break;
+}
+
 /* Prints a column of so many bytes; `-` stands for none, so that one `-` is escaped. */
 static __always_inline void print_column(struct seq_file *seq, const char *text, u32 len, u32 most)
 {
+	struct row_text column = { .seq = seq, .from = text, .len = len };
+
 	if (!len)
 		bpf_seq_write(seq, (void *)"-", 1);
 	else if (len == 1 && text[0] == '-')
 		BPF_SEQ_PRINTF(seq, "\\x2d");
 	else
-		for (u32 i = 0; i < most && i < len; i++)
-			print_byte(seq, (unsigned char)text[i]);
+		print_text(&column, most);
 	bpf_seq_write(seq, (void *)" ", 1);
 }
 
@@ -131,6 +166,7 @@ static __always_inline void print_column(struct seq_file *seq, const char *text,
 static __always_inline void print_row_text(struct seq_file *seq, const struct draft *draft)
 {
 	const struct kamap_facts *facts = &draft->row.facts;
+	struct row_text args = { .seq = seq, .ends_args = 1 };
 	u32 at, len = 0;
 
 	while (len < KAMAP_COMM_LEN && facts->comm[len])
@@ -140,15 +176,9 @@ static __always_inline void print_row_text(struct seq_file *seq, const struct dr
 	at = again(facts->exe_len) & KAMAP_PATH_LEN;
 	print_column(seq, draft->row.text + at, again(facts->file_len), KAMAP_PATH_LEN);
 	at = (again(facts->exe_len) & KAMAP_PATH_LEN) + (again(facts->file_len) & KAMAP_PATH_LEN);
-	len = again(facts->args_kept);
-	for (u32 i = 0; i < KAMAP_TEXT_LEN && i < len; i++) {
-		u32 byte = (unsigned char)draft->row.text[at + i];
-
-		if (byte)
-			print_byte(seq, byte);
-		else
-			bpf_seq_write(seq, (void *)" ", 1);
-	}
+	args.from = draft->row.text + at;
+	args.len = again(facts->args_kept);
+	print_text(&args, KAMAP_TEXT_LEN);
 	bpf_seq_write(seq, (void *)"\n", 1);
 }
 

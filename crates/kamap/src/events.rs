@@ -365,6 +365,7 @@ mod tests {
     use super::*;
     use crate::Clock;
     use crate::Lost;
+    use crate::skel::bytes;
     use crate::skel::types::kamap_facts;
 
     /// The record of an event of process 7, with these arguments.
@@ -381,11 +382,7 @@ mod tests {
             },
             ..kamap_event::default()
         };
-        let len = size_of_val(&event);
-        // SAFETY: so many bytes, all of them fields: a test of the skeleton's types says that
-        // it has no padding.
-        let header = unsafe { std::slice::from_raw_parts((&raw const event).cast::<u8>(), len) };
-        [header, args].concat()
+        [bytes(&event), args].concat()
     }
 
     fn fork(seq: u64, lost: u64) -> Record {
@@ -433,6 +430,33 @@ mod tests {
         );
         assert!(decode(&fork, 1, None).is_none(), "no room for an ancestor");
         assert!(decode(&record(0, 0, kamap_event_kind(1 << 9), b""), 0, None).is_none());
+    }
+
+    /// `ci/count` counts the instructions.
+    #[inline(never)]
+    fn counted_decode(records: &[Vec<u8>], mut read: impl FnMut(Item)) {
+        let mut order = Order::default();
+        for record in records {
+            let record = decode(record, 0, None).expect("it is a record");
+            order.put(record, &mut read);
+        }
+    }
+
+    #[test]
+    fn a_thousand_records_are_decoded() {
+        let count = if cfg!(miri) { 10 } else { 1000 };
+        let args = b"cc\0-O2\0-Wall\0-c\0main.c\0-o\0main.o\0";
+        let records: Vec<_> = (0..count)
+            .map(|seq| record(seq, 0, kamap_event_kind::KAMAP_EVENT_EXEC, args))
+            .collect();
+        let mut items = Vec::new();
+        counted_decode(&records, |item| items.push(item));
+        assert_eq!(items.len(), records.len());
+        let Some(Item::Event(last)) = items.last() else {
+            panic!("it is an event");
+        };
+        assert_eq!((last.seq, last.kind), (count - 1, EventKind::Exec));
+        assert_eq!(last.process.args().count(), 7);
     }
 
     #[test]

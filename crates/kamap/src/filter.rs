@@ -162,3 +162,37 @@ fn fill<T: Copy>(list: &mut [T], values: &[T]) -> Result<u32> {
     }
     Ok(values.len() as u32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Exit, Process};
+
+    /// `ci/count` counts the instructions.
+    #[inline(never)]
+    fn counted_filter(filter: &Filter, events: &[Event]) -> usize {
+        events.iter().filter(|event| filter.passes(event)).count()
+    }
+
+    #[test]
+    fn of_a_thousand_ends_those_pass_that_the_filter_wants() {
+        let count = if cfg!(miri) { 10 } else { 1000 };
+        let events: Vec<_> = (0..count)
+            .map(|number| {
+                let mut process = Process::new(number, Duration::ZERO);
+                (process.uid, process.ppid) = (1000 + number % 2, 1);
+                // The numbers are of successes and of failures in pairs.
+                let exit = EventKind::Exit(Exit::new((number as i32 / 2 % 2) << 8));
+                let time = Duration::from_millis(number.into());
+                Event::new(number.into(), time, process, exit)
+            })
+            .collect();
+        let all = Filter::new(Kinds::ALL);
+        assert_eq!(counted_filter(&all, &events), events.len());
+        let some = all.uid(999).uid(1000).ppid(1).failed();
+        let wanted = events.iter().filter(|event| event.seq % 4 == 2).count();
+        assert_eq!(counted_filter(&some, &events), wanted);
+        let some = some.min_duration(Duration::from_millis(u64::from(count) / 2));
+        assert!(counted_filter(&some, &events) <= wanted.div_ceil(2));
+    }
+}

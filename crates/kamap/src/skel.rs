@@ -20,6 +20,14 @@ pub(crate) fn take<T: MapData>(bytes: &[u8]) -> Option<(T, &[u8])> {
     T::read_from_prefix(bytes)
 }
 
+/// What the kernel writes for `value`.
+#[cfg(test)]
+pub(crate) fn bytes<T: MapData>(value: &T) -> &[u8] {
+    assert!(T::LAYOUT.is_dense());
+    // SAFETY: so many bytes, all of them fields, as long as `value` is borrowed.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
+
 crate::maps::map_data! {
     types::kamap_flag { 0 }
     types::kamap_origin { 0 }
@@ -31,7 +39,7 @@ crate::maps::map_data! {
     }
     types::kamap_process { facts, text }
     types::kamap_event { seq, lost, time, cpu_time, max_rss, status, kind, facts }
-    types::kamap_task { facts, life, reserved }
+    types::kamap_task { facts, life, vpid, pid_ns, reserved }
     types::kamap_given_args { start_time, len, kept, ended, reserved, text }
     types::kamap_counters { forks, execs, exits, table_full, args_cut, event_args_cut, skipped, refused, unused }
     types::kamap_ancestor { start_time, pid, reserved, comm }

@@ -10,6 +10,7 @@ use crate::maps;
 use crate::place::Place;
 use crate::rows::Rows;
 use crate::seed::Seed;
+use crate::skel::types::kamap_life;
 use crate::tasks::{Task, Tasks};
 use crate::{Cgroups, Clock, Process, Result, Snapshot};
 
@@ -72,7 +73,18 @@ impl Table {
             let task = tasks.get(&process.pid).copied();
             current.extend(self.placed(self.as_of(process, task)?));
         }
-        Ok(Snapshot::new(time, current))
+        let mut snapshot = Snapshot::new(time, current);
+        let is_unreaped = |task: &&&Task| {
+            task.life == kamap_life::KAMAP_LIFE_DEAD && snapshot.get(task.facts.pid).is_none()
+        };
+        let unreaped = tasks.values().filter(is_unreaped);
+        let unreaped = unreaped.map(|task| Process::decode(&task.facts, &task.exe));
+        let mut unreaped: Vec<_> = unreaped
+            .filter_map(|process| self.placed(Some(process)))
+            .collect();
+        unreaped.sort_unstable_by_key(|process| process.pid);
+        snapshot.unreaped = unreaped;
+        Ok(snapshot)
     }
 
     /// One process as of this call, `None` if there is none of that PID.
@@ -185,5 +197,110 @@ impl Table {
         }
         self.seed()?;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+
+    use super::*;
+    use crate::iterator::BpfIterator;
+    use crate::skel::bytes;
+    use crate::skel::types::{
+        kamap_facts, kamap_flag, kamap_life, kamap_origin, kamap_process, kamap_task,
+    };
+
+    const EXE: &[u8] = b"/usr/lib/gcc/x86_64-linux-gnu/12/cc1";
+    const ARGS: &[u8] = b"cc1\0-O2\0-Wall\0main.c\0-o\0main.s\0";
+
+    fn facts(pid: u32) -> kamap_facts {
+        kamap_facts {
+            start_time: 1_000_000_000 + u64::from(pid),
+            pid,
+            ppid: 1,
+            execs: 1,
+            exec_id: 1,
+            flags: kamap_flag::KAMAP_PROGRAM_SEEN,
+            args_len: ARGS.len() as u32,
+            args_kept: ARGS.len() as u32,
+            origin: kamap_origin::KAMAP_ORIGIN_EXEC,
+            exe_len: EXE.len() as u16,
+            ..kamap_facts::default()
+        }
+    }
+
+    fn row(pid: u32) -> kamap_process {
+        let mut row = kamap_process {
+            facts: facts(pid),
+            ..kamap_process::default()
+        };
+        for (to, from) in row.text.iter_mut().zip([EXE, ARGS].concat()) {
+            *to = from.cast_signed();
+        }
+        row
+    }
+
+    fn task(pid: u32) -> Vec<u8> {
+        let task = kamap_task {
+            facts: kamap_facts {
+                uid: 1000,
+                ..facts(pid)
+            },
+            life: kamap_life::KAMAP_LIFE_ALIVE,
+            reserved: 0,
+            ..kamap_task::default()
+        };
+        [bytes(&task), EXE].concat()
+    }
+
+    /// A file in the place of an iterator's: whoever may not use BPF reads the table from such.
+    fn printed(bytes: &[u8]) -> (File, BpfIterator) {
+        let file = memfd_create("printed", MFdFlags::MFD_CLOEXEC);
+        let mut file = File::from(file.expect("it can be made"));
+        file.write_all(bytes).expect("it can be written");
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        (file, BpfIterator::Pin(path.into()))
+    }
+
+    /// `ci/count` counts the instructions.
+    #[inline(never)]
+    fn counted_snapshot(table: &Table) -> Snapshot {
+        table.snapshot().expect("it can be read")
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "opens a file through /proc")]
+    fn a_thousand_rows_make_a_snapshot_with_what_is_so_now() {
+        // The kernel lists neither rows nor tasks in the order of the table.
+        let pids = || (1..=1000).map(|number| number * 7 % 1009);
+        let rows: Vec<_> = pids().map(row).collect();
+        let rows: Vec<_> = rows.iter().map(bytes).collect();
+        let (_rows, rows) = printed(&rows.concat());
+        let (_tasks, tasks) = printed(&pids().map(task).collect::<Vec<_>>().concat());
+        let (_status, status) = printed(b"");
+        let counts = Arc::new(Counts::Printed(status));
+        let table = Table::new(
+            Rows::Printed(rows, 1000),
+            Tasks::new(tasks),
+            None,
+            counts,
+            Arc::default(),
+            None,
+        );
+        // Finding the cgroup takes what the machine's mounts take, once.
+        table.get(1).expect("it can be read");
+
+        let snapshot = counted_snapshot(&table);
+        assert_eq!(snapshot.len(), 1000);
+        assert!(snapshot.processes.is_sorted_by_key(|process| process.pid));
+        for process in &snapshot {
+            assert_eq!(process.uid, 1000, "as the list of tasks has it");
+            assert_eq!(process.args().count(), 6);
+        }
     }
 }

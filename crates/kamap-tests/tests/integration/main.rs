@@ -9,6 +9,7 @@ mod command_map;
 mod command_probe;
 mod command_record;
 mod command_run;
+mod command_screen;
 mod errors;
 mod examples;
 mod faults;

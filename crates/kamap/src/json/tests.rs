@@ -56,6 +56,7 @@ fn processes() -> [Process; 3] {
     (rich.uid, rich.gid, rich.cgroup_id) = (1000, 100, u64::MAX);
     (rich.execs, rich.origin, rich.program_seen) = (3, Origin::Exec, true);
     (rich.exe_cut, rich.file_cut, rich.args_cut) = (true, true, true);
+    (rich.pid_ns, rich.vpid) = (Some(4_026_531_836), Some(7));
     rich.last_exec_time = Some(ms(61_500));
 
     let mut forked = Process::new(4712, ms(62_000))
@@ -198,6 +199,37 @@ fn line(line: &impl Serialize) -> String {
     serde_json::to_string(line).expect("it has text keys only")
 }
 
+/// `ci/count` counts the instructions.
+#[inline(never)]
+fn counted_json(json: &Lines, events: &[Event]) -> Vec<String> {
+    events
+        .iter()
+        .map(|event| line(&json.event(event)))
+        .collect()
+}
+
+#[test]
+fn a_thousand_events_are_a_line_each() {
+    let count = if cfg!(miri) { 10 } else { 1000 };
+    let events: Vec<_> = (0..count)
+        .map(|seq| {
+            let process = Process::new(4711, Duration::from_secs(60))
+                .with_comm("cc1")
+                .with_exe("/usr/lib/gcc/x86_64-linux-gnu/12/cc1")
+                .with_file("/usr/lib/gcc/x86_64-linux-gnu/12/cc1")
+                .with_args(["cc1", "-O2", "-Wall", "main.c", "-o", "main.s"])
+                .with_cgroup(Cgroup::new("/user.slice/user-7.slice/session-3.scope"));
+            Event::new(seq, Duration::from_secs(61), process, EventKind::Exec)
+        })
+        .collect();
+    let lines = counted_json(&Lines::new(clock(), "b-o-o-t"), &events);
+    assert_eq!(lines.len(), events.len());
+    for (line, seq) in lines.iter().zip(0_u64..) {
+        let line: Value = serde_json::from_str(line).expect("it is JSON");
+        assert_eq!((&line["seq"], &line["comm"]), (&seq.into(), &"cc1".into()));
+    }
+}
+
 fn lines() -> Vec<String> {
     let json = Lines::new(clock(), "b-o-o-t");
     let processes = processes();
@@ -249,6 +281,22 @@ fn lines() -> Vec<String> {
     let status = ExitStatus::from_raw(libc::SIGKILL);
     let run = json.run(&command, status, &summary, None);
     lines.push(line(&run.with_error(Some("a \"fault\""))));
+
+    // Of the past.
+    let time = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
+    let gap = || GapLine::new(time(1_600_000_000), None, [("ring_full", 12)]);
+    lines.push(line(&gap()));
+    lines.push(line(&GapLine::new(None, time(1_600_000_000), [])));
+    let past = || json.past_table(Duration::from_secs(64), &processes[..1]);
+    lines.push(line(&past().with_gap(None)));
+    lines.push(line(&past().with_gap(Some(gap()))));
+    let mut exit = Exit::new(1 << 8);
+    (exit.cpu_time, exit.max_rss) = (Duration::from_nanos(20_000_001), 1 << 20);
+    let end = Duration::from_secs(64);
+    for end in [None, Some((end, None)), Some((end, Some(&exit)))] {
+        lines.push(line(&json.life(&processes[1], end)));
+    }
+    lines.push(line(&json.life(&processes[1], None).with_depth(2)));
     lines
 }
 
