@@ -344,8 +344,9 @@ fn a_disk_that_is_full_when_a_new_file_is_due_keeps_the_history_whole() {
         })
     };
     // Whatever it is about to do when there is no room.
+    const ROUNDS: usize = 12;
     let mut count = 0;
-    for round in 0..12 {
+    for round in 0..ROUNDS as u32 {
         run(40 * (1 + round % 3));
         let filler = disk.fill();
         run(60);
@@ -364,6 +365,8 @@ fn a_disk_that_is_full_when_a_new_file_is_due_keeps_the_history_whole() {
     folder.catch_up(&mut recording);
     let lines = folder.lines();
     assert_eq!(gaps(&lines), [&Value::Null; 0]);
+    let said = recording.said();
+    assert_eq!(said.lines().count(), 2 * ROUNDS, "{said}");
     recording.end();
     for file in folder.files() {
         let check = rows::<String>(&file, "PRAGMA integrity_check");
