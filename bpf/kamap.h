@@ -121,6 +121,8 @@ enum kamap_life {
 struct kamap_task {
 	struct kamap_facts facts;	/* without execs, file and arguments */
 	enum kamap_life life;
+	u32 vpid;		/* its PID in its own PID namespace; 0: not known, as of one that is reaped */
+	u32 pid_ns;		/* inode number of that namespace */
 	u32 reserved;
 };
 
@@ -211,7 +213,7 @@ struct kamap_counters {
  * when somebody who knows the version before would misread it.
  */
 enum kamap_layout {
-	KAMAP_LAYOUT = 1,
+	KAMAP_LAYOUT = 2,
 };
 
 /* What is attached, and with which options: the only value of the map `description`. */

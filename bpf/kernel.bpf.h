@@ -246,11 +246,17 @@ struct bpf_array {
 	void *ptrs[1];
 };
 
+struct ns_common {
+	unsigned int inum;
+};
+
 struct pid_namespace {
 	struct task_struct *child_reaper;
+	struct ns_common ns;
 };
 
 struct upid {
+	int nr;
 	struct pid_namespace *ns;
 };
 

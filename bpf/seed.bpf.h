@@ -158,6 +158,29 @@ static __noinline void write_task(struct seq_file *seq, const struct kamap_task 
 	bpf_seq_write(seq, (void *)out, sizeof(*out));
 }
 
+/* Puts the PID that the process has in its own PID namespace, and which namespace that is. */
+static __always_inline void put_own_pid(struct kamap_task *out, const struct task_struct *task)
+{
+	const struct pid *pid = task->thread_pid;
+	const void *numbers = __builtin_preserve_access_index(&pid->numbers[0]);
+	const struct pid_namespace *ns = NULL;
+	const struct upid *own;
+	int nr = 0;
+
+	/* Reaped meanwhile. */
+	if (!pid)
+		return;
+	/* One for each namespace, from the initial one to its own. */
+	own = numbers + pid->level * bpf_core_type_size(struct upid);
+	bpf_probe_read_kernel(&nr, sizeof(nr), __builtin_preserve_access_index(&own->nr));
+	bpf_probe_read_kernel(&ns, sizeof(ns), __builtin_preserve_access_index(&own->ns));
+	if (!ns)
+		return;
+	bpf_probe_read_kernel(&out->pid_ns, sizeof(out->pid_ns),
+			      __builtin_preserve_access_index(&ns->ns.inum));
+	out->vpid = nr;
+}
+
 static __always_inline void print_task(struct seq_file *seq, const struct task_struct *task)
 {
 	const struct task_struct *read = untrusted(task);
@@ -167,6 +190,7 @@ static __always_inline void print_task(struct seq_file *seq, const struct task_s
 	u32 used;
 
 	put_facts(&out.facts, task, KAMAP_ORIGIN_SEED);
+	put_own_pid(&out, read);
 	if (mm)
 		draft = try_draft();
 	if (!draft) {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::commands::{Command, table};
 use crate::policy::stdout;
@@ -25,13 +25,28 @@ last thread has ended. A slow or stopped kamap misses nothing, because the kerne
 See --help for more.",
     after_long_help = "\
 Columns:
-  PID, PPID  the process, and its parent
-  USER       effective user
-  AGE        time since the process started
-  EXECS      how often it exec'd while kamap watched
-  COMM       the name that the kernel has for it
-  COMMAND    arguments, quoted where a shell needs it; `…` where they were truncated; \
-[in brackets] a kernel thread; (in parentheses) the executable of a process without arguments
+  pid, ppid  the process, and its parent
+  user, uid, gid
+             effective user, by name and by number, and effective group
+  age, start how long ago the process started, and when
+  execs      how often it exec'd while kamap watched
+  args       COMMAND: the arguments, quoted where a shell needs it; `…` where they were truncated; \
+[in brackets] a kernel thread; (in parentheses) the executable of a process without arguments; \
+<defunct> a process that has ended and that its parent has not waited for
+  comm       the name that the kernel has for it
+  exe, file  the executable, and the file that was executed, as the caller named it
+  origin     `exec`: it exec'd while kamap watched; `fork`: it only started; `seed`: it was alive before
+  cgroup     the path of its cgroup in the v2 hierarchy
+  unit, uunit
+             the systemd unit, and the unit of a user's own systemd
+  container, runtime, pod
+             the ID of the container, what runs it, and the UID of the Kubernetes pod
+  vpid, pid_ns
+             its PID in its own PID namespace, and the number of that namespace
+  desc, tree_execs
+             how many live processes descend from it; its execs and theirs
+
+The other fields of a row in docs/json.md are columns as well. A column without a value is empty.
 
 Below the table:
   live       processes in the table, and how many of them exec'd since kamap started, or were \
@@ -40,8 +55,9 @@ forked by one that did
   lost       what kamap could not record, by cause; while it is 0, the table is exact
   args cut   how many rows above have truncated arguments, if any
 
-On a terminal the table is redrawn in place, and rows that do not fit are counted. Elsewhere \
-one table follows the other. Control characters in names and arguments are escaped. Where the \
+On a terminal the table is redrawn in place, and lines are shortened to its width. Keys: q ends, \
+t tree, a all, s sort, / filter, arrows and PgUp scroll, ? help. What has just come is green, what has \
+just gone red; without colours `(new)` and `(gone)` say so. Elsewhere one table follows the other. Control characters in names and arguments are escaped. Where the \
 locale (LC_ALL, LC_CTYPE or LANG) is not UTF-8, all that is not ASCII is escaped too.
 
 JSON:
@@ -64,6 +80,9 @@ the table was not exact
 Examples:
   kamap                             what execs from now on
   kamap --all --once                every live process, once
+  kamap --all --tree                who descends from whom, and how large each subtree is
+  kamap --all --once --columns pid,unit,container,args --sort unit
+  kamap --unit nginx --all          all processes of a service
   kamap --user www-data --interval 200ms
   kamap --all --once --json | jq '.processes[] | select(.execs > 1)'
   kamap events --failed             each process that fails
@@ -86,7 +105,7 @@ impl Cli {
                 stdout::check()?;
                 table::run(&self.table)
             }
-            Some(command) => command.run(),
+            Some(command) => command.run(Self::command),
         }
     }
 
@@ -101,8 +120,6 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -33,6 +33,9 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 #[case(&["--comm", "("], "unclosed group")]
 #[case(&["--pid", "1,x"], "invalid digit")]
 #[case(&["--ppid", "init"], "invalid digit")]
+#[case(&["--columns", "pid,cwd"], "there are pid, ppid, user")]
+#[case(&["--sort", "-nonsense"], "there are pid, ppid, user")]
+#[case(&["--color", "sometimes"], "possible values: auto, always, never")]
 #[case(&["--unit", "[a"], "invalid range pattern")]
 #[case(&["--nonsense"], "unexpected argument")]
 #[case(&["nonsense"], "unrecognized subcommand")]
@@ -90,6 +93,13 @@ fn help_fits_a_terminal_and_names_every_option() {
         "--comm",
         "--pid",
         "--ppid",
+        "--unit",
+        "--container",
+        "--tree",
+        "--columns",
+        "--sort",
+        "--wide",
+        "--color",
         "--verbose",
     ] {
         assert!(short.contains(option) && long.contains(option), "{option}");
@@ -129,4 +139,52 @@ fn help_fits_a_terminal_and_names_every_option() {
     for line in helps.iter().flat_map(|help| help.lines()) {
         assert!(line.chars().count() <= 100, "{line}");
     }
+}
+
+#[test]
+fn a_completed_command_line_has_the_options_of_its_command() {
+    let (code, script, _) = run(&["completions", "bash"]);
+    assert_eq!(code, 0);
+    let complete = |words: &str| {
+        // As bash does it: the function of the command, with what was typed.
+        let typed = format!(
+            "COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _kamap kamap \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD - 1]}}\"; \
+             echo \"${{COMPREPLY[@]}}\""
+        );
+        let completed = duct::cmd!("bash", "--norc", "-c", format!("{script}\n{typed}"));
+        completed.read().expect("it runs")
+    };
+    assert_eq!(complete("kamap --colu"), "--columns");
+    assert_eq!(complete("kamap events --min"), "--min-duration");
+    assert!(complete("kamap ev").contains("events"));
+    for shell in ["zsh", "fish"] {
+        let (code, script, _) = run(&["completions", shell]);
+        assert_eq!(code, 0);
+        assert!(script.contains("min-duration"), "{script}");
+    }
+    let (code, _, stderr) = run(&["completions", "csh"]);
+    assert_eq!(code, 2);
+    assert!(
+        stderr.contains("bash") && stderr.contains("fish"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn there_is_a_man_page_for_each_command_with_what_help_has() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let dir = folder.path().to_str().expect("it is UTF-8");
+    assert_eq!(run(&["man", dir]), (0, String::new(), String::new()));
+    let page = |name: &str| {
+        let page = std::fs::read_to_string(folder.path().join(name));
+        page.expect("it is written").replace("\\-", "-")
+    };
+    assert!(page("kamap.1").contains("--columns"));
+    assert!(page("kamap.1").contains("Exit status:"));
+    assert!(page("kamap-events.1").contains("--min-duration"));
+    assert!(page("kamap-map-update.1").contains("--if-absent"));
+    let (code, _, stderr) = run(&["man", "/no/such/folder"]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("`/no/such/folder`"), "{stderr}");
 }

@@ -50,18 +50,37 @@ impl File {
         }
     }
 
+    /// Hands out each row that a query finds.
+    pub(crate) fn each(
+        &self,
+        query: &str,
+        params: impl Params,
+        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+    ) -> Result<()> {
+        let each = || -> rusqlite::Result<()> {
+            let mut query = self.store.connection.prepare_cached(query)?;
+            let mut rows = query.query(params)?;
+            while let Some(row) = rows.next()? {
+                read(row)?;
+            }
+            Ok(())
+        };
+        each().map_err(self.store.error())
+    }
+
     /// What a query finds, each row read by `read`.
     pub(crate) fn rows<T>(
         &self,
         query: &str,
         params: impl Params,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>> {
-        let rows = || -> rusqlite::Result<Vec<T>> {
-            let mut query = self.store.connection.prepare_cached(query)?;
-            query.query_map(params, read)?.collect()
-        };
-        rows().map_err(self.store.error())
+        let mut found = Vec::new();
+        self.each(query, params, |row| {
+            found.push(read(row)?);
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// The clock by which `time`, since boot, was taken.
@@ -93,7 +112,9 @@ impl File {
 
     /// The last life that was first seen by `time`.
     fn last_seen_by(&self, time: i64) -> Result<i64> {
-        let bounds = self.rows("SELECT min(id), max(id) FROM lives", [], |row| {
+        // In one query with both, SQLite would read all rows.
+        let bounds = "SELECT (SELECT min(id) FROM lives), (SELECT max(id) FROM lives)";
+        let bounds = self.rows(bounds, [], |row| {
             Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
         })?;
         let Some(&(Some(first), Some(last))) = bounds.first() else {
@@ -143,9 +164,10 @@ impl File {
     pub(crate) fn begun(&self, from: i64, to: i64) -> Result<Vec<LifeColumns>> {
         let first = self.last_seen_by(from.saturating_sub(DISORDER))?;
         let last = self.last_seen_by(to.saturating_add(DISORDER))?;
+        // The index of ends would find more.
         let query = format!(
             "SELECT {LIFE_COLUMNS} FROM lives WHERE id > ? AND id <= ? AND start > ? AND start <= ? \
-             AND (end IS NULL OR end > ?)"
+             AND (+end IS NULL OR +end > ?)"
         );
         self.rows(&query, [first, last, from, to, to], LifeColumns::read)
     }

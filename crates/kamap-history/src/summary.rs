@@ -1,15 +1,15 @@
 //! What the lives of a stretch of time come to.
 
 use std::collections::HashMap;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use kamap::Cgroup;
-use rusqlite::types::ValueRef;
 
 use crate::file::File;
-use crate::texts::from_nanos;
+use crate::texts::{bytes, from_nanos};
 use crate::{History, Result};
 
 /// What lives are grouped by.
@@ -103,43 +103,62 @@ impl History {
 
 impl File {
     fn groups(&self, from: i64, to: i64, by: GroupBy) -> Result<Vec<Group>> {
-        // The text of a number is looked up once for each group.
-        let (number, text) = match by {
-            GroupBy::Command => ("life.comm", "SELECT text FROM strings WHERE id = number"),
-            GroupBy::Parent => (
-                "(SELECT comm FROM lives parent WHERE parent.id = life.parent)",
-                "SELECT text FROM strings WHERE id = number",
-            ),
-            GroupBy::User => ("life.uid", "number"),
-            GroupBy::Unit => ("life.cgroup", "SELECT path FROM cgroups WHERE id = number"),
-            GroupBy::Exit => ("life.status", "number"),
+        let column = match by {
+            GroupBy::Command => "comm",
+            GroupBy::Parent => "parent",
+            GroupBy::User => "uid",
+            GroupBy::Unit => "cgroup",
+            GroupBy::Exit => "status",
         };
+        // Faster than GROUP BY, which sorts.
+        let mut groups: HashMap<Option<i64>, Group> = HashMap::new();
         let query = format!(
-            "SELECT ({text}), count, failed, cpu, duration, longest FROM (\
-             SELECT {number} AS number, count(*) AS count, coalesce(sum(status != 0), 0) AS failed, \
-             coalesce(sum(cpu), 0) AS cpu, sum(end - start) AS duration, max(end - start) AS longest \
-             FROM lives life WHERE end > ? AND end <= ? GROUP BY 1)"
+            "SELECT {column}, status, cpu, end - start FROM lives WHERE end > ? AND end <= ?"
         );
-        let key = |value: ValueRef<'_>| match value {
-            ValueRef::Integer(number) => Key::Number(number),
-            ValueRef::Text(bytes) | ValueRef::Blob(bytes) if by == GroupBy::Unit => {
-                let path = PathBuf::from(std::ffi::OsStr::from_bytes(bytes));
-                let cgroup = Cgroup::new(path);
-                let unit = cgroup.user_unit().or(cgroup.unit());
-                unit.map_or(Key::Unknown, |unit| Key::Name(unit.into()))
+        self.each(&query, [from, to], |row| {
+            let number = row.get(0)?;
+            let group = groups
+                .entry(number)
+                .or_insert_with(|| Group::new(Key::Unknown));
+            let duration = from_nanos(row.get(3)?);
+            group.count += 1;
+            group.failed += u64::from(
+                row.get::<_, Option<i64>>(1)?
+                    .is_some_and(|status| status != 0),
+            );
+            group.cpu_time += from_nanos(row.get::<_, Option<i64>>(2)?.unwrap_or_default());
+            group.duration += duration;
+            group.longest = group.longest.max(duration);
+            Ok(())
+        })?;
+        let groups = groups.into_iter().map(|(number, mut group)| {
+            if let Some(number) = number {
+                group.key = self.key(number, by)?;
             }
-            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Key::Name(bytes.to_vec()),
-            _ => Key::Unknown,
+            Ok(group)
+        });
+        groups.collect()
+    }
+
+    /// What people know a group by.
+    fn key(&self, number: i64, by: GroupBy) -> Result<Key> {
+        let query = match by {
+            GroupBy::Command => "SELECT text FROM strings WHERE id = ?",
+            GroupBy::Parent => {
+                "SELECT text FROM strings WHERE id = (SELECT comm FROM lives WHERE id = ?)"
+            }
+            GroupBy::Unit => "SELECT path FROM cgroups WHERE id = ?",
+            GroupBy::User | GroupBy::Exit => return Ok(Key::Number(number)),
         };
-        self.rows(&query, [from, to], |row| {
-            Ok(Group {
-                key: key(row.get_ref(0)?),
-                count: row.get::<_, i64>(1)?.cast_unsigned(),
-                failed: row.get::<_, i64>(2)?.cast_unsigned(),
-                cpu_time: from_nanos(row.get(3)?),
-                duration: from_nanos(row.get(4)?),
-                longest: from_nanos(row.get(5)?),
-            })
-        })
+        let texts = self.rows(query, [number], |row| Ok(bytes(row.get_ref(0)?)))?;
+        let Some(text) = texts.into_iter().next().flatten() else {
+            return Ok(Key::Unknown);
+        };
+        if by != GroupBy::Unit {
+            return Ok(Key::Name(text));
+        }
+        let cgroup = Cgroup::new(PathBuf::from(OsString::from_vec(text)));
+        let unit = cgroup.user_unit().or(cgroup.unit());
+        Ok(unit.map_or(Key::Unknown, |unit| Key::Name(unit.into())))
     }
 }

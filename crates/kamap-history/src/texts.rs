@@ -117,7 +117,7 @@ impl<'a> Texts<'a> {
                 .connection
                 .prepare_cached("SELECT text FROM strings WHERE id = ?")?;
             let text = query
-                .query_row([id], |row| bytes(row.get_ref(0)?))
+                .query_row([id], |row| Ok(bytes(row.get_ref(0)?)))
                 .optional()?;
             self.strings.insert(id, text.flatten().unwrap_or_default());
         }
@@ -136,8 +136,8 @@ impl<'a> Texts<'a> {
                     _ => Text::Utf8(String::new()),
                 };
                 Ok(Command {
-                    exe: bytes(row.get_ref(0)?)?,
-                    file: bytes(row.get_ref(1)?)?,
+                    exe: bytes(row.get_ref(0)?),
+                    file: bytes(row.get_ref(1)?),
                     args: decode_args(&args),
                     cut: row.get(3)?,
                     redacted: row.get(4)?,
@@ -158,7 +158,7 @@ impl<'a> Texts<'a> {
             .connection
             .prepare_cached("SELECT path FROM cgroups WHERE id = ?")?;
         let path = query
-            .query_row([id], |row| bytes(row.get_ref(0)?))
+            .query_row([id], |row| Ok(bytes(row.get_ref(0)?)))
             .optional()?;
         let path = path.flatten().map(OsString::from_vec);
         let cgroup = path.map(|path| Arc::new(Cgroup::new(path)));
@@ -216,11 +216,12 @@ impl<'a> Texts<'a> {
     }
 }
 
-fn bytes(value: ValueRef<'_>) -> rusqlite::Result<Option<Vec<u8>>> {
-    Ok(match value {
+/// Text or a blob; `None` if it is NULL.
+pub(crate) fn bytes(value: ValueRef<'_>) -> Option<Vec<u8>> {
+    match value {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes.to_vec()),
         _ => None,
-    })
+    }
 }
 
 pub(crate) fn from_nanos(time: i64) -> Duration {

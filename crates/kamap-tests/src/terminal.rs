@@ -1,7 +1,10 @@
 //! Terminals for children.
 
+use std::fmt;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
+use std::mem::MaybeUninit;
+use std::num::NonZero;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
@@ -10,11 +13,23 @@ use std::ptr;
 use crate::eventually;
 
 /// A child on its own terminal. On drop it is killed and reaped.
-#[derive(Debug)]
 pub struct OnTerminal {
     child: Child,
     master: Option<File>,
     text: Vec<u8>,
+    /// What a terminal makes of the text.
+    parser: vt100::Parser,
+    /// How much of the text that is.
+    parsed: usize,
+}
+
+/// What surrounds all that a terminal is to show at once.
+const BEGIN_FRAME: &[u8] = b"\x1b[?2026h";
+const END_FRAME: &[u8] = b"\x1b[?2026l";
+
+/// Where `mark` begins for the last time.
+fn last(text: &[u8], mark: &[u8]) -> Option<usize> {
+    text.windows(mark.len()).rposition(|part| part == mark)
 }
 
 impl OnTerminal {
@@ -75,7 +90,108 @@ impl OnTerminal {
             child,
             master: Some(master),
             text: Vec::new(),
+            parser: vt100::Parser::new(at_least_one(rows), at_least_one(columns), 0),
+            parsed: 0,
         }
+    }
+
+    /// Types `keys`.
+    ///
+    /// # Panics
+    ///
+    /// If the terminal has been closed.
+    #[track_caller]
+    pub fn type_keys(&mut self, keys: &str) {
+        let mut master = self.master.as_ref().expect("it is still open");
+        let written = master.write_all(keys.as_bytes());
+        written.expect("it can be typed");
+    }
+
+    /// Gives the terminal another size.
+    ///
+    /// # Panics
+    ///
+    /// If the terminal has been closed.
+    #[track_caller]
+    pub fn resize(&mut self, rows: u16, columns: u16) {
+        let size = libc::winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        self.parser
+            .screen_mut()
+            .set_size(at_least_one(rows), at_least_one(columns));
+        let master = self.master.as_ref().expect("it is still open");
+        // SAFETY: it reads the size, which is valid.
+        let set = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+        assert_eq!(set, 0, "{}", io::Error::last_os_error());
+    }
+
+    /// Whether the terminal edits lines and shows what is typed, as it does unless a program changes that.
+    ///
+    /// # Panics
+    ///
+    /// If the terminal has been closed.
+    #[track_caller]
+    pub fn has_line_editing(&self) -> bool {
+        let mut settings = MaybeUninit::<libc::termios>::uninit();
+        let master = self.master.as_ref().expect("it is still open");
+        // SAFETY: there is room for what it writes.
+        let got = unsafe { libc::tcgetattr(master.as_raw_fd(), settings.as_mut_ptr()) };
+        assert_eq!(got, 0, "{}", io::Error::last_os_error());
+        // SAFETY: it has not failed, so it has written them.
+        let settings = unsafe { settings.assume_init() };
+        settings.c_lflag & (libc::ICANON | libc::ECHO) == libc::ICANON | libc::ECHO
+    }
+
+    /// Waits until `ready` finds what it needs on the screen, as a terminal shows it.
+    ///
+    /// # Panics
+    ///
+    /// If it does not within a minute, or the terminal has been closed.
+    #[track_caller]
+    pub fn screen<T>(
+        &mut self,
+        what: &str,
+        mut ready: impl FnMut(&vt100::Screen) -> Option<T>,
+    ) -> T {
+        let mut last = String::new();
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            eventually(what, || {
+                self.read();
+                last = self.parser.screen().contents();
+                ready(self.parser.screen())
+            })
+        }));
+        found.unwrap_or_else(|panic| {
+            eprintln!("the screen:\n{last}");
+            std::panic::resume_unwind(panic)
+        })
+    }
+
+    /// Reads what the child has written since.
+    #[track_caller]
+    fn read(&mut self) {
+        let master = self.master.as_mut().expect("it is still open");
+        match master.read_to_end(&mut self.text) {
+            Ok(_) => {}
+            // EIO: the child has ended. Everything that it wrote has been read.
+            Err(err)
+                if err.kind() == ErrorKind::WouldBlock || err.raw_os_error() == Some(libc::EIO) => {
+            }
+            Err(err) => panic!("the terminal cannot be read: {err}"),
+        }
+        // What is drawn at once is seen at once.
+        let new = &self.text[self.parsed..];
+        let [begin, end] = [BEGIN_FRAME, END_FRAME].map(|mark| last(new, mark));
+        let whole = match begin {
+            Some(begin) if end.is_none_or(|end| end < begin) => begin,
+            _ => new.len(),
+        };
+        self.parser.process(&new[..whole]);
+        self.parsed += whole;
     }
 
     /// Process ID of the child.
@@ -90,18 +206,9 @@ impl OnTerminal {
     /// If it does not within a minute, or the terminal has been closed.
     #[track_caller]
     pub fn shows<T>(&mut self, what: &str, mut ready: impl FnMut(&str) -> Option<T>) -> T {
-        let (master, text) = (&mut self.master, &mut self.text);
-        let master = master.as_mut().expect("it is still open");
         eventually(what, || {
-            match master.read_to_end(text) {
-                Ok(_) => {}
-                // EIO: the child has ended. Everything that it wrote has been read.
-                Err(err)
-                    if err.kind() == ErrorKind::WouldBlock
-                        || err.raw_os_error() == Some(libc::EIO) => {}
-                Err(err) => panic!("the terminal cannot be read: {err}"),
-            }
-            ready(&String::from_utf8_lossy(text))
+            self.read();
+            ready(&String::from_utf8_lossy(&self.text))
         })
     }
 
@@ -121,6 +228,20 @@ impl OnTerminal {
         eventually("the child ends", || {
             child.try_wait().expect("it can be waited for")
         })
+    }
+}
+
+/// A terminal that does not know its size has 0 of each.
+fn at_least_one(size: u16) -> NonZero<u16> {
+    NonZero::new(size).unwrap_or(NonZero::<u16>::MIN)
+}
+
+impl fmt::Debug for OnTerminal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnTerminal")
+            .field("child", &self.child)
+            .field("screen", &self.parser.screen().contents())
+            .finish_non_exhaustive()
     }
 }
 

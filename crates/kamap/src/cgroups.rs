@@ -41,7 +41,7 @@ impl Cgroups {
     }
 
     /// The cgroup with this ID: the inode number of its folder. `None` if it has been removed and was
-    /// not asked for before, or if the v2 hierarchy is not mounted.
+    /// not asked for before, or if no mount of the v2 hierarchy shows it.
     pub fn get(&self, id: u64) -> Option<Arc<Cgroup>> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(id)
@@ -50,13 +50,22 @@ impl Cgroups {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// `None`: it has been removed.
+    /// `None`: it cannot be found.
     newer: HashMap<u64, Option<Arc<Cgroup>>>,
     /// Those that have not been asked for since `newer` was last full.
     older: HashMap<u64, Option<Arc<Cgroup>>>,
     mount: Option<Mount>,
-    /// When the mounts, or all cgroups, may be searched again.
-    next_search: Option<Instant>,
+    /// Of the mounts.
+    mount_pace: Pace,
+    /// Of all cgroups.
+    walk_pace: Pace,
+}
+
+/// How often something is searched.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When it may be searched again.
+    next: Option<Instant>,
 }
 
 impl Known {
@@ -83,12 +92,17 @@ impl Known {
         self.newer.insert(id, cgroup);
     }
 
-    /// The path of a cgroup that is not known; `None` if it has been removed.
+    /// The path of a cgroup that is not known; `None` if it has been removed, or the mount does not show
+    /// it.
     fn find(&mut self, id: u64) -> Result<Option<PathBuf>, Unknown> {
         let mount = match &self.mount {
             Some(mount) => mount,
             None => {
-                let mount = self.search(Mount::find).flatten().ok_or(Unknown)?;
+                let mount = self
+                    .mount_pace
+                    .search(Mount::find)
+                    .flatten()
+                    .ok_or(Unknown)?;
                 self.mount.insert(mount)
             }
         };
@@ -98,12 +112,11 @@ impl Known {
             return Err(Unknown);
         };
         match open_by_id(&root, id) {
-            Ok(folder) => mount.path_of(&folder, id).map(Some).ok_or(Unknown),
+            Ok(folder) => Ok(mount.path_of(&folder, id)),
             Err(err) if err.raw_os_error() == Some(libc::ESTALE) => Ok(None),
             // Not permitted.
             Err(_) => {
-                let mount = mount.clone();
-                let all = self.search(|| mount.walk()).ok_or(Unknown)?;
+                let all = self.walk_pace.search(|| mount.walk()).ok_or(Unknown)?;
                 self.keep_all(all, id)
             }
         }
@@ -124,17 +137,19 @@ impl Known {
             wanted => Ok(wanted),
         }
     }
+}
 
+impl Pace {
     /// The result of `search`, unless the last search was too short a while ago.
     fn search<T>(&mut self, search: impl FnOnce() -> T) -> Option<T> {
         let start = Instant::now();
-        if self.next_search.is_some_and(|next| start < next) {
+        if self.next.is_some_and(|next| start < next) {
             return None;
         }
         let found = search();
         let now = Instant::now();
         let pause = (now - start) * PARTS_OF_TIME;
-        self.next_search = Some(now + pause.max(Duration::from_millis(1)));
+        self.next = Some(now + pause.max(Duration::from_millis(1)));
         Some(found)
     }
 }
@@ -343,10 +358,10 @@ mod tests {
 
     #[test]
     fn searches_take_a_part_of_the_time_only() {
-        let mut known = Known::default();
-        assert_eq!(known.search(|| 1), Some(1));
-        assert_eq!(known.search(|| 2), None);
-        known.next_search = Some(Instant::now());
-        assert_eq!(known.search(|| 3), Some(3));
+        let mut pace = Pace::default();
+        assert_eq!(pace.search(|| 1), Some(1));
+        assert_eq!(pace.search(|| 2), None);
+        pace.next = Some(Instant::now());
+        assert_eq!(pace.search(|| 3), Some(3));
     }
 }

@@ -259,6 +259,8 @@ const FIELDS: &[ProcessField] = {
             Row,
             Text(|at| Some(origin(at.process.origin).into())),
         ),
+        field("pid_ns", Row, Number(|at| at.process.pid_ns.map(u64::from))),
+        field("vpid", Row, Number(|at| at.process.vpid.map(u64::from))),
         field(
             "exit_code",
             Exit,

@@ -61,6 +61,12 @@ pub struct Process {
     pub program_seen: bool,
     /// ID of its cgroup in the v2 hierarchy: the inode number of its folder.
     pub cgroup_id: u64,
+    /// The PID that it has in its own PID namespace, as processes there see it: 1 for the first process
+    /// of a container. Only in a row; `None` in an event, and where the kernel's list did not show it.
+    pub vpid: Option<u32>,
+    /// The inode number of its PID namespace, as `/proc/PID/ns/pid` has it. `None` as for
+    /// [`vpid`](Self::vpid).
+    pub pid_ns: Option<u32>,
     /// Whether it is a thread of the kernel, which has neither executable nor
     /// arguments.
     pub kernel_thread: bool,
@@ -128,8 +134,8 @@ impl Process {
     }
 
     /// Its cgroup in the v2 hierarchy: the path of [`cgroup_id`](Self::cgroup_id), and who runs in it.
-    /// `None` if it is not known: the cgroup was removed before it was read for the first time, or the v2
-    /// hierarchy is not mounted ([`Cgroups`](crate::Cgroups)).
+    /// `None` if it is not known: the cgroup was removed before it was read for the first time, or no mount of
+    /// the v2 hierarchy shows it ([`Cgroups`](crate::Cgroups)).
     pub fn cgroup(&self) -> Option<&Cgroup> {
         self.cgroup.as_deref()
     }
@@ -182,11 +188,17 @@ impl Process {
     /// The process with what can change as `task` has it.
     pub(crate) fn refreshed(mut self, task: &Task) -> Self {
         self.take_state(&task.facts);
+        self.take_own_pid(task);
         // One whose main thread has gone has no executable any more.
         if task.facts.exec_id == self.exec_id && !task.exe.is_empty() {
             self.take_exe_of(&task.facts, &task.exe);
         }
         self
+    }
+
+    /// Takes over its PID in its own namespace.
+    pub(crate) fn take_own_pid(&mut self, task: &Task) {
+        (self.vpid, self.pid_ns) = task.own_pid.unzip();
     }
 
     /// Takes over what can change without an exec, but for the path of the executable.

@@ -39,7 +39,7 @@ crate::maps::map_data! {
     }
     types::kamap_process { facts, text }
     types::kamap_event { seq, lost, time, cpu_time, max_rss, status, kind, facts }
-    types::kamap_task { facts, life, reserved }
+    types::kamap_task { facts, life, vpid, pid_ns, reserved }
     types::kamap_given_args { start_time, len, kept, ended, reserved, text }
     types::kamap_counters { forks, execs, exits, table_full, args_cut, event_args_cut, skipped, refused, unused }
     types::kamap_ancestor { start_time, pid, reserved, comm }

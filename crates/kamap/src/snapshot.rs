@@ -14,6 +14,10 @@ pub struct Snapshot {
     pub time: Duration,
     /// The processes, sorted by PID: [`get`](Self::get) relies on it.
     pub processes: Vec<Process>,
+    /// Processes that have ended, and whose parents have not waited for them: zombies, which only have a
+    /// PID, a name, a parent, a user and a cgroup. They are not in the table any more, nor in
+    /// [`processes`](Self::processes). Sorted by PID.
+    pub unreaped: Vec<Process>,
 }
 
 impl Snapshot {
@@ -34,7 +38,11 @@ impl Snapshot {
     /// ```
     pub fn new(time: Duration, mut processes: Vec<Process>) -> Self {
         processes.sort_unstable_by_key(|process| (process.pid, process.start_time));
-        Self { time, processes }
+        Self {
+            time,
+            processes,
+            unreaped: Vec::new(),
+        }
     }
 
     /// The process with this PID.

@@ -10,6 +10,7 @@ use crate::maps;
 use crate::place::Place;
 use crate::rows::Rows;
 use crate::seed::Seed;
+use crate::skel::types::kamap_life;
 use crate::tasks::{Task, Tasks};
 use crate::{Cgroups, Clock, Process, Result, Snapshot};
 
@@ -72,7 +73,18 @@ impl Table {
             let task = tasks.get(&process.pid).copied();
             current.extend(self.placed(self.as_of(process, task)?));
         }
-        Ok(Snapshot::new(time, current))
+        let mut snapshot = Snapshot::new(time, current);
+        let is_unreaped = |task: &&&Task| {
+            task.life == kamap_life::KAMAP_LIFE_DEAD && snapshot.get(task.facts.pid).is_none()
+        };
+        let unreaped = tasks.values().filter(is_unreaped);
+        let unreaped = unreaped.map(|task| Process::decode(&task.facts, &task.exe));
+        let mut unreaped: Vec<_> = unreaped
+            .filter_map(|process| self.placed(Some(process)))
+            .collect();
+        unreaped.sort_unstable_by_key(|process| process.pid);
+        snapshot.unreaped = unreaped;
+        Ok(snapshot)
     }
 
     /// One process as of this call, `None` if there is none of that PID.
@@ -241,6 +253,7 @@ mod tests {
             },
             life: kamap_life::KAMAP_LIFE_ALIVE,
             reserved: 0,
+            ..kamap_task::default()
         };
         [bytes(&task), EXE].concat()
     }

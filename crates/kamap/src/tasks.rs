@@ -10,6 +10,8 @@ use crate::skel::types::{kamap_facts, kamap_life, kamap_task};
 pub(crate) struct Task {
     pub(crate) facts: kamap_facts,
     pub(crate) life: kamap_life,
+    /// Its PID in its own PID namespace, and the inode number of that.
+    pub(crate) own_pid: Option<(u32, u32)>,
     pub(crate) exe: Vec<u8>,
 }
 
@@ -42,6 +44,7 @@ impl Tasks {
             tasks.push(Task {
                 facts: task.facts,
                 life: task.life,
+                own_pid: (task.vpid != 0).then_some((task.vpid, task.pid_ns)),
                 exe: exe.to_vec(),
             });
             rest = others;

@@ -1,5 +1,6 @@
 //! Arguments that several commands share.
 
+mod color;
 mod common;
 mod moment;
 mod place;
@@ -8,6 +9,7 @@ mod store;
 mod stream;
 mod values;
 
+pub(crate) use color::ColorArgs;
 pub(crate) use common::Common;
 pub(crate) use moment::moment;
 pub(crate) use place::PlaceArgs;

@@ -1,9 +1,11 @@
 //! The commands, a folder each. To add one: a folder, and a line in each of the lists here.
 
 mod attach;
+mod completions;
 mod detach;
 mod events;
 mod history;
+mod man;
 mod map;
 mod probe;
 mod record;
@@ -33,11 +35,13 @@ pub(crate) enum Command {
     Verify(verify::Args),
     Map(map::MapArgs),
     Probe(probe::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
-    /// Runs the command to its end.
-    pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
+    /// Runs the command to its end. `cli` is the command line as a whole.
+    pub(crate) fn run(&self, cli: fn() -> clap::Command) -> anyhow::Result<ExitCode> {
         // `kamap run` prints on standard error, or checks standard output when it is asked to use it.
         if !matches!(self, Self::Run(_)) {
             stdout::check()?;
@@ -54,6 +58,8 @@ impl Command {
             Self::Verify(args) => verify::run(args),
             Self::Map(args) => map::run(args),
             Self::Probe(args) => probe::run(args),
+            Self::Completions(args) => completions::run(args, cli()),
+            Self::Man(args) => man::run(args, cli()),
         }
     }
 
@@ -70,7 +76,9 @@ impl Command {
             | Self::Detach(_)
             | Self::Status(_)
             | Self::Map(_)
-            | Self::Probe(_) => false,
+            | Self::Probe(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
         }
     }
 }

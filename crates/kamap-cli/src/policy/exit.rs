@@ -36,6 +36,14 @@ pub(crate) fn of_losses(losses: &Losses, strict: bool) -> ExitCode {
     }
 }
 
+/// The exit code of a command that showed something recorded.
+pub(crate) fn of_exactness(is_exact: bool, strict: bool) -> ExitCode {
+    match strict && !is_exact {
+        true => ExitCode::from(LOST),
+        false => ExitCode::SUCCESS,
+    }
+}
+
 /// The exit code where the command of `kamap run` could not be started.
 pub(crate) fn of_spawn_error(err: &Error) -> ExitCode {
     ExitCode::from(match err {

@@ -21,6 +21,9 @@ static ALLOCATOR: OrExit = OrExit;
 /// Whether there is a screen to leave.
 static ON_SCREEN: AtomicBool = AtomicBool::new(false);
 
+/// Whether the terminal on standard input hands out keys at once, and does not show them.
+static HAS_KEYS: AtomicBool = AtomicBool::new(false);
+
 /// The command that `kamap run` waits for, or 0.
 static COMMAND: AtomicI32 = AtomicI32::new(0);
 
@@ -79,6 +82,11 @@ pub(crate) fn set_on_screen() {
     ON_SCREEN.store(true, Ordering::Relaxed);
 }
 
+/// Notes whether the terminal on standard input hands out keys at once, and does not show them.
+pub(crate) fn set_keys(keys: bool) {
+    HAS_KEYS.store(keys, Ordering::Relaxed);
+}
+
 /// Notes that there is a command to wait for from now on.
 pub(crate) fn command_started(pid: u32) {
     COMMAND.store(pid.cast_signed(), Ordering::Relaxed);
@@ -131,6 +139,9 @@ fn out_of_memory() -> ! {
     if ON_SCREEN.load(Ordering::Relaxed) {
         write(libc::STDOUT_FILENO, LEAVE_SCREEN);
     }
+    if HAS_KEYS.load(Ordering::Relaxed) {
+        hand_out_lines();
+    }
     let command = COMMAND.load(Ordering::Relaxed);
     if command == 0 {
         write(
@@ -146,6 +157,19 @@ fn out_of_memory() -> ! {
     }
     // SAFETY: ends the process, which is all that it does.
     unsafe { libc::_exit(STATUS.load(Ordering::Relaxed)) }
+}
+
+/// Makes the terminal on standard input hand out lines again, and show them.
+fn hand_out_lines() {
+    let mut settings = MaybeUninit::<libc::termios>::uninit();
+    // SAFETY: there is room for what it writes.
+    if unsafe { libc::tcgetattr(libc::STDIN_FILENO, settings.as_mut_ptr()) } == 0 {
+        // SAFETY: it has not failed, so it has written them.
+        let mut settings = unsafe { settings.assume_init() };
+        settings.c_lflag |= libc::ICANON | libc::ECHO;
+        // SAFETY: it reads the settings, which are valid.
+        unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, &raw const settings) };
+    }
 }
 
 /// Writes `bytes`. If that fails, there is no other place to report it.

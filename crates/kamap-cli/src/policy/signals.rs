@@ -27,6 +27,8 @@ pub(crate) enum Event {
     Stop,
     /// The screen has to be drawn again.
     Redraw,
+    /// There is input to read.
+    Input,
 }
 
 /// The signals that the program handles, from when this is made.
@@ -105,6 +107,11 @@ impl Signals {
 
     /// Waits until `deadline` or for a signal.
     pub(crate) fn wait_until(&self, deadline: Instant) -> Event {
+        self.wait_or(deadline, None)
+    }
+
+    /// Waits until `deadline`, for a signal, or until `input` can be read.
+    pub(crate) fn wait_or(&self, deadline: Instant, input: Option<BorrowedFd<'_>>) -> Event {
         loop {
             if let Some(signal) = self.pending().next() {
                 return match signal {
@@ -114,25 +121,34 @@ impl Signals {
                 };
             }
             let timeout = deadline.saturating_duration_since(Instant::now());
+            // Also where there is no time to wait.
+            if self.poll(timeout, input) {
+                return Event::Input;
+            }
             if timeout.is_zero() {
                 return Event::Time;
             }
-            self.poll(timeout);
         }
     }
 
-    /// Waits until there is something to read or `timeout` is over. It may return earlier.
-    fn poll(&self, timeout: Duration) {
-        let mut incoming = libc::pollfd {
-            fd: self.incoming.as_raw_fd(),
+    /// Waits until there is something to read or `timeout` is over; returns whether it is `input`. It may
+    /// return earlier.
+    fn poll(&self, timeout: Duration, input: Option<BorrowedFd<'_>>) -> bool {
+        let readable = |fd| libc::pollfd {
+            fd,
             events: libc::POLLIN,
             revents: 0,
         };
+        // A negative descriptor is ignored.
+        let input = input.map_or(-1, |input| input.as_raw_fd());
+        let mut waited = [self.incoming.as_raw_fd(), input].map(readable);
         // Rounded up, so that the last wait is not followed by many short ones.
         let milliseconds = timeout.as_micros().div_ceil(1000);
         let milliseconds = i32::try_from(milliseconds).unwrap_or(i32::MAX);
-        // SAFETY: `incoming` is one entry, valid for reads and writes.
-        unsafe { libc::poll(&mut incoming, 1, milliseconds) };
+        // SAFETY: these are two entries, valid for reads and writes.
+        let ready = unsafe { libc::poll(waited.as_mut_ptr(), 2, milliseconds) };
+        // Signals go first.
+        ready > 0 && waited[0].revents == 0
     }
 }
 

@@ -42,6 +42,8 @@ impl Cells {
             Column::User => self.user(of.process.uid),
             Column::Command => command(self.charset, of.process),
             Column::Status => of.exit.map(status).unwrap_or_default(),
+            // Only a table knows other processes.
+            Column::Descendants | Column::TreeExecs => String::new(),
         }
     }
 
@@ -56,7 +58,7 @@ impl Cells {
             }
             FieldValue::Span(span) => duration(span),
             FieldValue::Process { pid, .. } => pid.to_string(),
-            // There is no column of times.
+            // It depends on the clock, which a table has.
             _ => String::new(),
         }
     }
@@ -66,7 +68,8 @@ impl Cells {
         escape_in(self.charset, OsStr::new(name))
     }
 
-    fn user(&self, uid: u32) -> String {
+    /// The name of a user, or the number of one without a name.
+    pub(crate) fn user(&self, uid: u32) -> String {
         let users = self.users.borrow();
         match users.get_user_by_uid(uid) {
             Some(user) => escape_in(self.charset, user.name()),

@@ -35,7 +35,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Whether a character is a control character, breaks lines, is invisible, looks like a space, or
 /// changes the direction of the text.
-pub(super) fn acts(c: char) -> bool {
+pub(crate) fn acts(c: char) -> bool {
     c.is_control()
         || (c.is_whitespace() && c != ' ')
         || matches!(c,

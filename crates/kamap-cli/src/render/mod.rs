@@ -2,11 +2,13 @@
 
 mod cells;
 mod charset;
+mod color;
 mod column;
 mod command;
 mod counts;
 mod duration;
 mod escape;
+mod gap;
 mod json;
 mod quote;
 mod status;
@@ -15,21 +17,20 @@ mod tree;
 
 pub(crate) use cells::Cells;
 pub(crate) use charset::Charset;
+pub(crate) use color::{Colors, Style};
 pub(crate) use column::{Column, columns};
 pub(crate) use command::attempted_command;
 pub(crate) use counts::{attached, counted, losses};
 pub(crate) use duration::duration;
-pub(crate) use escape::escape;
+pub(crate) use escape::{acts, escape};
+pub(crate) use gap::{date_and_time, gap_line, gap_text};
 pub(crate) use json::json_line;
 pub(crate) use quote::quote;
 pub(crate) use status::status;
-pub(crate) use terminal::{cut, terminal_size};
+pub(crate) use terminal::{clip, cut, terminal_size};
 pub(crate) use tree::tree_lines;
 
 pub(crate) use kamap::json::VERSION;
 
 #[cfg(test)]
-pub(crate) use escape::{
-    escape_in,
-    tests::{any_name, config},
-};
+pub(crate) use escape::tests::{any_name, config};

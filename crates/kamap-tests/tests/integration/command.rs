@@ -73,13 +73,15 @@ fn a_row_of_json_says_what_is_so() {
             "origin",
             "parent",
             "pid",
+            "pid_ns",
             "pod_uid",
             "ppid",
             "start_boottime_ns",
             "start_time",
             "uid",
             "unit",
-            "user_unit"
+            "user_unit",
+            "vpid"
         ]
     );
     let exe = std::fs::canonicalize(HELD).expect("it is there");
@@ -225,7 +227,7 @@ fn without_utf_8_in_the_locale_the_table_is_ascii() {
     let pid = child.pid().to_string();
     let shown = |locale: &str| {
         let ran = Command::new(KAMAP)
-            .args(["--all", "--once", "--pid", &pid])
+            .args(["--all", "--once", "--wide", "--pid", &pid])
             .env("LC_ALL", locale)
             .output()
             .expect("it starts");
@@ -407,6 +409,7 @@ fn on_a_terminal_the_table_is_drawn_in_place_and_fits() {
     let text = duct::cmd!("script", "-qec", script, "/dev/null")
         .env("KAMAP", KAMAP)
         .env("TERM", "xterm-256color")
+        .env("NO_COLOR", "1")
         .stdin_null()
         .read()
         .expect("it succeeds");

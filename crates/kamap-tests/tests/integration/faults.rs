@@ -301,4 +301,5 @@ fn out_of_memory_it_leaves_the_screen() {
     });
     assert!(shown.ends_with("\x1b[?25h\x1b[?1049l"), "{shown:?}");
     assert_eq!(screen.ended().code(), Some(1));
+    assert!(screen.has_line_editing());
 }

@@ -243,7 +243,7 @@ fn a_screen_shows_hostile_rows_a_line_each_and_no_wider_than_it_is() {
     );
     let me = std::process::id().to_string();
     let mut kamap = in_utf_8();
-    kamap.args(["--interval", "20ms", "--ppid", &me]);
+    kamap.args(["--interval", "20ms", "--ppid", &me, "--color", "never"]);
     let mut screen = OnTerminal::start(60, COLUMNS as u16, kamap.env("TERM", "xterm"));
     screen.shows("its programs are attached", |text| {
         text.contains("COMMAND").then_some(())

@@ -8,6 +8,7 @@ mod command_events;
 mod command_map;
 mod command_probe;
 mod command_run;
+mod command_screen;
 mod errors;
 mod examples;
 mod faults;

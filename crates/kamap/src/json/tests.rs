@@ -56,6 +56,7 @@ fn processes() -> [Process; 3] {
     (rich.uid, rich.gid, rich.cgroup_id) = (1000, 100, u64::MAX);
     (rich.execs, rich.origin, rich.program_seen) = (3, Origin::Exec, true);
     (rich.exe_cut, rich.file_cut, rich.args_cut) = (true, true, true);
+    (rich.pid_ns, rich.vpid) = (Some(4_026_531_836), Some(7));
     rich.last_exec_time = Some(ms(61_500));
 
     let mut forked = Process::new(4712, ms(62_000))
@@ -280,6 +281,22 @@ fn lines() -> Vec<String> {
     let status = ExitStatus::from_raw(libc::SIGKILL);
     let run = json.run(&command, status, &summary, None);
     lines.push(line(&run.with_error(Some("a \"fault\""))));
+
+    // Of the past.
+    let time = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
+    let gap = || GapLine::new(time(1_600_000_000), None, [("ring_full", 12)]);
+    lines.push(line(&gap()));
+    lines.push(line(&GapLine::new(None, time(1_600_000_000), [])));
+    let past = || json.past_table(Duration::from_secs(64), &processes[..1]);
+    lines.push(line(&past().with_gap(None)));
+    lines.push(line(&past().with_gap(Some(gap()))));
+    let mut exit = Exit::new(1 << 8);
+    (exit.cpu_time, exit.max_rss) = (Duration::from_nanos(20_000_001), 1 << 20);
+    let end = Duration::from_secs(64);
+    for end in [None, Some((end, None)), Some((end, Some(&exit)))] {
+        lines.push(line(&json.life(&processes[1], end)));
+    }
+    lines.push(line(&json.life(&processes[1], None).with_depth(2)));
     lines
 }
 

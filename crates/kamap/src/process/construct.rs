@@ -42,6 +42,8 @@ impl Process {
             origin: Origin::Seed,
             program_seen: false,
             cgroup_id: 0,
+            vpid: None,
+            pid_ns: None,
             kernel_thread: false,
             exe_cut: false,
             file_cut: false,

@@ -10,7 +10,7 @@ use kamap::{Builder, Filter};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use regex::Regex;
 
-use crate::args::{Common, PlaceArgs, Source, StreamArgs, duration, user};
+use crate::args::{ColorArgs, Common, PlaceArgs, Source, StreamArgs, duration, user};
 
 /// Print events in the kernel's order: each exec and each exit, or the kinds of --kind
 ///
@@ -94,6 +94,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
+
+    #[command(flatten)]
+    pub(crate) color: ColorArgs,
 
     /// Print N events, then exit
     #[arg(short = 'n', long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]

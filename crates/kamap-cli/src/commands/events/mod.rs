@@ -33,7 +33,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let boot_id = Clock::boot_id()?;
     let clock = source.reader().clock();
     let lines = Lines::new(clock, &*boot_id).with_attached(source.attached());
-    let mut printer = EventPrinter::new(lines, clock, args.common.json, ancestors, on_terminal);
+    let mut printer = EventPrinter::new(lines, clock, args.common.json, ancestors, on_terminal)
+        .with_colors(args.color.colors(on_terminal));
     let mut out = BufWriter::new(io::stdout().lock());
     let mut left = args.count;
     let mut from = 0;

@@ -13,8 +13,8 @@ use kamap::{
 
 use crate::policy::errors::one_line;
 use crate::render::{
-    Cells, Charset, Column, attached, attempted_command, columns, counted, cut, json_line,
-    terminal_size,
+    Cells, Charset, Colors, Column, Style, attached, attempted_command, columns, counted, cut,
+    json_line, terminal_size,
 };
 
 /// The columns that show the process, between those of the event.
@@ -30,6 +30,7 @@ pub(crate) struct EventPrinter {
     ancestors: bool,
     /// Whether lines are cut to the width of the terminal, to which they go.
     on_terminal: bool,
+    colors: Colors,
     zone: TimeZone,
     cells: Cells,
     columns: [Column; COLUMNS.len()],
@@ -52,11 +53,18 @@ impl EventPrinter {
             lines: lines.with_ancestors(ancestors),
             ancestors,
             on_terminal,
+            colors: Colors::NONE,
             zone: TimeZone::system(),
             cells: Cells::new(Charset::of_output()),
             columns: columns(COLUMNS),
             args_cut: Cell::default(),
         }
+    }
+
+    /// Marks what failed, and what was lost, with these colours.
+    pub(crate) fn with_colors(mut self, colors: Colors) -> Self {
+        self.colors = colors;
+        self
     }
 
     /// Converts times by this clock from now on.
@@ -75,13 +83,14 @@ impl EventPrinter {
             true => "ANCESTORS COMMAND",
             false => "COMMAND",
         };
-        self.row(out, ["TIME", "EVENT"], headings, command)
+        self.row(out, Style::Heading, ["TIME", "EVENT"], headings, command)
     }
 
     /// Columns of fixed width, except the last: later rows are not known yet.
     fn row(
         &self,
         out: &mut impl Write,
+        style: Style,
         [time, event]: [&str; 2],
         [pid, ppid, user, duration, status]: [String; COLUMNS.len()],
         command: &str,
@@ -94,7 +103,8 @@ impl EventPrinter {
             true => terminal_size()?.0.into(),
             false => usize::MAX,
         };
-        writeln!(out, "{}", cut(&line, width))
+        let line = cut(&line, width);
+        writeln!(out, "{}", self.colors.paint(style, line))
     }
 
     /// A line for `item`.
@@ -116,18 +126,17 @@ impl EventPrinter {
     }
 
     fn lost(&self, out: &mut impl Write, Lost { cause, count, .. }: Lost) -> io::Result<()> {
-        match cause {
-            Cause::RingFull => writeln!(
-                out,
-                "(lost {count} events, which found no room: use a larger --ring-size)"
-            ),
-            Cause::TableFull => writeln!(
-                out,
+        let text = match cause {
+            Cause::RingFull => {
+                format!("(lost {count} events, which found no room: use a larger --ring-size)")
+            }
+            Cause::TableFull => format!(
                 "(lost {count} processes, which found no room in the table, so that no end is told \
                  of them: use a larger --max-entries)"
             ),
-            _ => writeln!(out, "(lost {count} events: the kernel has skipped them)"),
-        }
+            _ => format!("(lost {count} events: the kernel has skipped them)"),
+        };
+        writeln!(out, "{}", self.colors.paint(Style::Lost, &text))
     }
 
     /// How many lines had truncated arguments.
@@ -176,7 +185,13 @@ impl EventPrinter {
             true => format!("{} {command}", self.ancestors(&event.ancestors)),
             false => command,
         };
-        self.row(out, [&self.time(event.time), kind], cells, &command)
+        let style = match &event.kind {
+            EventKind::Exit(exit) if !exit.success() => Style::Failed,
+            EventKind::ExecFailed(_) => Style::Failed,
+            _ => Style::Plain,
+        };
+        let time = self.time(event.time);
+        self.row(out, style, [&time, kind], cells, &command)
     }
 
     /// The time of day, in the local time zone.

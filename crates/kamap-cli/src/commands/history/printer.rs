@@ -1,15 +1,16 @@
 //! Lives as lines, of text or of JSON.
 
 use std::io::{self, Write};
-use std::time::SystemTime;
+use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use kamap::ProcessAt;
-use kamap::json::{GapLine, Lines};
+use kamap::json::Lines;
 use kamap_history::{End, Gap, Life};
 
-use crate::render::{Cells, Charset, Column, columns, cut, duration, json_line, terminal_size};
+use crate::render::{
+    Cells, Charset, Column, columns, cut, date_and_time, duration, gap_line, gap_text, json_line,
+    terminal_size,
+};
 
 /// The columns after the time.
 const COLUMNS: [&str; 7] = [
@@ -27,7 +28,6 @@ pub(super) struct LifePrinter {
     json: bool,
     /// Whether lines are cut to the width of the terminal, to which they go.
     on_terminal: bool,
-    zone: TimeZone,
     cells: Cells,
     columns: [Column; COLUMNS.len()],
     /// The boot of the last life.
@@ -39,7 +39,6 @@ impl LifePrinter {
         Self {
             json,
             on_terminal,
-            zone: TimeZone::system(),
             cells: Cells::new(Charset::of_output()),
             columns: columns(COLUMNS),
             boot_id: None,
@@ -108,7 +107,7 @@ impl LifePrinter {
         if self.boot_id.as_ref() != Some(&life.boot_id) {
             self.boot_id = Some(life.boot_id.clone());
             if !is_first {
-                let boot = self.time(life.clock.system_time(std::time::Duration::ZERO));
+                let boot = date_and_time(life.clock.system_time(Duration::ZERO));
                 self.line(out, &format!("(the machine booted at {boot})"))?;
             }
         }
@@ -125,7 +124,7 @@ impl LifePrinter {
             _ => self.cells.text(column, &at),
         });
         let time = match life.end.time() {
-            Some(time) => self.time(life.clock.system_time(time)),
+            Some(time) => date_and_time(life.clock.system_time(time)),
             None => "running".to_owned(),
         };
         self.row(out, &time, cells)
@@ -136,34 +135,6 @@ impl LifePrinter {
         if self.json {
             return json_line(out, &gap_line(gap));
         }
-        let lost: Vec<_> = gap
-            .lost
-            .iter()
-            .map(|lost| format!("{} {}", lost.count, lost.cause))
-            .collect();
-        let why = match lost.is_empty() {
-            true => "nothing was recorded".to_owned(),
-            false => format!("not all was recorded: lost {}", lost.join(", ")),
-        };
-        let time = |time: Option<SystemTime>| {
-            time.map_or_else(|| "now".to_owned(), |time| self.time(time))
-        };
-        self.line(
-            out,
-            &format!("({} to {}: {why})", time(gap.since), time(gap.until)),
-        )
+        self.line(out, &format!("({})", gap_text(gap)))
     }
-
-    /// Local date and time.
-    fn time(&self, time: SystemTime) -> String {
-        let time = Timestamp::try_from(time).unwrap_or(Timestamp::MAX);
-        let time = time.to_zoned(self.zone.clone());
-        time.strftime("%F %T%.3f").to_string()
-    }
-}
-
-/// A gap as JSON.
-pub(crate) fn gap_line(gap: &Gap) -> GapLine<'_> {
-    let lost = gap.lost.iter().map(|lost| (&*lost.cause, lost.count));
-    GapLine::new(gap.since, gap.until, lost)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kamap::{Follower, Kinds, Pinned};
 
-use crate::args::{Common, StreamArgs};
+use crate::args::{ColorArgs, Common, StreamArgs};
 
 /// Run a command and show all processes that it starts, directly or not
 ///
@@ -48,6 +48,9 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) common: Common,
+
+    #[command(flatten)]
+    pub(crate) color: ColorArgs,
 
     #[command(flatten)]
     pub(crate) stream: StreamArgs,

@@ -83,7 +83,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         args.common.json,
         false,
         report.on_terminal,
-    );
+    )
+    .with_colors(args.color.colors(report.on_terminal));
     let printed = if args.quiet {
         Kinds::default()
     } else {

@@ -209,7 +209,7 @@ impl Serialize for Shown<'_> {
             };
             let value = match column {
                 Column::Field(field) => Some(field.value(&self.process)),
-                Column::User | Column::Command | Column::Status => None,
+                _ => None,
             };
             match value {
                 Some(FieldValue::Null) => map.serialize_entry(&name, &())?,

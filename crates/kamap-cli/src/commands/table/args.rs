@@ -1,12 +1,13 @@
 //! The arguments of `kamap` without a command.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::builder::RangedU64ValueParser;
 use kamap::Process;
 use regex::Regex;
 
-use crate::args::{Common, PlaceArgs, interval, user};
+use super::look::LookArgs;
+use crate::args::{Common, PlaceArgs, interval, moment, user};
 
 /// The options of the table.
 #[derive(Debug, clap::Args)]
@@ -17,7 +18,8 @@ pub(crate) struct Args {
     /// Show every live process, not only those that exec'd since the start and those that they forked
     ///
     /// Adds the processes that were alive before, those that they forked and that have not exec'd, and
-    /// kernel threads.
+    /// kernel threads. As text also those that have ended and that their parents have not waited for
+    /// (`<defunct>`).
     #[arg(short, long)]
     pub(crate) all: bool,
 
@@ -28,6 +30,13 @@ pub(crate) struct Args {
     /// Print N tables, then exit
     #[arg(short = 'n', long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     count: Option<u64>,
+
+    /// Print the table as it was at this time, such as 03:12:30 or 'yesterday 14:00', from a history
+    ///
+    /// `kamap record` writes it; --dir names its folder [default: /var/lib/kamap]. Needs neither root nor BPF.
+    /// `kamap history --help` shows how times can be written.
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true, conflicts_with_all = ["count", "own", "max_entries"])]
+    pub(crate) at: Option<SystemTime>,
 
     /// Time between two tables, such as 200ms, 1m or 2 (seconds)
     #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = interval)]
@@ -54,6 +63,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     place: PlaceArgs,
+
+    #[command(flatten)]
+    pub(super) look: LookArgs,
 }
 
 impl Args {
@@ -88,10 +100,10 @@ impl Args {
         }
     }
 
-    /// Whether the options select `process`.
-    pub(crate) fn shows(&self, process: &Process) -> bool {
+    /// Whether the options select `process`, with those that have not exec'd if `all`.
+    pub(crate) fn shows(&self, process: &Process, all: bool) -> bool {
         let any = |wanted: &[u32], value| wanted.is_empty() || wanted.contains(&value);
-        (self.all || process.program_seen || self.pid.contains(&process.pid))
+        (all || process.program_seen || self.pid.contains(&process.pid))
             && any(&self.user, process.uid)
             && any(&self.pid, process.pid)
             && any(&self.ppid, process.ppid)

@@ -6,7 +6,7 @@ use kamap::json::Lines;
 
 use super::output::Output;
 use super::view::View;
-use crate::render::json_line;
+use crate::render::{gap_line, json_line};
 
 /// Writes a line for each table.
 pub(crate) struct Json<W: Write> {
@@ -24,7 +24,12 @@ impl<W: Write> Json<W> {
 impl<W: Write> Output for Json<W> {
     fn table(&mut self, view: &View) -> io::Result<()> {
         let lines = Lines::new(view.clock, &*view.boot_id).with_attached(view.attached.as_deref());
-        let mut table = lines.table(view.time, &view.processes, view.losses, view.seen);
+        let mut table = match &view.past {
+            Some(past) => lines
+                .past_table(view.time, &view.processes)
+                .with_gap(past.gap.as_ref().map(gap_line)),
+            None => lines.table(view.time, &view.processes, view.losses, view.seen),
+        };
         if let Some(next_seq) = view.next_seq {
             table = table.with_next_seq(next_seq);
         }

@@ -1,113 +1,222 @@
 //! The table and its footer as text.
 
-use comfy_table::{
-    CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, Width, presets,
-};
-use kamap::{Process, ProcessAt};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use kamap::{Clock, FieldType};
 use textwrap::core::display_width;
 
+use super::look::Look;
+use super::rows::{Row, State};
 use super::view::View;
-use crate::render::{Cells, Charset, Column, attached, columns, counted, cut};
+use crate::render::{
+    Cells, Charset, Colors, Column, Style, attached, clip, counted, date_and_time, gap_text,
+};
 
-/// What a table shows of each process.
-const COLUMNS: [&str; 7] = ["pid", "ppid", "user", "age_ns", "execs", "comm", "command"];
+/// Where lines are as wide as a screen, a column of text is at most this wide, unless it is the last.
+const MOST_TEXT: usize = 32;
 
-/// How wide the column COMM gets on a screen: as long as a name of the kernel's.
-const COMM_WIDTH: u16 = 15;
+/// The same for names of processes and users: as long as a name of the kernel's.
+const MOST_NAME: usize = 15;
+
+/// How much of the ID of a container is shown, as by Docker.
+const SHORT_ID: usize = 12;
 
 /// Lays out tables.
 pub(super) struct Layout {
-    cells: Cells,
-    columns: [Column; COLUMNS.len()],
+    pub(super) cells: Cells,
+    pub(super) colors: Colors,
+    zone: TimeZone,
+}
+
+/// The part of each line that is shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    /// The first column of the screen.
+    pub(super) left: usize,
+    pub(super) width: usize,
 }
 
 impl Layout {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(colors: Colors) -> Self {
+        Self::of(Charset::of_output(), colors)
+    }
+
+    fn of(charset: Charset, colors: Colors) -> Self {
         Self {
-            cells: Cells::new(Charset::of_output()),
-            columns: columns(COLUMNS),
+            cells: Cells::new(charset),
+            colors,
+            zone: TimeZone::system(),
         }
     }
 
-    /// The table of these processes, a line each after the header, cut to `width` columns if there is
-    /// one.
-    pub(super) fn table(&self, view: &View, processes: &[Process], width: Option<u16>) -> String {
-        let rows = processes.iter().map(|process| self.row(view, process));
-        lay_out(self.cells.charset(), &self.columns, rows, width)
+    /// The header and a line for each of these rows, of which so much is shown if there is a `window`.
+    pub(super) fn table(
+        &self,
+        view: &View,
+        look: &Look,
+        rows: &[Row<'_>],
+        window: Option<Window>,
+    ) -> Vec<String> {
+        let columns = look.columns();
+        let is_short = window.is_some() && !look.wide;
+        let text = |row: &Row<'_>| -> Vec<String> {
+            let last = columns.len() - 1;
+            // Where there are no command lines, a tree is drawn at the last column.
+            let trunk = columns
+                .iter()
+                .position(|column| matches!(column, Column::Command))
+                .unwrap_or(last);
+            let cell = |(at, &column): (usize, &Column)| {
+                let text = self.cell(column, row, view.clock, is_short);
+                match at == trunk {
+                    true => format!("{}{}{text}", row.lines, self.mark(row.state)),
+                    false => text,
+                }
+            };
+            columns.iter().enumerate().map(cell).collect()
+        };
+        let headings = columns.iter().map(|column| column.heading()).collect();
+        let lines = std::iter::once((Style::Heading, headings));
+        let lines: Vec<(Style, Vec<String>)> = lines
+            .chain(rows.iter().map(|row| (style(row), text(row))))
+            .collect();
+        let widths = widths(&columns, lines.iter().map(|line| &line.1), is_short);
+        let cut = self.cells.charset().cut();
+        let laid_out = lines.into_iter().map(|(style, cells)| {
+            let line = join(&columns, &widths, &cells, cut);
+            let line = match window {
+                Some(window) => clip(&line, window.left, window.width, cut),
+                None => line,
+            };
+            self.colors.paint(style, line.trim_end()).into_owned()
+        });
+        laid_out.collect()
     }
 
-    fn row(&self, view: &View, process: &Process) -> Vec<String> {
-        let process = ProcessAt::alive(process, view.time);
-        let cells = self.columns.iter();
-        cells
-            .map(|&column| self.cells.text(column, &process))
-            .collect()
-    }
-}
-
-/// Header and rows, a line each.
-fn lay_out(
-    charset: Charset,
-    columns: &[Column],
-    rows: impl Iterator<Item = Vec<String>>,
-    width: Option<u16>,
-) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_truncation_indicator(charset.cut())
-        // Lines are cut at any column, not between words.
-        .set_delimiter('\0')
-        .set_header(one_line(columns.iter().map(|column| column.heading())));
-    let comm = columns.iter().position(|column| column.heading() == "COMM");
-    let mut comms_are_long = false;
-    for row in rows {
-        comms_are_long |= comm.is_some_and(|at| display_width(&row[at]) > COMM_WIDTH.into());
-        table.add_row(one_line(row));
-    }
-    for (shown, column) in columns.iter().zip(table.column_iter_mut()) {
-        column.set_padding((0, 1));
-        if shown.is_number() {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        if !matches!(shown, Column::Command) {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
-    }
-    match width {
-        Some(width) => {
-            table
-                .set_content_arrangement(ContentArrangement::Dynamic)
-                .set_width(width);
-            // Escaped, a name can be so long that it would leave the others no room.
-            if comms_are_long && let Some(column) = comm.and_then(|at| table.column_mut(at)) {
-                column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(COMM_WIDTH + 1)));
+    fn cell(&self, column: Column, row: &Row<'_>, clock: Clock, is_short: bool) -> String {
+        match column {
+            Column::Descendants => row.totals.descendants.to_string(),
+            Column::TreeExecs => row.totals.execs.to_string(),
+            Column::Command if row.state == State::Ended => {
+                let comm = self.cells.name(&row.at.process.comm());
+                format!("[{comm}] <defunct>")
             }
-            // Columns that are shown whole may not fit a narrow terminal.
-            let lines: Vec<_> = table
-                .trim_fmt()
-                .lines()
-                .map(|line| cut(line, width.into()).to_owned())
-                .collect();
-            lines.join("\n")
+            Column::Field(field) if field.r#type() == FieldType::Time => {
+                self.time(clock, row.at.time, row.at.process.start_time)
+            }
+            Column::Field(field) if field.name() == "container" && is_short => {
+                let id = self.cells.text(column, &row.at);
+                match id.len() == 64 {
+                    true => id[..SHORT_ID].to_owned(),
+                    false => id,
+                }
+            }
+            column => self.cells.text(column, &row.at),
         }
-        None => {
-            table.set_content_arrangement(ContentArrangement::Disabled);
-            table.trim_fmt()
+    }
+
+    /// What tells of a row that has just come or gone where there are no colours.
+    fn mark(&self, state: State) -> &'static str {
+        match state {
+            _ if self.colors.any() => "",
+            State::New => "(new) ",
+            State::Gone => "(gone) ",
+            State::Alive | State::Ended => "",
         }
+    }
+
+    /// The local time of `then`: with the date, unless it is that of `now`.
+    fn time(&self, clock: Clock, now: Duration, then: Duration) -> String {
+        let local = |since_boot| {
+            let time = Timestamp::try_from(clock.system_time(since_boot));
+            time.unwrap_or(Timestamp::MAX).to_zoned(self.zone.clone())
+        };
+        let (now, then) = (local(now), local(then));
+        let form = match now.date() == then.date() {
+            true => "%H:%M:%S",
+            false => "%Y-%m-%d %H:%M",
+        };
+        then.strftime(form).to_string()
     }
 }
 
-fn one_line(cells: impl IntoIterator<Item = String>) -> Row {
-    let mut row = Row::from(cells);
-    row.max_height(1);
-    row
+fn style(row: &Row<'_>) -> Style {
+    match row.state {
+        State::New => Style::New,
+        State::Gone => Style::Gone,
+        State::Ended => Style::Ended,
+        State::Alive if row.at.process.kernel_thread => Style::Kernel,
+        State::Alive => Style::Plain,
+    }
 }
 
-/// The line below a table in which `shown` are.
-pub(super) fn footer(view: &View, shown: &[Process]) -> String {
+/// How wide each column is.
+fn widths<'a>(
+    columns: &[Column],
+    lines: impl Iterator<Item = &'a Vec<String>>,
+    is_short: bool,
+) -> Vec<usize> {
+    let mut widths = vec![0; columns.len()];
+    for cells in lines {
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = display_width(cell).max(*width);
+        }
+    }
+    if is_short {
+        let last = columns.len() - 1;
+        for (width, column) in widths.iter_mut().zip(columns).take(last) {
+            *width = most(*column).min(*width);
+        }
+    }
+    widths
+}
+
+fn most(column: Column) -> usize {
+    match column {
+        Column::User => MOST_NAME,
+        Column::Field(field) if field.name() == "comm" => MOST_NAME,
+        column if column.is_number() => usize::MAX,
+        _ => MOST_TEXT,
+    }
+}
+
+/// One line of these cells.
+fn join(columns: &[Column], widths: &[usize], cells: &[String], cut: &str) -> String {
+    let last = columns.len() - 1;
+    let mut line = String::new();
+    for (at, cell) in cells.iter().enumerate() {
+        if at == last {
+            if columns[at].is_number() {
+                line += &" ".repeat(widths[at].saturating_sub(display_width(cell)));
+            }
+            line += cell;
+            break;
+        }
+        let cell = clip(cell, 0, widths[at], cut);
+        let space = " ".repeat(widths[at].saturating_sub(display_width(&cell)));
+        let parts = match columns[at].is_number() {
+            true => [&space, &cell, " "],
+            false => [&cell, &space, " "],
+        };
+        line.extend(parts);
+    }
+    line
+}
+
+/// The line below a table in which these rows are.
+pub(super) fn footer(view: &View, shown: &[Row<'_>]) -> String {
     let (live, executed) = (view.live, view.executed);
-    let args_cut = shown.iter().filter(|process| process.args_cut).count();
+    if let Some(past) = &view.past {
+        let time = date_and_time(past.time);
+        let exact = match &past.gap {
+            Some(gap) => format!("not exact: {}", gap_text(gap)),
+            None => "exact".to_owned(),
+        };
+        return format!("live {live} ({executed} exec'd)  at {time}, {exact}");
+    }
+    let args_cut = shown.iter().filter(|row| row.at.process.args_cut).count();
     let counted = counted(&view.seen, &view.losses, args_cut);
     let attached = attached(view.attached.is_some());
     format!("live {live} ({executed} exec'd){attached}  {counted}")
@@ -117,14 +226,41 @@ pub(super) fn footer(view: &View, shown: &[Process]) -> String {
 mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::Duration;
 
-    use kamap::{Clock, Losses, Seen};
+    use clap::ColorChoice;
+    use kamap::{Cgroup, Process};
     use proptest::collection::vec;
     use proptest::prelude::*;
 
+    use super::super::rows::rows;
+    use super::super::view::tests::view;
     use super::*;
-    use crate::render::{any_name, config, escape_in};
+    use crate::render::{any_name, config};
+
+    fn look(columns: &[&str], wide: bool) -> Look {
+        let column = |name: &&str| Column::parse(name).expect("there is one");
+        Look {
+            columns: columns.iter().map(column).collect(),
+            wide,
+            ..Look::default()
+        }
+    }
+
+    fn lines(
+        layout: &Layout,
+        view: &View,
+        look: &Look,
+        gone: &[(Process, Duration)],
+        window: Option<Window>,
+    ) -> Vec<String> {
+        let rows = rows(view, look, &layout.cells, gone, |_| false);
+        layout.table(view, look, &rows, window)
+    }
+
+    fn width(width: usize) -> Option<Window> {
+        Some(Window { left: 0, width })
+    }
 
     proptest! {
         #![proptest_config(config(512))]
@@ -132,75 +268,163 @@ mod tests {
         #[test]
         fn each_row_is_a_line_and_fits(
             names in vec((any_name(), any_name()), 0..4),
-            width in prop_oneof![Just(None), (1..200_u16).prop_map(Some)],
+            columns in prop_oneof![Just(None), (1..200_usize).prop_map(Some)],
+            left in 0..60_usize,
             charset in prop_oneof![Just(Charset::Ascii), Just(Charset::Utf8)],
+            wide in any::<bool>(),
+            tree in any::<bool>(),
         ) {
-            let rows: Vec<_> = names
-                .iter()
-                .map(|(comm, command)| {
-                    let [comm, command] = [&comm[..comm.len().min(15)], command];
-                    let shown = |bytes| escape_in(charset, OsStr::from_bytes(bytes));
-                    let text = |text: &str| text.to_owned();
-                    vec![text("1"), text("2"), text("root"), text("2m05s"), text("0"),
-                         shown(comm), shown(command)]
-                })
-                .collect();
-            let table = lay_out(charset, &columns(COLUMNS), rows.clone().into_iter(), width);
-            let lines: Vec<_> = table.lines().collect();
-            prop_assert_eq!(lines.len(), 1 + rows.len(), "{}", table);
-            prop_assert!(table.chars().all(|c| charset.has(c)), "{}", table);
-            for line in lines.iter().filter(|_| width.is_some()) {
-                let taken = display_width(line);
-                prop_assert!(taken <= usize::from(width.unwrap_or_default()), "{}: {}", taken, line);
-            }
-            if width.is_some_and(|width| width >= 60) {
-                prop_assert!(lines[0].contains("COMMAND"), "{}", table);
-            }
-            if width.is_none() {
-                for (line, row) in lines[1..].iter().zip(&rows) {
-                    prop_assert!(line.ends_with(row[6].trim_end()), "{:?}: {:?}", line, row);
+            let process = |(at, (comm, arg)): (usize, &(Vec<u8>, Vec<u8>))| {
+                let arg: Vec<u8> = arg.iter().copied().filter(|&byte| byte != 0).collect();
+                let start = Duration::from_secs(at as u64);
+                let mut process = Process::new(at as u32 + 1, start)
+                    .with_comm(&comm[..comm.len().min(15)])
+                    .with_args([OsStr::from_bytes(&arg)]);
+                (process.ppid, process.parent_start_time) = (1, Some(Duration::ZERO));
+                process
+            };
+            let view = view(names.iter().enumerate().map(process).collect(), |_| true);
+            let mut look = look(&["pid", "user", "age", "comm", "args"], wide);
+            look.tree = tree;
+            let layout = Layout::of(charset, Colors::NONE);
+            let window = columns.map(|width| Window { left, width });
+            let lines = lines(&layout, &view, &look, &[], window);
+            prop_assert_eq!(lines.len(), 1 + names.len(), "{:?}", lines);
+            for line in &lines {
+                prop_assert!(line.chars().all(|c| charset.has(c) && !c.is_control()), "{line:?}");
+                if let Some(window) = window {
+                    prop_assert!(display_width(line) <= window.width, "{line:?}");
                 }
+            }
+            if window.is_some_and(|window| window.left == 0 && window.width >= 60) {
+                prop_assert!(lines[0].contains("COMMAND"), "{:?}", lines);
             }
         }
     }
 
+    fn containers() -> View {
+        let id = "9687bac58d5c4d1606aa46af33d1a21c1d1652e0ac9fb3fc0fc86e3495f42869";
+        let mut one = Process::new(7, Duration::from_secs(990))
+            .with_comm("a-long-name-of-1")
+            .with_args(["serve", "--port", "80"])
+            .with_cgroup(Cgroup::new(format!("/system.slice/docker-{id}.scope")));
+        one.uid = u32::MAX;
+        let mut kernel = Process::new(2, Duration::ZERO).with_comm("kthreadd");
+        kernel.kernel_thread = true;
+        view(vec![one, kernel], |_| true)
+    }
+
+    #[test]
+    fn columns_are_shortened_only_where_there_is_a_screen() {
+        let view = containers();
+        let layout = Layout::of(Charset::Utf8, Colors::NONE);
+        let shown = |columns: &[&str], wide, window| {
+            lines(&layout, &view, &look(columns, wide), &[], window).join("\n")
+        };
+        let columns = ["pid", "container", "unit", "age"];
+        assert_eq!(
+            shown(&columns, false, width(80)),
+            "PID CONTAINER    UNIT                                AGE\n\
+             \u{20} 2                                               16m40s\n\
+             \u{20} 7 9687bac58d5c docker-9687bac58d5c4d1606aa46af…  10.0s"
+        );
+        for shown in [
+            shown(&columns, true, width(200)),
+            shown(&columns, false, None),
+        ] {
+            assert!(
+                shown.contains(" 9687bac58d5c4d1606aa46af33d1a21c"),
+                "{shown}"
+            );
+            assert!(shown.contains("42869.scope  10.0s"), "{shown}");
+        }
+        assert_eq!(
+            shown(&["user", "comm", "args"], false, width(44)),
+            "USER       COMM            COMMAND\n\
+             root       kthreadd        [kthreadd]\n\
+             4294967295 a-long-name-of… serve --port 80"
+        );
+        assert_eq!(
+            shown(&["pid", "args"], false, Some(Window { left: 3, width: 9 })),
+            " COMMAND\n [kthrea…\n serve -…"
+        );
+    }
+
+    #[test]
+    fn times_of_another_day_have_a_date() {
+        let layout = Layout {
+            zone: TimeZone::UTC,
+            ..Layout::of(Charset::Utf8, Colors::NONE)
+        };
+        let clock = Clock::booted_at(std::time::UNIX_EPOCH + Duration::from_secs(86_000));
+        let time =
+            |now, then| layout.time(clock, Duration::from_secs(now), Duration::from_secs(then));
+        assert_eq!(time(390, 5), "23:53:25");
+        assert_eq!(time(400, 5), "1970-01-01 23:53");
+    }
+
+    #[test]
+    fn rows_that_went_kernel_threads_and_the_dead_are_marked() {
+        let mut view = containers();
+        let gone = [(
+            Process::new(9, Duration::from_secs(995)).with_args(["sleep", "1"]),
+            Duration::from_secs(999),
+        )];
+        view.unreaped = vec![Process::new(8, Duration::from_secs(991)).with_comm("sh")];
+        let look = look(&["pid", "age", "args"], false);
+        let plain = Layout::of(Charset::Utf8, Colors::NONE);
+        assert_eq!(
+            lines(&plain, &view, &look, &gone, width(40)),
+            [
+                "PID    AGE COMMAND",
+                "  2 16m40s [kthreadd]",
+                "  7  10.0s serve --port 80",
+                "  8  9.00s [sh] <defunct>",
+                "  9  4.00s (gone) sleep 1",
+            ]
+        );
+        let colors = Colors::of(ColorChoice::Always, false);
+        let colored = lines(
+            &Layout::of(Charset::Utf8, colors),
+            &view,
+            &look,
+            &gone,
+            width(40),
+        );
+        assert_eq!(
+            colored,
+            [
+                "\x1b[1mPID    AGE COMMAND\x1b[0m",
+                "\x1b[90m  2 16m40s [kthreadd]\x1b[0m",
+                "  7  10.0s serve --port 80",
+                "\x1b[35m  8  9.00s [sh] <defunct>\x1b[0m",
+                "\x1b[31m  9  4.00s sleep 1\x1b[0m",
+            ]
+        );
+    }
+
     /// `ci/count` counts the instructions.
     #[inline(never)]
-    fn counted_table(layout: &Layout, view: &View, width: Option<u16>) -> String {
-        layout.table(view, &view.processes, width)
+    fn counted_table(layout: &Layout, view: &View, window: Option<Window>) -> Vec<String> {
+        lines(layout, view, &Look::default(), &[], window)
     }
 
     #[test]
     fn a_thousand_processes_are_a_line_each() {
         let processes = (1..=1000).map(|pid| {
-            let mut process = Process::new(pid, Duration::from_secs(pid.into()))
+            let mut process = Process::new(pid, Duration::from_secs(u64::from(pid) / 2))
                 .with_comm("cc1")
                 .with_exe("/usr/lib/gcc/x86_64-linux-gnu/12/cc1")
                 .with_args(["cc1", "-O2", "-Wall", "main.c", "-o", "main.s"]);
             process.execs = 1;
             process
         });
-        let view = View {
-            time: Duration::from_secs(2000),
-            clock: Clock::booted_at(UNIX_EPOCH),
-            boot_id: String::new(),
-            processes: processes.collect(),
-            live: 1000,
-            executed: 1000,
-            losses: Losses::default(),
-            seen: Seen::default(),
-            attached: None,
-            next_seq: None,
-            if_empty: None,
-        };
-        let layout = Layout {
-            cells: Cells::new(Charset::Utf8),
-            columns: columns(COLUMNS),
-        };
-        for width in [None, Some(80)] {
-            let table = counted_table(&layout, &view, width);
-            assert_eq!(table.lines().count(), 1001);
-            assert!(table.lines().skip(1).all(|line| line.contains("cc1 -O2")));
+        let view = view(processes.collect(), |_| true);
+        let layout = Layout::of(Charset::Utf8, Colors::NONE);
+        for window in [None, width(80)] {
+            let lines = counted_table(&layout, &view, window);
+            assert_eq!(lines.len(), 1001);
+            assert!(lines[1..].iter().all(|line| line.contains("cc1 -O2")));
         }
     }
 }

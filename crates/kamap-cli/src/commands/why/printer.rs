@@ -1,16 +1,16 @@
 //! A chain of ancestors, as text or as JSON.
 
 use std::io::{self, Write};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use kamap::json::Lines;
 use kamap::{Event, EventKind, Process, ProcessAt};
 use kamap_history::{End, Life, Link};
 use serde_json::{Value, json};
 
-use crate::render::{Cells, Charset, Column, VERSION, columns, duration, json_line, status};
+use crate::render::{
+    Cells, Charset, Column, VERSION, columns, date_and_time, duration, json_line, status,
+};
 
 /// How many execs of a process are shown; of more, the last ones.
 const EXECS: usize = 5;
@@ -18,7 +18,6 @@ const EXECS: usize = 5;
 /// Prints a paragraph for each process.
 pub(super) fn text(out: &mut impl Write, chain: &[Link]) -> io::Result<()> {
     let printer = Printer {
-        zone: TimeZone::system(),
         cells: Cells::new(Charset::of_output()),
         columns: columns(["user", "command"]),
     };
@@ -33,7 +32,6 @@ pub(super) fn text(out: &mut impl Write, chain: &[Link]) -> io::Result<()> {
 }
 
 struct Printer {
-    zone: TimeZone,
     cells: Cells,
     columns: [Column; 2],
 }
@@ -58,7 +56,7 @@ impl Printer {
             process.pid,
             self.end(life)
         )?;
-        let started = self.time(life, process.start_time);
+        let started = time_of(life, process.start_time);
         match life.first_seen {
             None => writeln!(out, "    {started}  forked")?,
             Some(_) => writeln!(out, "    {started}  started, before it was recorded")?,
@@ -67,9 +65,9 @@ impl Printer {
         if hidden > 0 {
             writeln!(out, "    {hidden} execs, then")?;
         }
-        for (time, process) in &link.execs[hidden..] {
+        for (at, process) in &link.execs[hidden..] {
             let [user, command] = self.cells(process);
-            let time = self.time(life, *time);
+            let time = time_of(life, *at);
             writeln!(out, "    {time}  executed, as {user}: {command}")?;
         }
         if link.execs.is_empty() {
@@ -92,21 +90,18 @@ impl Printer {
         match &life.end {
             End::Exit(time, exit) => format!(
                 "ended {} after {}, status {}",
-                self.time(life, *time),
+                time_of(life, *time),
                 lived(*time),
                 status(exit)
             ),
-            End::Unknown(time) => format!("ended by {}, how is not known", self.time(life, *time)),
+            End::Unknown(time) => format!("ended by {}, how is not known", time_of(life, *time)),
             _ => "running".to_owned(),
         }
     }
+}
 
-    fn time(&self, life: &Life, since_boot: Duration) -> String {
-        let time: SystemTime = life.clock.system_time(since_boot);
-        let time = Timestamp::try_from(time).unwrap_or(Timestamp::MAX);
-        let time = time.to_zoned(self.zone.clone());
-        time.strftime("%F %T%.3f").to_string()
-    }
+fn time_of(life: &Life, since_boot: Duration) -> String {
+    date_and_time(life.clock.system_time(since_boot))
 }
 
 /// Prints one object.

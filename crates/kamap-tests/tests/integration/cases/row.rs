@@ -200,3 +200,34 @@ fn a_deep_executable_has_its_whole_path_and_a_long_one_the_end_of_it() {
         }
     }
 }
+
+#[test]
+fn a_row_has_the_pid_of_the_process_in_its_own_namespace() {
+    let tracker = tracker();
+    let outside = Held::start(&mut held());
+    // The shell is the first process of its namespace, what it starts the second.
+    let script = "exec 3<&0; \"$0\" <&3 & wait";
+    let mut unshare = Command::new("unshare");
+    let inside = Held::start(unshare.args(["--pid", "--fork", "sh", "-c", script, HELD]));
+    let of = |ppid: u32| {
+        let table = tracker.table().snapshot().expect("it is read");
+        let mut children = table.into_iter().filter(|process| process.ppid == ppid);
+        children.next().expect("it has a child")
+    };
+    let shell = of(inside.pid());
+    let child = of(shell.pid);
+    let namespace = |pid: u32| {
+        let namespace = fs::metadata(format!("/proc/{pid}/ns/pid"));
+        namespace.map(|namespace| namespace.ino() as u32).ok()
+    };
+    for (process, vpid) in [(&shell, 1), (&child, 2)] {
+        assert_eq!(process.vpid, Some(vpid));
+        assert_eq!(process.pid_ns, namespace(process.pid));
+        assert_ne!(process.pid_ns, namespace(outside.pid()));
+    }
+    let process = row(&tracker, outside.pid()).expect("it is alive");
+    assert_eq!(process.vpid, Some(outside.pid()));
+    assert_eq!(process.pid_ns, namespace(outside.pid()));
+    assert!(outside.release().success());
+    assert!(inside.release().success());
+}
