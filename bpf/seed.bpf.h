@@ -161,7 +161,8 @@ static __noinline void write_task(struct seq_file *seq, const struct kamap_task 
 /* Puts the PID that the process has in its own PID namespace, and which namespace that is. */
 static __always_inline void put_own_pid(struct kamap_task *out, const struct task_struct *task)
 {
-	const struct pid *pid = task->thread_pid;
+	/* By a helper, so that it is a number: before 6.2 nothing unknown is added to what a field has. */
+	const struct pid *pid = BPF_CORE_READ(task, thread_pid);
 	const void *numbers = __builtin_preserve_access_index(&pid->numbers[0]);
 	const struct pid_namespace *ns = NULL;
 	const struct upid *own;
@@ -171,7 +172,7 @@ static __always_inline void put_own_pid(struct kamap_task *out, const struct tas
 	if (!pid)
 		return;
 	/* One for each namespace, from the initial one to its own. */
-	own = numbers + pid->level * bpf_core_type_size(struct upid);
+	own = numbers + BPF_CORE_READ(pid, level) * bpf_core_type_size(struct upid);
 	bpf_probe_read_kernel(&nr, sizeof(nr), __builtin_preserve_access_index(&own->nr));
 	bpf_probe_read_kernel(&ns, sizeof(ns), __builtin_preserve_access_index(&own->ns));
 	if (!ns)
