@@ -56,7 +56,7 @@ fn assert_works_or_says_why(output: &Output, what: &str) {
 
 #[rstest]
 #[case::data("--data", &[1 << 20, 1280 << 10, 2 << 20])]
-#[case::address_space("--as", &[16 << 20, 20 << 20, 28 << 20])]
+#[case::address_space("--as", &[20 << 20, 24 << 20, 28 << 20])]
 #[case::stack("--stack", &[64 << 10, 512 << 10])]
 #[case::open_files("--nofile", &[3, 4, 10, 20, 30])]
 #[case::locked_memory("--memlock", &[0])]

@@ -11,8 +11,8 @@ use kamap_history::History;
 
 use super::view::Past;
 use super::{Args, Json, Output, Plain, View};
-use crate::args::DEFAULT_STORE;
-use crate::policy::errors::{OutputError, warn};
+use crate::args::{DEFAULT_STORE, warn_of_damage};
+use crate::policy::errors::OutputError;
 use crate::policy::exit;
 
 /// Prints the table as it was at `time`.
@@ -22,13 +22,8 @@ pub(super) fn print(args: &Args, time: SystemTime) -> Result<ExitCode> {
         false => Path::new(DEFAULT_STORE),
     };
     let history = History::open(dir)?;
-    for (path, err) in history.damaged() {
-        warn(&format!(
-            "{} is damaged and left out: {err}",
-            path.display()
-        ));
-    }
     let moment = history.at(time)?;
+    warn_of_damage(&history);
     for &pid in &args.pid {
         if moment.table.get(pid).is_none() {
             bail!("no process had PID {pid} at that time");
