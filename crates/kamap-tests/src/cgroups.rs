@@ -25,7 +25,9 @@ impl Cgroups {
         duct::cmd!("mount", "-t", "cgroup2", "none", folder.path())
             .run()
             .expect("it can be mounted");
-        let group = folder.path().join(format!("test-{}", std::process::id()));
+        // All mounts show the same groups, also those of tests that were killed.
+        let name = folder.path().file_name().expect("it has a name");
+        let group = folder.path().join(format!("test-{}", name.display()));
         fs::create_dir(&group).expect("a group can be made");
         Self { folder, group }
     }

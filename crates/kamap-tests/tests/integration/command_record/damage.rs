@@ -7,7 +7,7 @@ use std::path::Path;
 use rstest::rstest;
 
 use super::load::{Ran, status};
-use super::{Folder, change, text};
+use super::{Folder, change, rows, text};
 
 /// Records something, so that the file has more than a few pages.
 #[track_caller]
@@ -40,12 +40,14 @@ fn overwrite(path: &Path) {
 }
 
 fn overwrite_the_middle(path: &Path) {
+    let page: i64 = rows(
+        path,
+        "SELECT rootpage FROM sqlite_schema WHERE name = 'lives'",
+    )[0];
     let file = OpenOptions::new().write(true).open(path);
     let file = file.expect("it opens");
-    let len = file.metadata().expect("it is there").len();
-    // Behind the pages in which the tables begin.
-    let garbage = vec![0xa5; len as usize - 20 * 4096];
-    file.write_all_at(&garbage, 20 * 4096)
+    // What a reader finds when it looks for lives, and not before.
+    file.write_all_at(&[0xa5; 4096], (page.unsigned_abs() - 1) * 4096)
         .expect("it can be written");
 }
 
