@@ -38,6 +38,9 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often to look at the most who has adopted processes.
 const RESYNC: Duration = Duration::from_secs(1);
 
+/// How long the exit of a process can be missing that has no row any more: its row goes first.
+const GRACE: i64 = 500_000_000;
+
 /// How to record.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -164,6 +167,8 @@ pub struct Recorder {
     last_time: i64,
     span: Option<Span>,
     resync: Option<Resync>,
+    /// PIDs and lives that the last table did not have, and when it was read.
+    gone: (Vec<(u32, i64)>, i64),
     wants_table: bool,
     /// Processes have another parent than is known.
     has_orphans: bool,
@@ -312,6 +317,7 @@ impl Recorder {
             last_time: 0,
             span: None,
             resync: None,
+            gone: (Vec::new(), 0),
             wants_table: true,
             has_orphans: false,
             last_resync: Duration::ZERO,
@@ -520,10 +526,11 @@ impl Recorder {
         }
     }
 
-    /// Ends those that the table does not have, of the lives up to `known`: the others can be younger than
+    /// Notes those that the table does not have, of the lives up to `known`: the others can be younger than
     /// the table, though they began to start before.
     fn remove_gone(&mut self, table: &Snapshot, known: i64) {
-        let gone: Vec<u32> = self
+        self.end_gone();
+        let gone = self
             .alive
             .values()
             .filter(|life| {
@@ -531,10 +538,21 @@ impl Recorder {
                 let row = table.get(process.pid);
                 life.id <= known && row.is_none_or(|row| row.start_time != process.start_time)
             })
-            .map(|life| life.process.pid)
+            .map(|life| (life.process.pid, life.id))
             .collect();
-        for pid in gone {
-            self.end(pid, nanos(table.time), None);
+        self.gone = (gone, nanos(table.time));
+    }
+
+    /// Ends those that the last table did not have and whose exits have not come since.
+    fn end_gone(&mut self) {
+        let time = self.gone.1;
+        if self.gone.0.is_empty() || self.last_time < time + GRACE {
+            return;
+        }
+        for (pid, id) in std::mem::take(&mut self.gone.0) {
+            if self.alive.get(&pid).is_some_and(|life| life.id == id) {
+                self.end(pid, time, None);
+            }
         }
     }
 
@@ -572,6 +590,7 @@ impl Recorder {
         } = event;
         let time = nanos(time);
         self.last_time = self.last_time.max(time);
+        self.end_gone();
         let pid = process.pid;
         if let EventKind::ExecFailed(errno) = kind {
             return self.failed_exec(process, time, errno);
@@ -832,6 +851,7 @@ impl Recorder {
     pub fn idle(&mut self, time: Duration) {
         if self.resync.is_none() && self.span.is_some() {
             self.last_time = self.last_time.max(nanos(time));
+            self.end_gone();
         }
     }
 

@@ -471,3 +471,24 @@ fn a_reader_does_not_delay_a_recorder_that_goes_on_in_a_new_file() {
     drop(rows);
     assert_eq!(all(dir.path()).len() as u32, number + 1);
 }
+
+#[test]
+fn a_process_whose_row_goes_before_its_exit_comes_is_recorded_once() {
+    let dir = folder();
+    let mut stream = Stream::begin(dir.path());
+    let (late, lost) = (process(7, 10, INIT), process(8, 10, INIT));
+    stream.fork(&late);
+    stream.fork(&lost);
+    stream
+        .recorder
+        .add(Item::Lost(Lost::new(Cause::RingFull, 1)));
+    stream.table(12, vec![init()]);
+    // Its number is that of an event after the table.
+    stream.exit(12, &late);
+    stream.fork(&process(9, 13, INIT));
+    stream.commit();
+    let lives = all(dir.path());
+    assert_eq!(pids(&lives), [7, 8, 1, 9]);
+    assert!(matches!(lives[0].end, End::Exit(..)), "{:?}", lives[0].end);
+    assert_eq!(lives[1].end, End::Unknown(seconds(12)));
+}

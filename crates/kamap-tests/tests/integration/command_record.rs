@@ -163,6 +163,15 @@ impl Folder {
         });
     }
 
+    /// Waits until nothing says that this process runs: that its exit was lost is known a moment later only.
+    #[track_caller]
+    fn until_ended(&self, pid: u32) {
+        let query = format!("SELECT count(*) FROM lives WHERE pid = {pid} AND end IS NULL");
+        eventually("it is known to have ended", || {
+            (self.query::<i64>(&query) == [0]).then_some(())
+        });
+    }
+
     /// Whether the end of one of these processes is recorded.
     fn known(&self, pids: &[u32]) -> bool {
         let known = |path: &PathBuf| -> rusqlite::Result<bool> {

@@ -125,6 +125,7 @@ fn files_beside_a_damaged_one_are_read_and_no_process_is_shown_twice() {
     let lives = folder.lives_of(held.pid());
     assert_eq!(lives.len(), 1, "{lives:?}");
     assert_eq!(lives[0]["running"], true);
+    folder.until_ended(end);
     let lives = folder.lives_of(end);
     assert_eq!(lives.len(), 1, "{lives:?}");
     assert_eq!(

@@ -313,6 +313,7 @@ fn on_a_disk_that_stays_full_memory_stays_bounded_and_the_gap_is_shown() {
     folder.catch_up(&mut recording);
     let said = recording.said();
     assert_eq!(said.lines().count(), 2, "{said}");
+    folder.until_ended(pid);
     let lines = folder.lines();
     let gaps = gaps(&lines);
     assert_eq!(gaps.len(), 1, "{gaps:?}");

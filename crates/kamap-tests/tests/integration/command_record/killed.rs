@@ -143,6 +143,7 @@ fn without_an_attached_tracker_what_a_killed_recorder_misses_is_shown() {
     let mut recording = folder.record(&[]);
     let after = Ran::words(&["sh", "-c", "exit 5"]);
     folder.catch_up(&mut recording);
+    folder.until_ended(ends_pid);
     let lines = folder.lines();
     let gaps = gaps(&lines);
     assert_eq!(gaps.len(), 1, "{gaps:?}");

@@ -35,6 +35,9 @@ fn what_a_full_ring_loses_is_shown_at_its_place_and_the_table_is_whole_again_aft
     let after = Ran::words(&["sh", "-c", "exit 7"]);
     folder.catch_up(&mut recording);
     assert_eq!(status(&folder.lives_of(after.pid)[0]), Some(7 << 8));
+    for &pid in &ended {
+        folder.until_ended(pid);
+    }
     let lines = folder.lines();
     let gaps = gaps(&lines);
     assert!(!gaps.is_empty());
