@@ -97,7 +97,7 @@ fn write(
     let source = Source::new("01234567-89ab-cdef-0123-456789abcdef", clock, 1, 0);
     let mut recorder = Recorder::open(dir, Options::default(), &source)?;
     let daemons = (1..=DAEMONS).map(daemon).collect();
-    recorder.resync(Snapshot::new(begin, daemons), 0, 0);
+    recorder.resync(Snapshot::new(begin, daemons), 0, 0, true);
     let step = WEEK / lives;
     let mut seq = 0;
     let mut add = |recorder: &mut Recorder, time, process, kind| {

@@ -13,18 +13,13 @@ use kamap::{Cause, Cgroup, Clock, Event, EventKind, Exit, Item, Lost, Origin, Pr
 
 use crate::folder::{self, FileName, Lock};
 use crate::intern::Interner;
+use crate::options::LEAST;
 use crate::resume::Resume;
 use crate::store::{
     Batch, Boot, ChangeRow, EndRow, ExecRow, Facts, FailedExecRow, LifeRow, LossRow, Position,
     Span, Store, Text,
 };
-use crate::{Error, Redaction, Result};
-
-/// The least room that a history can be given.
-const LEAST: u64 = 8 << 20;
-
-/// The most bytes in a file. Queries look at whole files.
-const MOST_IN_FILE: u64 = 64 << 20;
+use crate::{Error, Options, Result};
 
 /// How much is to be written at once, roughly. Less than a quarter of the room that is kept free.
 const MOST_ADDED: usize = 256 << 10;
@@ -40,74 +35,6 @@ const RESYNC: Duration = Duration::from_secs(1);
 
 /// How long the exit of a process can be missing that has no row any more: its row goes first.
 const GRACE: i64 = 500_000_000;
-
-/// How to record.
-#[derive(Clone, Debug)]
-pub struct Options {
-    keep: Duration,
-    max_size: u64,
-    group: Option<u32>,
-    redaction: Redaction,
-}
-
-impl Default for Options {
-    /// A week, up to a GiB, for root only.
-    fn default() -> Self {
-        Self {
-            keep: Duration::from_secs(7 * 24 * 3600),
-            max_size: 1 << 30,
-            group: None,
-            redaction: Redaction::default(),
-        }
-    }
-}
-
-impl Options {
-    /// Removes files that are older than this.
-    #[must_use]
-    pub fn keep(mut self, keep: Duration) -> Self {
-        self.keep = keep;
-        self
-    }
-
-    /// Removes the oldest files before all of them have more bytes than this; at least 8 MiB.
-    #[must_use]
-    pub fn max_size(mut self, bytes: u64) -> Self {
-        self.max_size = bytes;
-        self
-    }
-
-    /// Lets the group with this ID read the files.
-    #[must_use]
-    pub fn group(mut self, gid: u32) -> Self {
-        self.group = Some(gid);
-        self
-    }
-
-    /// Leaves this out of the arguments of processes.
-    #[must_use]
-    pub fn redaction(mut self, redaction: Redaction) -> Self {
-        self.redaction = redaction;
-        self
-    }
-
-    /// The most bytes in a file.
-    fn max_file_size(&self) -> u64 {
-        MOST_IN_FILE.min(self.max_size / 4)
-    }
-
-    /// How much is kept free below the limit. What is written at once needs room in the file beside the
-    /// database and, when it is moved from there, in the database itself.
-    fn margin(&self) -> u64 {
-        (self.max_size / 4).min(16 << 20)
-    }
-
-    /// How many bytes the file beside a database has before they are moved into it. SQLite's own choice,
-    /// where there is room for that.
-    fn max_beside(&self) -> u64 {
-        (self.margin() / 4).min(4 << 20)
-    }
-}
 
 /// What a recorder reads.
 #[derive(Clone, Debug)]
@@ -170,8 +97,8 @@ pub struct Recorder {
     /// PIDs and lives that the last table did not have, and when it was read.
     gone: (Vec<(u32, i64)>, i64),
     wants_table: bool,
-    /// Processes have another parent than is known.
-    has_orphans: bool,
+    /// Processes have another parent than is known, or the last table did not have all processes.
+    wants_table_soon: bool,
     last_resync: Duration,
     /// Events before this one are recorded already.
     skip_before: u64,
@@ -230,6 +157,8 @@ struct Resync {
     table: Snapshot,
     from: u64,
     to: u64,
+    /// Whether the table surely has all processes.
+    has_room: bool,
     /// The last life that was known when the rows of the table were added; `None` until then.
     known: Option<i64>,
 }
@@ -319,7 +248,7 @@ impl Recorder {
             resync: None,
             gone: (Vec::new(), 0),
             wants_table: true,
-            has_orphans: false,
+            wants_table_soon: false,
             last_resync: Duration::ZERO,
             skip_before: 0,
             read_seq: source.next_seq,
@@ -384,18 +313,21 @@ impl Recorder {
     /// after the end of a process whose children go on.
     pub fn wants_table(&self) -> bool {
         let is_due = || Clock::since_boot().saturating_sub(self.last_resync) >= RESYNC;
-        self.resync.is_none() && (self.wants_table || (self.has_orphans && is_due()))
+        self.resync.is_none() && (self.wants_table || (self.wants_table_soon && is_due()))
     }
 
     /// Compares what is known with a table. `from` is the number of the next event
     /// ([`Reader::next_seq`](kamap::Reader::next_seq)) as of before it was read, `to` as of after that.
-    pub fn resync(&mut self, table: Snapshot, from: u64, to: u64) {
-        (self.wants_table, self.has_orphans) = (false, false);
+    /// A table without room ([`Table::max_entries`](kamap::Table::max_entries)) may lack processes: from then on
+    /// not all is recorded.
+    pub fn resync(&mut self, table: Snapshot, from: u64, to: u64, has_room: bool) {
+        (self.wants_table, self.wants_table_soon) = (false, !has_room);
         self.last_resync = table.time;
         self.resync = Some(Resync {
             table,
             from,
             to,
+            has_room,
             known: None,
         });
         self.read_up_to(self.position.next_seq);
@@ -442,13 +374,16 @@ impl Recorder {
         }
         if let Some(known) = resync.known.filter(|_| next_seq >= resync.to) {
             self.remove_gone(&resync.table, known);
-            self.span.get_or_insert_with(|| {
-                let since = nanos(resync.table.time);
-                Span {
-                    since,
-                    until: since,
+            let since = nanos(resync.table.time);
+            match resync.has_room {
+                true => {
+                    self.span.get_or_insert(Span {
+                        since,
+                        until: since,
+                    });
                 }
-            });
+                false => self.end_span(),
+            }
         } else {
             self.resync = Some(resync);
         }
@@ -779,7 +714,7 @@ impl Recorder {
         self.dirty.remove(&pid);
         self.moved(life.last_parent.or(life.parent), None);
         // Somebody else is the parent of its children now.
-        self.has_orphans |= self.children.contains_key(&life.id);
+        self.wants_table_soon |= self.children.contains_key(&life.id);
         let start = nanos(life.process.start_time);
         self.ended.insert((pid, start), life.id);
         let exit = exit.map(|exit| (exit.status, nanos(exit.cpu_time), exit.max_rss as i64));

@@ -87,8 +87,13 @@ impl History {
     /// Where files cannot be read.
     pub fn summary(&self, since: SystemTime, until: SystemTime, by: GroupBy) -> Result<Vec<Group>> {
         let mut groups: HashMap<Key, Group> = HashMap::new();
-        for file in &self.files {
-            for group in file.groups(file.first_since_boot(since), file.since_boot(until), by)? {
+        for (at, file) in self.files.iter().enumerate() {
+            let (from, to) = (file.first_since_boot(since), file.since_boot(until));
+            for (number, mut group) in file.groups(from, to, by)? {
+                group.key = match number {
+                    Some(number) => key(&self.files[..=at], number, by)?,
+                    None => Key::Unknown,
+                };
                 groups
                     .entry(group.key.clone())
                     .or_insert_with(|| Group::new(group.key.clone()))
@@ -102,7 +107,8 @@ impl History {
 }
 
 impl File {
-    fn groups(&self, from: i64, to: i64, by: GroupBy) -> Result<Vec<Group>> {
+    /// The groups by their numbers, without keys.
+    fn groups(&self, from: i64, to: i64, by: GroupBy) -> Result<HashMap<Option<i64>, Group>> {
         let column = match by {
             GroupBy::Command => "comm",
             GroupBy::Parent => "parent",
@@ -131,34 +137,36 @@ impl File {
             group.longest = group.longest.max(duration);
             Ok(())
         })?;
-        let groups = groups.into_iter().map(|(number, mut group)| {
-            if let Some(number) = number {
-                group.key = self.key(number, by)?;
-            }
-            Ok(group)
-        });
-        groups.collect()
+        Ok(groups)
     }
+}
 
-    /// What people know a group by.
-    fn key(&self, number: i64, by: GroupBy) -> Result<Key> {
-        let query = match by {
-            GroupBy::Command => "SELECT text FROM strings WHERE id = ?",
-            GroupBy::Parent => {
-                "SELECT text FROM strings WHERE id = (SELECT comm FROM lives WHERE id = ?)"
-            }
-            GroupBy::Unit => "SELECT path FROM cgroups WHERE id = ?",
-            GroupBy::User | GroupBy::Exit => return Ok(Key::Number(number)),
-        };
-        let texts = self.rows(query, [number], |row| Ok(bytes(row.get_ref(0)?)))?;
+/// What people know a group by. A parent can be in a file before the last one of `files`, all else is in
+/// that.
+fn key(files: &[File], number: i64, by: GroupBy) -> Result<Key> {
+    let query = match by {
+        GroupBy::Command => "SELECT text FROM strings WHERE id = ?",
+        GroupBy::Parent => {
+            "SELECT text FROM strings WHERE id = (SELECT comm FROM lives WHERE id = ?)"
+        }
+        GroupBy::Unit => "SELECT path FROM cgroups WHERE id = ?",
+        GroupBy::User | GroupBy::Exit => return Ok(Key::Number(number)),
+    };
+    let before = match by {
+        GroupBy::Parent => files.len(),
+        _ => 1,
+    };
+    for file in files.iter().rev().take(before) {
+        let texts = file.rows(query, [number], |row| Ok(bytes(row.get_ref(0)?)))?;
         let Some(text) = texts.into_iter().next().flatten() else {
-            return Ok(Key::Unknown);
+            continue;
         };
         if by != GroupBy::Unit {
             return Ok(Key::Name(text));
         }
         let cgroup = Cgroup::new(PathBuf::from(OsString::from_vec(text)));
         let unit = cgroup.user_unit().or(cgroup.unit());
-        Ok(unit.map_or(Key::Unknown, |unit| Key::Name(unit.into())))
+        return Ok(unit.map_or(Key::Unknown, |unit| Key::Name(unit.into())));
     }
+    Ok(Key::Unknown)
 }

@@ -8,7 +8,7 @@ use kamap::{Cause, Cgroup, Clock, Event, EventKind, Exit, Item, Lost, Process, S
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::{End, History, Life, Options, Recorder, Result, Source};
+use crate::{End, GroupBy, History, Key, Life, Options, Recorder, Result, Source};
 
 /// When the machine has booted.
 const BOOT: Duration = Duration::from_secs(1_700_000_000);
@@ -67,7 +67,8 @@ impl Stream {
     fn table(&mut self, now: u64, processes: Vec<Process>) {
         assert!(self.recorder.wants_table());
         let table = Snapshot::new(seconds(now), processes);
-        self.recorder.resync(table, self.next_seq, self.next_seq);
+        self.recorder
+            .resync(table, self.next_seq, self.next_seq, true);
     }
 
     fn event(&mut self, now: u64, process: &Process, kind: EventKind) {
@@ -491,4 +492,61 @@ fn a_process_whose_row_goes_before_its_exit_comes_is_recorded_once() {
     assert_eq!(pids(&lives), [7, 8, 1, 9]);
     assert!(matches!(lives[0].end, End::Exit(..)), "{:?}", lives[0].end);
     assert_eq!(lives[1].end, End::Unknown(seconds(12)));
+}
+
+#[test]
+fn a_table_without_room_is_not_taken_for_all_processes() {
+    let dir = tempfile::tempdir().expect("there is room");
+    let mut stream = Stream::begin(dir.path());
+    stream.fork(&process(7, 10, INIT));
+    stream
+        .recorder
+        .add(Item::Lost(Lost::new(Cause::TableFull, 1)));
+    let processes = vec![init(), process(7, 10, INIT)];
+    let table = Snapshot::new(seconds(20), processes.clone());
+    let next = stream.next_seq;
+    stream.recorder.resync(table, next, next, false);
+    stream.fork(&process(8, 30, INIT));
+    stream.commit();
+    let exact = |at| History::open(dir.path()).and_then(|history| history.at(time(at)));
+    let is_exact = |at| exact(at).expect("it can be read").gap.is_none();
+    assert!(is_exact(5) && !is_exact(25));
+    // It is read again, and has room.
+    let table = Snapshot::new(
+        seconds(40),
+        [processes, vec![process(8, 30, INIT)]].concat(),
+    );
+    stream.recorder.resync(table, next + 1, next + 1, true);
+    stream.fork(&process(9, 50, INIT));
+    stream.commit();
+    assert!(is_exact(45) && !is_exact(25));
+}
+
+#[test]
+fn a_parent_in_an_earlier_file_has_a_name_in_the_summary() {
+    let dir = tempfile::tempdir().expect("there is room");
+    let mut stream = Stream::begin(dir.path());
+    let parent = process(7, 10, INIT);
+    let child = process(8, 20, (7, 10));
+    stream.fork(&parent);
+    stream.fork(&child);
+    stream.exit(30, &parent);
+    stream.commit();
+    drop(stream);
+    // As if the file were of another day.
+    let file = files(dir.path()).remove(0);
+    let older = file.with_file_name("kamap-000001-2001-01-01.sqlite");
+    std::fs::rename(&file, older).expect("it exists");
+    let mut stream = Stream::open(dir.path(), Options::default(), 1, 3);
+    stream.exit(40, &child);
+    stream.commit();
+    assert_eq!(files(dir.path()).len(), 2);
+    let history = History::open(dir.path()).expect("there is one");
+    let groups = history.summary(time(35), time(100), GroupBy::Parent);
+    let groups = groups.expect("it can be read");
+    let found: Vec<_> = groups
+        .iter()
+        .map(|group| (&group.key, group.count))
+        .collect();
+    assert_eq!(found, [(&Key::Name(b"sh".to_vec()), 1)]);
 }

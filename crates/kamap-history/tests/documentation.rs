@@ -19,7 +19,7 @@ fn history() -> (tempfile::TempDir, Connection) {
     let shell = Process::new(4711, seconds(1))
         .with_comm("sh")
         .with_args(["sh"]);
-    recorder.resync(Snapshot::new(seconds(2), vec![shell]), 0, 0);
+    recorder.resync(Snapshot::new(seconds(2), vec![shell]), 0, 0, true);
     let mut curl = Process::new(4712, seconds(3)).with_comm("curl");
     (curl.ppid, curl.parent_start_time) = (4711, Some(seconds(1)));
     (curl.uid, curl.origin, curl.execs) = (33, Origin::Exec, 1);

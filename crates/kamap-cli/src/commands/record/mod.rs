@@ -71,7 +71,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             if recorder.wants_table() && !quit {
                 let from = source.reader().next_seq()?;
                 let table = source.reader().table().snapshot()?;
-                recorder.resync(table, from, source.reader().next_seq()?);
+                let has_room = table.len() < source.reader().table().max_entries() as usize;
+                recorder.resync(table, from, source.reader().next_seq()?, has_room);
                 recorder.read_up_to(events.next_seq());
             }
         }
