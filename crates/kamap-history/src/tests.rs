@@ -538,9 +538,11 @@ fn a_parent_in_an_earlier_file_has_a_name_in_the_summary() {
     let older = file.with_file_name("kamap-000001-2001-01-01.sqlite");
     std::fs::rename(&file, older).expect("it exists");
     let mut stream = Stream::open(dir.path(), Options::default(), 1, 3);
-    stream.exit(40, &child);
+    stream.fork(&process(9, 35, INIT));
     stream.commit();
     assert_eq!(files(dir.path()).len(), 2);
+    stream.exit(40, &child);
+    stream.commit();
     let history = History::open(dir.path()).expect("there is one");
     let groups = history.summary(time(35), time(100), GroupBy::Parent);
     let groups = groups.expect("it can be read");
