@@ -1,5 +1,6 @@
 //! What is recorded of each life.
 
+use kamap_tests::repetitions;
 use serde_json::{Value, json};
 
 use super::load::{Load, Ran, compare, has_mark};
@@ -22,7 +23,7 @@ fn each_life_of_two_workers_is_recorded_once_as_wait_reports_it() {
         let words = ["sh", "-c", script, "true"].map(str::to_owned);
         [&words[..], &[format!("life-{number}")]].concat()
     });
-    load.go_on(400);
+    load.go_on(repetitions(400) as u32);
     let ran = load.end();
     folder.catch_up(&mut recording);
     let lines = folder.lines();
