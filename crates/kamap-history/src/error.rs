@@ -37,6 +37,12 @@ pub enum Error {
         /// Its PID.
         pid: u32,
     },
+    /// The folder is to be given to a group, and has files of others.
+    #[error("{} has other files: choose a folder for the history alone, which the group can be given", dir.display())]
+    NotOnlyHistory {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// Another version of kamap has written the file.
     #[error(
         "{} has version {found} of the format, and this kamap knows version {known}: {}",

@@ -12,6 +12,9 @@ use crate::{Error, Result};
 
 const SUFFIX: &str = ".sqlite";
 
+/// The file that a recorder locks. It has its PID.
+const LOCK: &str = "lock";
+
 /// What is behind the name of a file that is not whole yet.
 const UNFINISHED: &str = ".new";
 
@@ -139,6 +142,17 @@ impl FileName {
     }
 }
 
+/// Whether nothing but a history is in a folder.
+fn has_only_ours(dir: &Path) -> Result<bool> {
+    for entry in fs::read_dir(dir).map_err(system("read", dir))? {
+        let name = entry.map_err(system("read", dir))?.file_name();
+        if name != LOCK && !is_named(&name, "") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// The right to write into a folder, as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Lock {
@@ -156,13 +170,16 @@ impl Lock {
             .mode(0o700)
             .create(dir)
             .map_err(system("create", dir))?;
-        let path = dir.join("lock");
+        let is_ours = has_only_ours(dir)?;
+        let path = dir.join(LOCK);
+        // The folder may be somebody else's, who lets a link lead to what is not to be overwritten.
         let file = File::options()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
             .open(&path)
             .map_err(system("open", &path))?;
         let mut file =
@@ -186,6 +203,11 @@ impl Lock {
         };
         lock.clean()?;
         if let Some(group) = group {
+            if !is_ours {
+                return Err(Error::NotOnlyHistory {
+                    dir: dir.to_owned(),
+                });
+            }
             give(dir, group, 0o750)?;
             for file in files(dir)? {
                 for part in file.parts().iter().filter(|part| part.exists()) {
@@ -265,6 +287,32 @@ mod tests {
         let aside = files[1].set_aside().expect("it exists");
         assert!(aside.ends_with("kamap-000010-2026-11-27.sqlite.damaged"));
         assert_eq!(super::files(dir.path()).expect("it can be read").len(), 1);
+    }
+
+    #[test]
+    fn a_folder_with_other_files_keeps_its_permissions() {
+        let dir = tempfile::tempdir().expect("there is room");
+        fs::write(dir.path().join("notes"), "").expect("there is room");
+        let before = fs::metadata(dir.path()).expect("it is there");
+        let group = nix::unistd::getegid().as_raw();
+        let err = Lock::new(dir.path(), Some(group)).expect_err("others may need it");
+        assert!(matches!(err, Error::NotOnlyHistory { .. }), "{err}");
+        let after = fs::metadata(dir.path()).expect("it is there");
+        assert_eq!(after.permissions(), before.permissions());
+        fs::remove_file(dir.path().join("notes")).expect("it is there");
+        Lock::new(dir.path(), Some(group)).expect("nothing else is there");
+        let after = fs::metadata(dir.path()).expect("it is there");
+        assert_eq!(after.permissions().mode() & 0o777, 0o750);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_lock_is_not_followed() {
+        let dir = tempfile::tempdir().expect("there is room");
+        let other = tempfile::NamedTempFile::new().expect("there is room");
+        fs::write(&other, "text").expect("there is room");
+        std::os::unix::fs::symlink(other.path(), dir.path().join(LOCK)).expect("there is room");
+        Lock::new(dir.path(), None).expect_err("it is a link");
+        assert_eq!(fs::read_to_string(&other).expect("it is there"), "text");
     }
 
     #[test]
