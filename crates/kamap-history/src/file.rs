@@ -8,10 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use kamap::{Clock, Process};
 use rusqlite::{OptionalExtension, Params, Row};
 
-use crate::recorder::nanos;
-use crate::store::{Facts, Span, Store};
-use crate::texts::{LIFE_COLUMNS, LifeColumns, Texts, from_nanos};
-use crate::{Error, LostCount, Result};
+use crate::rows::{ChangeRow, ExecRow, Facts, LIFE_COLUMNS, LifeRow, Span};
+use crate::store::Store;
+use crate::texts::Texts;
+use crate::time::{from_nanos, nanos};
+use crate::{Error, Result};
 
 /// By how much the times of processes that were seen one after the other can be out of order: they are
 /// seen a moment after they began to start.
@@ -28,14 +29,6 @@ pub(crate) struct File {
     pub(crate) spans: Vec<Span>,
     /// Why it cannot be read any further, if that was noticed.
     pub(crate) damage: OnceCell<Error>,
-}
-
-/// An exec of a life.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ExecColumns {
-    pub(crate) time: i64,
-    pub(crate) number: u32,
-    pub(crate) facts: Facts,
 }
 
 impl File {
@@ -173,7 +166,7 @@ impl File {
         &self,
         from: i64,
         to: i64,
-        mut each: impl FnMut(LifeColumns) -> Result<ControlFlow<()>>,
+        mut each: impl FnMut(LifeRow) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
         let query =
             format!("SELECT {LIFE_COLUMNS} FROM lives WHERE end > ? AND end <= ? ORDER BY end, id");
@@ -186,7 +179,7 @@ impl File {
         loop {
             let row = rows
                 .next()
-                .and_then(|row| row.map(LifeColumns::read).transpose())
+                .and_then(|row| row.map(LifeRow::read).transpose())
                 .map_err(self.store.error());
             let Some(Some(life)) = self.unless_damaged(row)? else {
                 return Ok(ControlFlow::Continue(()));
@@ -198,15 +191,15 @@ impl File {
     }
 
     /// The lives that had not ended when the file did, of those that began by `to`.
-    pub(crate) fn unended(&self, to: i64) -> Result<Vec<LifeColumns>> {
+    pub(crate) fn unended(&self, to: i64) -> Result<Vec<LifeRow>> {
         let query = format!(
             "SELECT {LIFE_COLUMNS} FROM lives WHERE end IS NULL AND start <= ? ORDER BY id"
         );
-        self.rows(&query, [to], LifeColumns::read)
+        self.rows(&query, [to], LifeRow::read)
     }
 
     /// The lives that began after `from` and by `to`, and did not end by then in this file.
-    pub(crate) fn begun(&self, from: i64, to: i64) -> Result<Vec<LifeColumns>> {
+    pub(crate) fn begun(&self, from: i64, to: i64) -> Result<Vec<LifeRow>> {
         let first = self.last_seen_by(from.saturating_sub(DISORDER))?;
         let last = self.last_seen_by(to.saturating_add(DISORDER))?;
         // The index of ends would find more.
@@ -214,11 +207,11 @@ impl File {
             "SELECT {LIFE_COLUMNS} FROM lives WHERE id > ? AND id <= ? AND start > ? AND start <= ? \
              AND (+end IS NULL OR +end > ?)"
         );
-        self.rows(&query, [first, last, from, to, to], LifeColumns::read)
+        self.rows(&query, [first, last, from, to, to], LifeRow::read)
     }
 
     /// The lives that were there at `time`.
-    pub(crate) fn alive(&self, time: i64) -> Result<Vec<LifeColumns>> {
+    pub(crate) fn alive(&self, time: i64) -> Result<Vec<LifeRow>> {
         // Where something was lost, processes may have been seen later only.
         let last = match self.is_exact(time) {
             true => self.last_seen_by(time.saturating_add(DISORDER))?,
@@ -229,7 +222,7 @@ impl File {
             let query = format!(
                 "SELECT {LIFE_COLUMNS} FROM lives WHERE end {end} AND id <= ?2 AND start <= ?1"
             );
-            lives.extend(self.rows(&query, [time, last], LifeColumns::read)?);
+            lives.extend(self.rows(&query, [time, last], LifeRow::read)?);
         }
         Ok(lives)
     }
@@ -240,23 +233,24 @@ impl File {
         spans.any(|span| (span.since..=span.until).contains(&time))
     }
 
-    pub(crate) fn life(&self, id: i64) -> Result<Option<LifeColumns>> {
+    pub(crate) fn life(&self, id: i64) -> Result<Option<LifeRow>> {
         let query = format!("SELECT {LIFE_COLUMNS} FROM lives WHERE id = ?");
-        Ok(self.rows(&query, [id], LifeColumns::read)?.pop())
+        Ok(self.rows(&query, [id], LifeRow::read)?.pop())
     }
 
     /// The lives with this PID, the youngest first.
-    pub(crate) fn of_pid(&self, pid: u32) -> Result<Vec<LifeColumns>> {
+    pub(crate) fn of_pid(&self, pid: u32) -> Result<Vec<LifeRow>> {
         let query = format!("SELECT {LIFE_COLUMNS} FROM lives WHERE pid = ? ORDER BY id DESC");
-        self.rows(&query, [pid], LifeColumns::read)
+        self.rows(&query, [pid], LifeRow::read)
     }
 
     /// The execs of a life, the first one first.
-    pub(crate) fn execs(&self, life: i64) -> Result<Vec<ExecColumns>> {
+    pub(crate) fn execs(&self, life: i64) -> Result<Vec<ExecRow>> {
         let query = "SELECT time, number, command, comm, uid, gid, cgroup FROM execs WHERE life = ? \
                      ORDER BY time";
         self.rows(query, [life], |row| {
-            Ok(ExecColumns {
+            Ok(ExecRow {
+                life,
                 time: row.get(0)?,
                 number: row.get(1)?,
                 facts: Facts {
@@ -270,9 +264,8 @@ impl File {
         })
     }
 
-    /// What changed in a life without an exec: when, the parent since then, and the facts, but for the
-    /// command.
-    pub(crate) fn changes(&self, life: i64) -> Result<Vec<(i64, Option<i64>, Facts)>> {
+    /// What changed in a life without an exec. The facts lack the command.
+    pub(crate) fn changes(&self, life: i64) -> Result<Vec<ChangeRow>> {
         let query =
             "SELECT time, parent, comm, uid, gid, cgroup FROM changes WHERE life = ? ORDER BY time";
         self.rows(query, [life], |row| {
@@ -283,18 +276,20 @@ impl File {
                 gid: row.get(4)?,
                 cgroup: row.get(5)?,
             };
-            Ok((row.get(0)?, row.get(1)?, facts))
+            Ok(ChangeRow {
+                life,
+                time: row.get(0)?,
+                parent: row.get(1)?,
+                facts,
+            })
         })
     }
 
-    /// What was lost after `from` and by `to`.
-    pub(crate) fn losses(&self, from: i64, to: i64) -> Result<Vec<LostCount>> {
+    /// What was lost after `from` and by `to`: the causes, and how much for each.
+    pub(crate) fn losses(&self, from: i64, to: i64) -> Result<Vec<(String, u64)>> {
         let query = "SELECT cause, count FROM losses WHERE since >= ? AND since < ?";
         self.rows(query, [from, to], |row| {
-            Ok(LostCount {
-                cause: row.get(0)?,
-                count: row.get::<_, i64>(1)?.cast_unsigned(),
-            })
+            Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
         })
     }
 
@@ -307,7 +302,7 @@ impl File {
     pub(crate) fn process(
         &self,
         texts: &mut Texts<'_>,
-        life: &LifeColumns,
+        life: &LifeRow,
         facts: &Facts,
     ) -> Result<Process> {
         texts.process(life, facts).map_err(self.store.error())

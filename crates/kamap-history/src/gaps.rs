@@ -78,11 +78,11 @@ impl History {
     }
 }
 
-fn add(gap: &mut Gap, losses: Vec<LostCount>) {
-    for loss in losses {
-        match gap.lost.iter_mut().find(|lost| lost.cause == loss.cause) {
-            Some(known) => known.count += loss.count,
-            None => gap.lost.push(loss),
+fn add(gap: &mut Gap, losses: Vec<(String, u64)>) {
+    for (cause, count) in losses {
+        match gap.lost.iter_mut().find(|lost| lost.cause == cause) {
+            Some(known) => known.count += count,
+            None => gap.lost.push(LostCount { cause, count }),
         }
     }
 }

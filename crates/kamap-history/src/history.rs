@@ -8,14 +8,16 @@ use kamap::{Clock, Exit, Process};
 
 use crate::file::{File, Parents};
 use crate::folder;
+use crate::rows::LifeRow;
 use crate::store::Store;
-use crate::texts::{LifeColumns, Texts, from_nanos};
+use crate::texts::Texts;
+use crate::time::from_nanos;
 use crate::{Error, Result};
 
 /// A history: what a [`Recorder`](crate::Recorder) has written into a folder, as of when this was opened.
 ///
 /// ```no_run
-/// use std::ops::{ControlFlow, Range};
+/// use std::ops::ControlFlow;
 /// use std::time::{Duration, SystemTime};
 /// use kamap_history::History;
 ///
@@ -71,7 +73,7 @@ pub enum End {
 }
 
 impl End {
-    fn of(life: &LifeColumns) -> Self {
+    fn of(life: &LifeRow) -> Self {
         let Some(time) = life.end.map(from_nanos) else {
             return Self::Running;
         };
@@ -245,7 +247,7 @@ impl History {
     }
 
     /// Whether a life of the file with the number `at` is in a later one of the boot.
-    fn goes_on(&self, at: usize, boot: &Range<usize>, life: &LifeColumns) -> Result<bool> {
+    fn goes_on(&self, at: usize, boot: &Range<usize>, life: &LifeRow) -> Result<bool> {
         for file in &self.files[at + 1..boot.end] {
             if file.life(life.id)?.is_some() {
                 return Ok(true);
@@ -260,7 +262,7 @@ impl History {
         files: &[File],
         texts: &mut Texts<'_>,
         parents: &mut Parents,
-        columns: &LifeColumns,
+        columns: &LifeRow,
     ) -> Result<Life> {
         let file = &files[files.len() - 1];
         let mut process = file.process(texts, columns, &columns.last)?;

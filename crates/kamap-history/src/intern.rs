@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use kamap::Process;
 
-use crate::store::{Batch, CommandRow, Text};
+use crate::rows::{Batch, CommandRow, Text};
 
 /// How many of each kind are known at a time. Those that are forgotten are written again.
 const MOST: usize = 1 << 16;

@@ -4,6 +4,7 @@
 //! parent, its execs, how it ended and what it used. Reading them needs neither BPF nor root, only the
 //! right to read the files. The format is documented in `docs/history.md` of the repository.
 
+mod alive;
 mod error;
 mod file;
 mod folder;
@@ -15,11 +16,13 @@ mod options;
 mod recorder;
 mod redact;
 mod resume;
+mod rows;
 mod store;
 mod summary;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod time;
 mod why;
 
 pub use error::{Error, Result};

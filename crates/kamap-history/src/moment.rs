@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use kamap::{Clock, Origin, Snapshot};
 
 use crate::file::File;
-use crate::texts::{LifeColumns, from_nanos};
+use crate::rows::{Facts, LifeRow};
+use crate::time::from_nanos;
 use crate::{Error, Gap, History, Result};
 
 /// The table as it was at one moment.
@@ -40,21 +41,21 @@ impl History {
         let file = &self.files[at];
         let moment = file.since_boot(time);
         let alive = file.alive(moment)?;
-        let by_id: HashMap<i64, &LifeColumns> = alive.iter().map(|life| (life.id, life)).collect();
+        let by_id: HashMap<i64, &LifeRow> = alive.iter().map(|life| (life.id, life)).collect();
         let mut texts = file.texts();
         let mut processes = Vec::with_capacity(alive.len());
         for life in &alive {
             let execs = file.execs(life.id)?;
             let changes = file.changes(life.id)?;
             let exec = execs.iter().rev().find(|exec| exec.time <= moment);
-            let change = changes.iter().rev().find(|(time, ..)| *time <= moment);
+            let change = changes.iter().rev().find(|change| change.time <= moment);
             let mut facts = exec.map_or(life.first, |exec| exec.facts);
-            if let Some((time, _, changed)) = change
-                && exec.is_none_or(|exec| exec.time <= *time)
+            if let Some(change) = change
+                && exec.is_none_or(|exec| exec.time <= change.time)
             {
-                facts = crate::store::Facts {
+                facts = Facts {
                     command: facts.command,
-                    ..*changed
+                    ..change.facts
                 };
             }
             let process = file.process(&mut texts, life, &facts);
@@ -81,14 +82,14 @@ impl History {
                 }
             }
             // Whoever has adopted it is known from a moment later on.
-            let later = changes.iter().find(|(time, ..)| *time > moment);
+            let later = changes.iter().find(|change| change.time > moment);
             let parent = match change {
-                Some((_, parent, _)) => *parent,
+                Some(change) => change.parent,
                 None => life.parent,
             };
             let candidates = [
                 parent,
-                later.and_then(|(_, parent, _)| *parent),
+                later.and_then(|change| change.parent),
                 life.last_parent,
             ];
             let parent = candidates

@@ -9,23 +9,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use kamap::{Cause, Cgroup, Clock, Event, EventKind, Exit, Item, Lost, Origin, Process, Snapshot};
+use kamap::{Cause, Cgroup, Clock, Event, EventKind, Exit, Item, Lost, Process, Snapshot};
 
+use crate::alive::{Ended, Life};
 use crate::folder::{self, FileName, Lock};
 use crate::intern::Interner;
 use crate::options::LEAST;
 use crate::resume::Resume;
-use crate::store::{
-    Batch, Boot, ChangeRow, EndRow, ExecRow, Facts, FailedExecRow, LifeRow, LossRow, Position,
-    Span, Store, Text,
+use crate::rows::{
+    Batch, Boot, ChangeRow, ExecRow, Facts, FailedExecRow, LifeRow, LossRow, Position, Span, Text,
 };
+use crate::store::Store;
+use crate::time::nanos;
 use crate::{Error, Options, Result};
 
 /// How much is to be written at once, roughly. Less than a quarter of the room that is kept free.
 const MOST_ADDED: usize = 256 << 10;
-
-/// How many processes that have ended are still known as parents, at least.
-pub(crate) const MOST_ENDED: usize = 4096;
 
 /// How often it is noted that nothing has happened.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -111,44 +110,6 @@ pub struct Recorder {
     /// A file that was damaged, under its new name.
     set_aside: Option<PathBuf>,
     last_commit: Duration,
-}
-
-/// A process that has not ended.
-#[derive(Debug)]
-pub(crate) struct Life {
-    pub(crate) id: i64,
-    pub(crate) process: Process,
-    /// Whether something was left out of its arguments.
-    pub(crate) redacted: bool,
-    /// When it was first seen, if that was not its fork.
-    pub(crate) seen: Option<i64>,
-    pub(crate) parent: Option<i64>,
-    pub(crate) last_parent: Option<i64>,
-    /// Known only as the parent of another.
-    pub(crate) is_only_parent: bool,
-    pub(crate) first: Facts,
-    pub(crate) last: Facts,
-}
-
-/// The lives of some that ended, by PID and start: the last ones.
-#[derive(Debug, Default)]
-struct Ended {
-    young: HashMap<(u32, i64), i64>,
-    old: HashMap<(u32, i64), i64>,
-}
-
-impl Ended {
-    fn insert(&mut self, identity: (u32, i64), life: i64) {
-        if self.young.len() == MOST_ENDED {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(identity, life);
-    }
-
-    fn get(&self, identity: (u32, i64)) -> Option<i64> {
-        let found = self.young.get(&identity).or(self.old.get(&identity));
-        found.copied()
-    }
 }
 
 /// A table, and the numbers of the first events that may not be in it and that surely are not.
@@ -718,7 +679,11 @@ impl Recorder {
         let start = nanos(life.process.start_time);
         self.ended.insert((pid, start), life.id);
         let exit = exit.map(|exit| (exit.status, nanos(exit.cpu_time), exit.max_rss as i64));
-        self.batch.lives.push(life.row(Some(EndRow { time, exit })));
+        self.batch.lives.push(LifeRow {
+            end: Some(time),
+            exit,
+            ..life.row()
+        });
     }
 
     fn facts(&mut self, process: &Process, redacted: bool) -> Facts {
@@ -760,7 +725,7 @@ impl Recorder {
         for pid in self.dirty.drain() {
             self.batch
                 .lives
-                .extend(self.alive.get(&pid).map(|life| life.row(None)));
+                .extend(self.alive.get(&pid).map(|life| life.row()));
         }
         if let Some(span) = &mut self.span {
             span.until = self.last_time.max(span.until);
@@ -880,7 +845,7 @@ impl Recorder {
             if let Some(time) = life.process.last_exec_time {
                 self.push_exec(life.id, time, life.process.execs, facts);
             }
-            self.batch.lives.push(life.row(None));
+            self.batch.lives.push(life.row());
         }
         self.alive = alive;
     }
@@ -894,30 +859,6 @@ impl Recorder {
         self.last_commit = Duration::ZERO;
         self.commit(self.clock)?;
         close(self.store)
-    }
-}
-
-impl Life {
-    fn row(&self, end: Option<EndRow>) -> LifeRow {
-        let process = &self.process;
-        LifeRow {
-            id: self.id,
-            pid: process.pid,
-            start: nanos(process.start_time),
-            seen: self.seen,
-            parent: self.parent,
-            last_parent: self.last_parent,
-            origin: (!self.is_only_parent).then_some(match process.origin {
-                Origin::Fork => 1,
-                Origin::Exec => 2,
-                _ => 0,
-            }),
-            kernel_thread: process.kernel_thread,
-            execs: process.execs,
-            first: self.first,
-            last: self.last,
-            end,
-        }
     }
 }
 
@@ -957,10 +898,6 @@ fn take_state(process: &mut Process, now: &Process) {
     process.uid = now.uid;
     process.gid = now.gid;
     process.cgroup_id = now.cgroup_id;
-}
-
-pub(crate) fn nanos(time: Duration) -> i64 {
-    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// The day in UTC.

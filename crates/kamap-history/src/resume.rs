@@ -3,9 +3,11 @@
 use rusqlite::{OptionalExtension, Row};
 
 use crate::Result;
-use crate::recorder::{Life, MOST_ENDED};
-use crate::store::{Position, Span, Store};
-use crate::texts::{LIFE_COLUMNS, LifeColumns, Texts, from_nanos};
+use crate::alive::{Life, MOST_ENDED};
+use crate::rows::{LIFE_COLUMNS, LifeRow, Position, Span};
+use crate::store::Store;
+use crate::texts::Texts;
+use crate::time::from_nanos;
 
 #[derive(Debug)]
 pub(crate) struct Resume {
@@ -76,7 +78,7 @@ fn lives(store: &Store) -> rusqlite::Result<Vec<Life>> {
     let mut texts = Texts::new(store);
     let query = format!("SELECT {LIFE_COLUMNS} FROM lives WHERE end IS NULL");
     let mut query = store.connection.prepare(&query)?;
-    let columns = query.query_map([], LifeColumns::read)?;
+    let columns = query.query_map([], LifeRow::read)?;
     let columns = columns.collect::<rusqlite::Result<Vec<_>>>()?;
     let mut parent = store
         .connection

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
 use crate::folder::system;
+use crate::rows::{Batch, Boot, ChangeRow, ExecRow};
 use crate::{Error, Result};
 
 /// "kmap"
@@ -26,156 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Store {
     pub(crate) path: PathBuf,
     pub(crate) connection: Connection,
-}
-
-/// What is in `boots`.
-#[derive(Clone, Debug)]
-pub(crate) struct Boot {
-    pub(crate) boot_id: String,
-    pub(crate) host: String,
-    pub(crate) version: String,
-}
-
-/// Text, as SQLite is to keep it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Text {
-    Utf8(String),
-    Bytes(Vec<u8>),
-}
-
-impl From<&[u8]> for Text {
-    fn from(bytes: &[u8]) -> Self {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Self::Utf8(text.to_owned()),
-            Err(_) => Self::Bytes(bytes.to_vec()),
-        }
-    }
-}
-
-impl rusqlite::ToSql for Text {
-    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
-        match self {
-            Self::Utf8(text) => text.to_sql(),
-            Self::Bytes(bytes) => bytes.to_sql(),
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct CommandRow {
-    pub(crate) id: i64,
-    pub(crate) exe: Option<Text>,
-    pub(crate) file: Option<Text>,
-    pub(crate) args: Text,
-    pub(crate) cut: i64,
-    pub(crate) redacted: bool,
-}
-
-/// What can change while a process lives, as numbers of rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Facts {
-    pub(crate) command: Option<i64>,
-    pub(crate) comm: i64,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) cgroup: i64,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct LifeRow {
-    pub(crate) id: i64,
-    pub(crate) pid: u32,
-    pub(crate) start: i64,
-    pub(crate) seen: Option<i64>,
-    pub(crate) parent: Option<i64>,
-    pub(crate) last_parent: Option<i64>,
-    pub(crate) origin: Option<i64>,
-    pub(crate) kernel_thread: bool,
-    pub(crate) execs: u32,
-    pub(crate) first: Facts,
-    pub(crate) last: Facts,
-    pub(crate) end: Option<EndRow>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct EndRow {
-    pub(crate) time: i64,
-    /// Status, CPU time and memory, unless its exit was lost.
-    pub(crate) exit: Option<(i32, i64, i64)>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct ExecRow {
-    pub(crate) life: i64,
-    pub(crate) time: i64,
-    pub(crate) number: u32,
-    pub(crate) facts: Facts,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct ChangeRow {
-    pub(crate) life: i64,
-    pub(crate) time: i64,
-    pub(crate) parent: Option<i64>,
-    pub(crate) facts: Facts,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct FailedExecRow {
-    pub(crate) life: i64,
-    pub(crate) time: i64,
-    pub(crate) errno: i32,
-    pub(crate) command: i64,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct LossRow {
-    pub(crate) since: i64,
-    pub(crate) time: i64,
-    pub(crate) cause: &'static str,
-    pub(crate) count: i64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) since: i64,
-    pub(crate) until: i64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
-    pub(crate) stream: u32,
-    pub(crate) next_seq: u64,
-}
-
-/// What is to be written, all or nothing.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    pub(crate) clocks: Vec<(i64, i64)>,
-    pub(crate) strings: Vec<(i64, Text)>,
-    pub(crate) commands: Vec<CommandRow>,
-    pub(crate) cgroups: Vec<(i64, Option<Text>)>,
-    pub(crate) lives: Vec<LifeRow>,
-    pub(crate) execs: Vec<ExecRow>,
-    pub(crate) changes: Vec<ChangeRow>,
-    pub(crate) failed_execs: Vec<FailedExecRow>,
-    pub(crate) losses: Vec<LossRow>,
-    /// Only their ends can change.
-    pub(crate) spans: Vec<Span>,
-    pub(crate) position: Option<Position>,
-}
-
-impl Batch {
-    /// Whether it has nothing that happened.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.clocks.is_empty()
-            && self.lives.is_empty()
-            && self.execs.is_empty()
-            && self.changes.is_empty()
-            && self.failed_execs.is_empty()
-            && self.losses.is_empty()
-            && self.spans.is_empty()
-    }
 }
 
 impl Store {
@@ -365,7 +216,6 @@ fn insert(to: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
     )?;
     for row in &batch.lives {
         let (first, last) = (&row.first, &row.last);
-        let exit = row.end.and_then(|end| end.exit);
         lives.execute(params![
             row.id,
             row.pid,
@@ -386,10 +236,10 @@ fn insert(to: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
             last.uid,
             last.gid,
             last.cgroup,
-            row.end.map(|end| end.time),
-            exit.map(|(status, ..)| status),
-            exit.map(|(_, cpu, _)| cpu),
-            exit.map(|(.., rss)| rss),
+            row.end,
+            row.exit.map(|(status, ..)| status),
+            row.exit.map(|(_, cpu, _)| cpu),
+            row.exit.map(|(.., rss)| rss),
         ])?;
     }
     let mut execs =

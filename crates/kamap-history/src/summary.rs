@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 use kamap::Cgroup;
 
 use crate::file::File;
-use crate::texts::{bytes, from_nanos};
+use crate::texts::bytes;
+use crate::time::from_nanos;
 use crate::{History, Result};
 
 /// What lives are grouped by.

@@ -5,81 +5,15 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use kamap::{Cgroup, Origin, Process};
+use rusqlite::OptionalExtension;
 use rusqlite::types::ValueRef;
-use rusqlite::{OptionalExtension, Row};
 
 use crate::intern::{ARGS_CUT, EXE_CUT, FILE_CUT, decode_args};
-use crate::store::{Facts, Store, Text};
-
-/// The columns of `lives` that [`LifeColumns::read`] expects.
-pub(crate) const LIFE_COLUMNS: &str = "id, pid, start, seen, parent, last_parent, origin, \
-     kernel_thread, execs, first_command, first_comm, first_uid, first_gid, first_cgroup, command, \
-     comm, uid, gid, cgroup, end, status, cpu, rss";
-
-/// A row of `lives`.
-#[derive(Clone, Debug)]
-pub(crate) struct LifeColumns {
-    pub(crate) id: i64,
-    pub(crate) pid: u32,
-    pub(crate) start: i64,
-    pub(crate) seen: Option<i64>,
-    pub(crate) parent: Option<i64>,
-    pub(crate) last_parent: Option<i64>,
-    pub(crate) origin: Option<i64>,
-    pub(crate) kernel_thread: bool,
-    pub(crate) execs: u32,
-    pub(crate) first: Facts,
-    pub(crate) last: Facts,
-    pub(crate) end: Option<i64>,
-    /// Status, CPU time and memory.
-    pub(crate) exit: Option<(i32, i64, i64)>,
-}
-
-impl LifeColumns {
-    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let last = Facts {
-            command: row.get(14)?,
-            comm: row.get(15)?,
-            uid: row.get(16)?,
-            gid: row.get(17)?,
-            cgroup: row.get(18)?,
-        };
-        let first = Facts {
-            command: row.get::<_, Option<_>>(9)?.or(last.command),
-            comm: row.get::<_, Option<_>>(10)?.unwrap_or(last.comm),
-            uid: row.get::<_, Option<_>>(11)?.unwrap_or(last.uid),
-            gid: row.get::<_, Option<_>>(12)?.unwrap_or(last.gid),
-            cgroup: row.get::<_, Option<_>>(13)?.unwrap_or(last.cgroup),
-        };
-        let exit = match row.get::<_, Option<i32>>(20)? {
-            Some(status) => Some((status, row.get(21)?, row.get(22)?)),
-            None => None,
-        };
-        Ok(Self {
-            id: row.get(0)?,
-            pid: row.get(1)?,
-            start: row.get(2)?,
-            seen: row.get(3)?,
-            parent: row.get(4)?,
-            last_parent: row.get(5)?,
-            origin: row.get(6)?,
-            kernel_thread: row.get(7)?,
-            execs: row.get(8)?,
-            first,
-            last,
-            end: row.get(19)?,
-            exit,
-        })
-    }
-
-    /// Whether it was alive at `time`.
-    pub(crate) fn is_alive_at(&self, time: i64) -> bool {
-        self.start <= time && self.end.is_none_or(|end| end > time)
-    }
-}
+use crate::rows::{Facts, LifeRow, Text};
+use crate::store::Store;
+use crate::time::from_nanos;
 
 /// A row of `commands`.
 #[derive(Clone, Debug, Default)]
@@ -172,11 +106,7 @@ impl<'a> Texts<'a> {
     }
 
     /// The process of a life with these facts, but for its parent.
-    pub(crate) fn process(
-        &mut self,
-        life: &LifeColumns,
-        facts: &Facts,
-    ) -> rusqlite::Result<Process> {
+    pub(crate) fn process(&mut self, life: &LifeRow, facts: &Facts) -> rusqlite::Result<Process> {
         let mut process = Process::new(life.pid, from_nanos(life.start));
         if let Some(id) = facts.command {
             let command = self.command(id)?;
@@ -222,8 +152,4 @@ pub(crate) fn bytes(value: ValueRef<'_>) -> Option<Vec<u8>> {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes.to_vec()),
         _ => None,
     }
-}
-
-pub(crate) fn from_nanos(time: i64) -> Duration {
-    Duration::from_nanos(time.max(0).cast_unsigned())
 }

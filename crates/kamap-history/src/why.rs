@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use kamap::{Clock, Origin, Process};
 
 use crate::file::{File, Parents};
-use crate::texts::{LifeColumns, from_nanos};
+use crate::rows::LifeRow;
+use crate::time::from_nanos;
 use crate::{End, History, Life, Result};
 
 /// A process in a chain of ancestors.
@@ -109,7 +110,7 @@ impl History {
         parents: &mut Parents,
         id: i64,
     ) -> Result<Option<Link>> {
-        let mut found: Option<(usize, LifeColumns)> = None;
+        let mut found: Option<(usize, LifeRow)> = None;
         let mut begin: Option<Process> = None;
         let mut execs: Vec<(Duration, Process)> = Vec::new();
         for (at, file) in files.iter().enumerate().skip(first) {
