@@ -1,6 +1,6 @@
 //! When not all was recorded.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::{History, Result};
 
@@ -67,6 +67,22 @@ impl History {
         }
         gaps.push(open);
         Ok(gaps)
+    }
+
+    /// For how much of the time after `since` and up to `until` all was recorded.
+    ///
+    /// # Errors
+    ///
+    /// Where files cannot be read.
+    pub fn recorded(&self, since: SystemTime, until: SystemTime) -> Result<Duration> {
+        let between =
+            |from: SystemTime, to: SystemTime| to.duration_since(from).unwrap_or_default();
+        let gaps = self.gaps()?.into_iter().map(|gap| {
+            let from = gap.since.map_or(since, |from| from.max(since));
+            let to = gap.until.map_or(until, |to| to.min(until));
+            between(from, to)
+        });
+        Ok(between(since, until).saturating_sub(gaps.sum()))
     }
 
     /// The gap in which `time` is, if it is in one.

@@ -35,6 +35,8 @@ pub enum GroupBy {
 pub enum Key {
     /// Not known.
     Unknown,
+    /// It has none, such as a process outside of all units.
+    None,
     /// A number: of the user, or the status.
     Number(i64),
     /// A name, which need not be UTF-8.
@@ -167,7 +169,7 @@ fn key(files: &[File], number: i64, by: GroupBy) -> Result<Key> {
         }
         let cgroup = Cgroup::new(PathBuf::from(OsString::from_vec(text)));
         let unit = cgroup.user_unit().or(cgroup.unit());
-        return Ok(unit.map_or(Key::Unknown, |unit| Key::Name(unit.into())));
+        return Ok(unit.map_or(Key::None, |unit| Key::Name(unit.into())));
     }
     Ok(Key::Unknown)
 }

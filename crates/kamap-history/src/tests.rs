@@ -552,3 +552,28 @@ fn a_parent_in_an_earlier_file_has_a_name_in_the_summary() {
         .collect();
     assert_eq!(found, [(&Key::Name(b"sh".to_vec()), 1)]);
 }
+
+#[test]
+fn what_was_recorded_is_the_time_without_the_gaps() {
+    let dir = tempfile::tempdir().expect("there is room");
+    let mut stream = Stream::begin(dir.path());
+    stream.fork(&process(7, 11, INIT));
+    stream.commit();
+    drop(stream);
+    // Another stream: what was between the two is not recorded.
+    let mut stream = Stream::open(dir.path(), Options::default(), 2, 0);
+    stream.table(31, vec![init(), process(7, 11, INIT)]);
+    stream.fork(&process(8, 41, INIT));
+    stream.commit();
+    let history = History::open(dir.path()).expect("there is one");
+    let recorded = |since, until| {
+        history
+            .recorded(time(since), time(until))
+            .expect("it can be read")
+    };
+    assert_eq!(recorded(1, 41), seconds(20));
+    assert_eq!(recorded(6, 36), seconds(10));
+    assert_eq!(recorded(12, 30), seconds(0));
+    assert_eq!(recorded(0, 1000), seconds(20));
+    assert_eq!(recorded(20, 10), seconds(0));
+}

@@ -39,64 +39,43 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         true => Some(Signals::new(false).context("failed to handle signals")?),
         false => None,
     };
-    let mut history = History::open(args.store.path())?;
+    let history = History::open(args.store.path())?;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut printer = LifePrinter::new(args.json, io::stdout().is_terminal());
     if args.summary {
         summary::print(args, &history, since, until, &mut out)?;
-        warn_of_damage(&history);
-        return Ok(ExitCode::SUCCESS);
-    }
-    if args.tree {
+    } else if args.tree {
         tree::print(args, &history, (since, until), &mut printer, &mut out)?;
-        warn_of_damage(&history);
-        return Ok(ExitCode::SUCCESS);
+    } else {
+        printer.header(&mut out).map_err(OutputError)?;
+        let range = match args.follow {
+            true => (since, end(&history, since)),
+            false => (since, until),
+        };
+        print(args, &history, range, !args.follow, &mut printer, &mut out)?;
+        since = range.1;
     }
-    printer.header(&mut out).map_err(OutputError)?;
-    let Some(signals) = signals else {
-        let gaps = history.gaps()?;
-        print(
-            args,
-            &history,
-            &gaps,
-            (since, until),
-            true,
-            &mut printer,
-            &mut out,
-        )?;
-        warn_of_damage(&history);
-        return Ok(ExitCode::SUCCESS);
-    };
-    let mut is_first = true;
-    loop {
-        // What has ended is in a file a moment later.
-        let until = history.range().map_or(since, |(_, until)| until.max(since));
-        let gaps = history.gaps()?;
-        print(
-            args,
-            &history,
-            &gaps,
-            (since, until),
-            false,
-            &mut printer,
-            &mut out,
-        )?;
-        if std::mem::take(&mut is_first) {
-            warn_of_damage(&history);
+    warn_of_damage(&history);
+    if let Some(signals) = signals {
+        while signals.wait_until(Instant::now() + INTERVAL) != Event::Quit {
+            let history = History::open(args.store.path())?;
+            let range = (since, end(&history, since));
+            print(args, &history, range, false, &mut printer, &mut out)?;
+            since = range.1;
         }
-        since = until;
-        if signals.wait_until(Instant::now() + INTERVAL) == Event::Quit {
-            return Ok(ExitCode::SUCCESS);
-        }
-        history = History::open(args.store.path())?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Until when everything is recorded: what has ended after that is in a file a moment later.
+fn end(history: &History, since: SystemTime) -> SystemTime {
+    history.range().map_or(since, |(_, until)| until.max(since))
 }
 
 /// Prints the lives, and the gaps where they are; those that run only with `running`.
 fn print(
     args: &Args,
     history: &History,
-    gaps: &[Gap],
     (since, until): (SystemTime, SystemTime),
     running: bool,
     printer: &mut LifePrinter,
@@ -107,6 +86,7 @@ fn print(
         let until_then = gap.until.is_some_and(|end| end > since);
         gap.since.is_some_and(|begin| begin < until) && until_then
     };
+    let gaps = history.gaps()?;
     let mut gaps = gaps.iter().filter(is_between).peekable();
     history.lives(since, until, |life| {
         let end = life.end.time().map(|time| life.clock.system_time(time));

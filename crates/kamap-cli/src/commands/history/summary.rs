@@ -33,10 +33,9 @@ pub(super) fn print(
     let by = args.by();
     let groups = history.summary(since, until, by)?;
     let users = UsersCache::new();
-    let seconds = until
-        .duration_since(since)
-        .unwrap_or_default()
-        .as_secs_f64();
+    // What was not recorded would make it too low.
+    let recorded = history.recorded(since, until)?.as_secs_f64();
+    let rate = |group: &Group| (recorded > 0.0).then(|| group.count as f64 / recorded);
     if args.json {
         for group in &groups {
             let (name, value) = match by {
@@ -51,6 +50,7 @@ pub(super) fn print(
                 "type": "group",
                 name: value,
                 "count": group.count,
+                "per_second": rate(group),
                 "failed": group.failed,
                 "cpu_ns": group.cpu_time.as_nanos() as u64,
                 "duration_ns": group.duration.as_nanos() as u64,
@@ -74,7 +74,7 @@ pub(super) fn print(
     for group in &groups {
         table.add_row([
             group.count.to_string(),
-            format!("{:.3}", group.count as f64 / seconds.max(1e-9)),
+            rate(group).map_or_else(String::new, |rate| format!("{rate:.3}")),
             group.failed.to_string(),
             duration(group.cpu_time),
             duration(group.longest),
@@ -119,6 +119,7 @@ fn shown(group: &Group, by: GroupBy, users: &UsersCache) -> String {
         },
         (key @ Key::Number(_), _) => exit(key).unwrap_or_default(),
         (Key::Name(name), _) => escape(OsStr::from_bytes(name)),
+        (Key::None, _) => "(none)".to_owned(),
         _ => "(unknown)".to_owned(),
     }
 }
