@@ -310,14 +310,14 @@ fn on_a_disk_that_stays_full_memory_stays_bounded_and_the_gap_is_shown() {
     load.end();
     fs::remove_file(filler).expect("it is there");
     folder.go_on(&mut recording);
-    folder.catch_up(&mut recording);
     let said = recording.said();
     assert_eq!(said.lines().count(), 2, "{said}");
     folder.until_ended(pid);
     let lines = folder.lines();
     let gaps = gaps(&lines);
-    assert_eq!(gaps.len(), 1, "{gaps:?}");
-    assert!(gaps[0]["lost"]["ring_full"].as_u64() > Some(0), "{gaps:?}");
+    // More than one where others start so many processes that the small ring is full again.
+    let is_of_ring = |gap: &&Value| gap["lost"]["ring_full"].as_u64() > Some(0);
+    assert!(!gaps.is_empty() && gaps.iter().all(is_of_ring), "{gaps:?}");
     let lives: Vec<_> = lines.iter().filter(|line| line["pid"] == pid).collect();
     assert_eq!(lives.len(), 1, "{lives:?}");
     assert_eq!(
