@@ -78,9 +78,11 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens a file to read it.
+    /// Opens a file to read it as it is now, whatever is added later.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let store = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let begun = store.connection.execute_batch("BEGIN");
+        begun.map_err(store.error())?;
         store.check_version()?;
         Ok(store)
     }

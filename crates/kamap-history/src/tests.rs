@@ -157,6 +157,39 @@ fn stepped(dir: &Path, step: i64) {
 }
 
 #[test]
+fn a_history_is_as_it_was_when_it_was_opened() {
+    let dir = TempDir::new().expect("a folder can be made");
+    let mut stream = Stream::begin(dir.path());
+    let (first, second) = (process(10, 2, INIT), process(11, 3, INIT));
+    stream.fork(&first);
+    stream.fork(&second);
+    stream.exit(4, &first);
+    stream.commit();
+    let history = History::open(dir.path()).expect("there is one");
+    stream.exit(5, &second);
+    stream.fork(&process(12, 6, INIT));
+    stream.commit();
+    let read = |history: &History| {
+        let mut lives = Vec::new();
+        let read: Result<()> = history.lives(UNIX_EPOCH, time(100), |life| {
+            lives.push((life.process.pid, life.end == End::Running));
+            Ok(ControlFlow::Continue(()))
+        });
+        read.expect("it can be read");
+        lives.sort_unstable();
+        lives
+    };
+    let then = [(1, true), (10, false), (11, true)];
+    assert_eq!(read(&history), then);
+    let now = History::open(dir.path()).expect("there is one");
+    assert_eq!(
+        read(&now),
+        [(1, true), (10, false), (11, false), (12, true)]
+    );
+    assert_eq!(read(&history), then);
+}
+
+#[test]
 fn where_the_clock_was_set_forward_no_time_was_skipped() {
     let dir = folder();
     stepped(dir.path(), 3600);

@@ -72,7 +72,7 @@ fn end(history: &History, since: SystemTime) -> SystemTime {
     history.range().map_or(since, |(_, until)| until.max(since))
 }
 
-/// Prints the lives, and the gaps where they are; those that run only with `running`.
+/// Prints the lives, and the gaps where they are; those that had not ended by then only with `running`.
 fn print(
     args: &Args,
     history: &History,
@@ -93,7 +93,8 @@ fn print(
         while let Some(gap) = gaps.next_if(|gap| end.is_none_or(|end| gap.until <= Some(end))) {
             printer.gap(out, gap).map_err(OutputError)?;
         }
-        if (running || end.is_some()) && args.shows(&life) {
+        let has_ended = end.is_some_and(|end| end <= until);
+        if (running || has_ended) && args.shows(&life) {
             printer.life(out, &life).map_err(OutputError)?;
         }
         anyhow::Ok(ControlFlow::Continue(()))
