@@ -1,6 +1,6 @@
 //! The size of the terminal, and what fits on it.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use textwrap::core::display_width;
 
@@ -11,6 +11,11 @@ pub(crate) fn terminal_size() -> io::Result<(u16, u16)> {
         (0, _) | (_, 0) => (80, 24),
         size => size,
     })
+}
+
+/// Whether standard output is a terminal that can be drawn on in place.
+pub(crate) fn is_screen() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
 }
 
 /// The beginning of `line` that fits into `width` columns.

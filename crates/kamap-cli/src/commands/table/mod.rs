@@ -2,7 +2,6 @@
 
 mod args;
 mod json;
-mod keys;
 mod layout;
 mod look;
 mod marks;
@@ -23,6 +22,7 @@ use anyhow::{Context, bail};
 use crate::policy::errors::OutputError;
 use crate::policy::memory;
 use crate::policy::signals::{self, Event, Signals};
+use crate::render::is_screen;
 
 pub(crate) use args::Args;
 pub(crate) use json::Json;
@@ -108,9 +108,4 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
         }
     }
-}
-
-/// Whether standard output is a terminal that can be drawn on in place.
-fn is_screen() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
 }

@@ -1,24 +1,19 @@
 //! The table redrawn in place, on a terminal.
 
-use std::io::{self, BufWriter, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, Write};
+use std::os::fd::BorrowedFd;
 
-use crossterm::cursor::{Hide, MoveTo, Show};
-use crossterm::terminal::{
-    BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap,
-    EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
-};
-use crossterm::{execute, queue};
 use textwrap::core::display_width;
 
-use super::keys::{Key, Keys};
 use super::layout::{Layout, Window, footer};
 use super::look::{Look, SortKey};
 use super::marks::Marks;
 use super::output::{Output, Wish};
 use super::rows::{Row, rows};
 use super::view::View;
-use crate::render::{Colors, Column, Style, acts, clip, cut, terminal_size};
+use crate::render::{
+    Canvas, Colors, Column, Key, Style, acts, clip, cut, help_lines, terminal_size,
+};
 
 /// How far the table moves sideways at once.
 const STEP: usize = 8;
@@ -44,15 +39,11 @@ Marks:
   <defunct>       has ended, and its parent has not waited for it (all processes)
   grey            threads of the kernel";
 
-/// Draws on the alternate screen, so that what was on the terminal comes back at the end.
+/// The table on the screen of a terminal.
 pub(crate) struct Screen<W: Write> {
-    out: BufWriter<W>,
+    canvas: Canvas<W>,
     layout: Layout,
     look: Look,
-    drawing: bool,
-    keys: Option<Keys>,
-    /// Whether keys can be typed at all.
-    has_keys: bool,
     mode: Mode,
     marks: Marks,
     /// Whether all processes are shown.
@@ -86,69 +77,27 @@ struct Shown {
 impl<W: Write> Screen<W> {
     /// A screen on the terminal `out`.
     pub(crate) fn new(out: W, look: Look, colors: Colors, all: bool) -> io::Result<Self> {
-        let mut screen = Self {
-            out: BufWriter::new(out),
+        Ok(Self {
+            canvas: Canvas::new(out)?,
             layout: Layout::new(colors),
             look,
-            drawing: false,
-            keys: None,
-            has_keys: true,
             mode: Mode::Table,
             marks: Marks::default(),
             all,
             top: None,
             left: 0,
             shown: Shown::default(),
-        };
-        screen.enter()?;
-        Ok(screen)
-    }
-
-    fn enter(&mut self) -> io::Result<()> {
-        if !self.drawing {
-            self.drawing = true;
-            self.keys = self.has_keys.then(Keys::open).flatten();
-            execute!(self.out, EnterAlternateScreen, Hide, DisableLineWrap)?;
-        }
-        Ok(())
-    }
-
-    fn leave(&mut self) -> io::Result<()> {
-        if self.drawing {
-            self.drawing = false;
-            self.keys = None;
-            execute!(self.out, EnableLineWrap, Show, LeaveAlternateScreen)?;
-        }
-        Ok(())
+        })
     }
 
     fn draw(&mut self, view: &View) -> io::Result<()> {
-        self.enter()?;
+        self.canvas.enter()?;
         let (lines, shown) = match self.mode {
-            Mode::Help => (self.help()?, self.shown),
+            Mode::Help => (help_lines(HELP)?, self.shown),
             _ => self.lines(view)?,
         };
         self.shown = shown;
-        queue!(self.out, BeginSynchronizedUpdate, MoveTo(0, 0))?;
-        for (i, line) in lines.iter().enumerate() {
-            let newline = if i == 0 { "" } else { "\r\n" };
-            write!(self.out, "{newline}{line}")?;
-            queue!(self.out, Clear(ClearType::UntilNewLine))?;
-        }
-        queue!(
-            self.out,
-            Clear(ClearType::FromCursorDown),
-            EndSynchronizedUpdate
-        )?;
-        self.out.flush()
-    }
-
-    fn help(&self) -> io::Result<Vec<String>> {
-        let (width, height) = terminal_size()?;
-        let lines = HELP.lines().take(height.into());
-        Ok(lines
-            .map(|line| cut(line, width.into()).to_owned())
-            .collect())
+        self.canvas.draw(&lines)
     }
 
     /// What fits on the screen, line by line.
@@ -174,7 +123,7 @@ impl<W: Write> Screen<W> {
                 .map(Into::into)
                 .collect();
             let status = self.status();
-            if self.keys.is_some()
+            if self.canvas.has_keys()
                 && status.is_none()
                 && let Some(last) = lines.last_mut()
                 && display_width(last) + HINT.len() <= width
@@ -240,7 +189,9 @@ impl<W: Write> Screen<W> {
         if self.mode == Mode::Filter {
             return Some(format!("/{}_", self.look.filter));
         }
-        self.keys.as_ref()?;
+        if !self.canvas.has_keys() {
+            return None;
+        }
         let mut parts = Vec::new();
         if self.look.tree {
             parts.push("tree".to_owned());
@@ -368,22 +319,16 @@ impl<W: Write> Output for Screen<W> {
 
     fn redraw(&mut self, view: &View) -> io::Result<()> {
         // It may have come to the foreground.
-        if self.drawing && self.keys.is_none() && self.has_keys {
-            self.keys = Keys::open();
-        }
+        self.canvas.look_for_keys();
         self.draw(view)
     }
 
     fn typing(&self) -> Option<BorrowedFd<'_>> {
-        self.keys.as_ref().map(AsFd::as_fd)
+        self.canvas.typing()
     }
 
     fn typed(&mut self, view: &View) -> io::Result<Wish> {
-        let Some(keys) = self.keys.as_ref().and_then(Keys::read) else {
-            // Nobody can type any more.
-            (self.keys, self.has_keys) = (None, false);
-            return Ok(Wish::Nothing);
-        };
+        let keys = self.canvas.typed();
         if keys.is_empty() {
             return Ok(Wish::Nothing);
         }
@@ -406,28 +351,18 @@ impl<W: Write> Output for Screen<W> {
     }
 
     fn suspend(&mut self) -> io::Result<()> {
-        self.leave()
+        self.canvas.leave()
     }
 
     fn end(&mut self, view: &View) -> io::Result<()> {
-        self.leave()?;
+        self.canvas.leave()?;
         // What stays is the table alone.
         self.marks.forget();
         let (lines, _) = self.lines(view)?;
-        for line in lines {
-            writeln!(self.out, "{line}")?;
-        }
-        self.out.flush()
+        self.canvas.end(&lines)
     }
 
     fn summary(&mut self, view: &View) -> io::Result<()> {
         self.end(view)
-    }
-}
-
-impl<W: Write> Drop for Screen<W> {
-    fn drop(&mut self) {
-        // After an error or a panic: a further error could not be reported.
-        let _ = self.leave();
     }
 }

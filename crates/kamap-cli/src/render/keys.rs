@@ -10,7 +10,7 @@ use crate::policy::memory;
 
 /// A key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub(crate) enum Key {
     Char(char),
     Enter,
     Escape,
@@ -30,7 +30,7 @@ pub(super) enum Key {
 /// The terminal on standard input, which hands out keys at once and does not show them. It is as it was
 /// when this is dropped.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(crate) struct Keys {
     terminal: Stdin,
     before: Termios,
 }
@@ -38,7 +38,7 @@ pub(super) struct Keys {
 impl Keys {
     /// `None` if standard input is not a terminal, or if this process runs in its background: changing it
     /// would stop the process.
-    pub(super) fn open() -> Option<Self> {
+    pub(crate) fn open() -> Option<Self> {
         let terminal = io::stdin();
         if tcgetpgrp(&terminal) != Ok(getpgrp()) {
             return None;
@@ -55,7 +55,7 @@ impl Keys {
     }
 
     /// The keys that were typed; `None` if the terminal is gone.
-    pub(super) fn read(&self) -> Option<Vec<Key>> {
+    pub(crate) fn read(&self) -> Option<Vec<Key>> {
         let mut bytes = [0; 256];
         match self.terminal.lock().read(&mut bytes) {
             Ok(0) => None,
@@ -148,8 +148,8 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
+    use super::super::escape::tests::config;
     use super::*;
-    use crate::render::config;
 
     #[test]
     fn keys_are_told_apart() {

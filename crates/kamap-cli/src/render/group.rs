@@ -1,0 +1,79 @@
+//! Groups of lives, and tables of numbers about them.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use comfy_table::{CellAlignment, Table, presets};
+use kamap::Exit;
+use kamap_history::{GroupBy, Key};
+use serde_json::Value;
+
+use super::cells::Cells;
+use super::escape::escape_in;
+use super::status::status;
+
+/// The name and the value of the member that says in JSON what a group has in common.
+pub(crate) fn group_member(by: GroupBy, key: &Key) -> (&'static str, Value) {
+    let text = || match key {
+        Key::Name(name) => String::from_utf8_lossy(name).into(),
+        Key::Number(number) => (*number).into(),
+        _ => Value::Null,
+    };
+    match by {
+        GroupBy::Command => ("command", text()),
+        GroupBy::Parent => ("parent", text()),
+        GroupBy::User => ("uid", text()),
+        GroupBy::Unit => ("unit", text()),
+        _ => ("exit", exit(key).into()),
+    }
+}
+
+/// What stands above what the groups have in common.
+pub(crate) fn group_heading(by: GroupBy) -> &'static str {
+    match by {
+        GroupBy::Command => "COMMAND",
+        GroupBy::Parent => "PARENT",
+        GroupBy::User => "USER",
+        GroupBy::Unit => "UNIT",
+        _ => "STATUS",
+    }
+}
+
+/// What people see of what a group has in common.
+pub(crate) fn group_text(cells: &Cells, by: GroupBy, key: &Key) -> String {
+    match (key, by) {
+        (Key::Number(uid), GroupBy::User) => cells.user(*uid as u32),
+        (key @ Key::Number(_), _) => exit(key).unwrap_or_default(),
+        (Key::Name(name), _) => escape_in(cells.charset(), OsStr::from_bytes(name)),
+        (Key::None, _) => "(none)".to_owned(),
+        _ => "(unknown)".to_owned(),
+    }
+}
+
+fn exit(key: &Key) -> Option<String> {
+    match key {
+        Key::Number(number) => Some(status(&Exit::new(*number as i32))),
+        _ => None,
+    }
+}
+
+/// A table as lines: numbers on the right of their columns, the last column is text.
+pub(crate) fn number_lines<const N: usize>(
+    headings: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> Vec<String> {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(headings);
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+        if column.index < N - 1 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect()
+}
