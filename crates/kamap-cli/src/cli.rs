@@ -86,6 +86,7 @@ Examples:
   kamap --user www-data --interval 200ms
   kamap --all --once --json | jq '.processes[] | select(.execs > 1)'
   kamap events --failed             each process that fails
+  kamap top --by parent             who starts processes, and how often
   kamap run -- make -j2             what a build executes, and how long each process takes
   kamap verify --interval 1s        compare with the kernel's list, every second"
 )]

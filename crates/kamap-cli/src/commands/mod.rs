@@ -12,6 +12,7 @@ mod record;
 mod run;
 mod status;
 pub(crate) mod table;
+mod top;
 mod verify;
 mod why;
 
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Detach(detach::Args),
     Status(status::Args),
     Events(events::Args),
+    Top(top::Args),
     Record(record::Args),
     History(history::Args),
     Why(why::Args),
@@ -51,6 +53,7 @@ impl Command {
             Self::Detach(args) => detach::run(args),
             Self::Status(args) => status::run(args),
             Self::Events(args) => events::run(args),
+            Self::Top(args) => top::run(args),
             Self::Record(args) => record::run(args),
             Self::History(args) => history::run(args),
             Self::Why(args) => why::run(args),
@@ -69,6 +72,7 @@ impl Command {
             Self::Attach(args) => args.verbose,
             Self::Events(args) => args.common.verbose,
             Self::Record(args) => args.verbose,
+            Self::Top(args) => args.verbose,
             Self::Run(args) => args.common.verbose,
             Self::Verify(args) => args.common.verbose,
             Self::History(_)

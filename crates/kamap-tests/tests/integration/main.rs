@@ -10,6 +10,7 @@ mod command_probe;
 mod command_record;
 mod command_run;
 mod command_screen;
+mod command_top;
 mod errors;
 mod examples;
 mod faults;
