@@ -278,6 +278,23 @@ impl Follow {
         Ok(self.status.filter(|_| all_read))
     }
 
+    /// The same once the command has ended: reads what its descendants do that still run, until there is something
+    /// to read or `timeout` is over.
+    ///
+    /// # Errors
+    ///
+    /// As of [`read`](Self::read).
+    pub fn read_on(&mut self, timeout: Duration, read: impl FnMut(Item)) -> Result<()> {
+        if let Some(events) = &mut self.events {
+            events.read(timeout, read)?;
+            events.acknowledge()?;
+        } else {
+            self.wakeups.wait(Some(timeout))?;
+        }
+        self.reader().refill()?;
+        Ok(())
+    }
+
     /// Once the command has been waited for, finds out which events come after that.
     fn note_end(&mut self) -> Result<()> {
         if self.status.is_some() && self.after_end.is_none() {

@@ -127,6 +127,12 @@ impl ProcessTree {
         self.lives.is_empty()
     }
 
+    /// Whether there is a process without an exit event: it runs, unless its exit was lost
+    /// ([`TreeSummary::running`](crate::TreeSummary::running)).
+    pub fn has_unended(&self) -> bool {
+        !self.alive.is_empty()
+    }
+
     /// How many execs of all processes the tracker recorded.
     pub fn execs(&self) -> u64 {
         let execs = self.lives.iter().map(|life| u64::from(life.process.execs));

@@ -778,9 +778,133 @@ fn a_report_on_a_file_that_is_open_already_is_appended() {
 #[rstest]
 #[case::no_command(&[], 2, "<CMD>")]
 #[case::json_beside_what_the_command_prints(&["--json", "true"], 2, "`-o FILE`, or `-o -`")]
+#[case::no_such_user(&["--user", "no such user", "true"], 2, "there is no user of this name")]
+#[case::two_users(&["--user", "nobody", "--as-root", "true"], 2, "cannot be used with")]
 #[case::no_such_folder(&["-o", "/missing/file", "true"], 1, "failed to create `/missing/file`")]
 fn what_cannot_be_is_told(#[case] arguments: &[&str], #[case] status: i32, #[case] told: &str) {
     let ran = output(arguments);
     assert_eq!(ran.status.code(), Some(status));
     assert!(text(&ran.stderr).contains(told), "{}", text(&ran.stderr));
+}
+
+/// A command that ends with 4 and leaves a process behind, which ends with 3 once the FIFO was written to.
+fn leaves_behind(folder: &Path) -> (String, std::path::PathBuf) {
+    let fifo = folder.join("fifo");
+    let made = Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.expect("it runs").success());
+    let script = format!("(read x < {}; exit 3) & exit 4", fifo.display());
+    (script, fifo)
+}
+
+#[test]
+fn what_is_left_behind_can_be_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let (script, fifo) = leaves_behind(folder.path());
+    let mut ran = kamap(&["--wait", "-q", "--json", "-o", "-", "bash", "-c", &script]);
+    let mut ran = ran.stdout(Stdio::piped()).spawn().expect("it starts");
+    // It waits for its reader.
+    let writer = File::options().write(true).open(&fifo);
+    assert!(ran.try_wait().expect("it is a child").is_none());
+    std::io::Write::write_all(&mut writer.expect("it can be opened"), b"x\n").expect("it is read");
+    let ran = ran.wait_with_output().expect("it ends");
+    assert_eq!(ran.status.code(), Some(4));
+    let lines = json(&ran.stdout);
+    assert_eq!(lines.last().expect("it has lines")["running"], 0);
+    let codes: BTreeSet<_> = lines
+        .iter()
+        .filter_map(|line| line["exit_code"].as_i64())
+        .collect();
+    assert_eq!(codes, BTreeSet::from([3, 4]));
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_what_is_left_behind() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let (script, fifo) = leaves_behind(folder.path());
+    let report = folder.path().join("report");
+    let report = report.to_str().expect("it is UTF-8");
+    let mut ran = kamap(&["--wait", "--json", "-o", report, "bash", "-c", &script]);
+    let mut ran = ran.spawn().expect("it starts");
+    let mut writer = File::options()
+        .write(true)
+        .open(&fifo)
+        .expect("it can be opened");
+    let said = || fs::read(report).unwrap_or_default();
+    eventually("the command has ended", || {
+        text(&said()).contains("\"exit_code\":4").then_some(())
+    });
+    // SAFETY: the child has not been waited for, so the PID is its own.
+    unsafe { libc::kill(ran.id().cast_signed(), libc::SIGTERM) };
+    let status = ran.wait().expect("it ends");
+    assert_eq!(status.code(), Some(4));
+    assert_eq!(json(&said()).last().expect("it has lines")["running"], 1);
+    std::io::Write::write_all(&mut writer, b"x\n").expect("it is read");
+}
+
+/// The lines that the command printed, which has to succeed.
+#[track_caller]
+fn lines_of(command: &mut Command) -> Vec<String> {
+    let ran = command.output().expect("it runs");
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    text(&ran.stdout).lines().map(str::to_owned).collect()
+}
+
+/// A user whom every machine has, and the number.
+const NOBODY: (&str, &str) = ("nobody", "65534");
+
+const WHO: &str = "id -u; id -ru; id -g; id -G; echo $HOME; echo $USER; echo $MINE; grep CapEff /proc/self/status";
+
+#[rstest]
+#[case::by_name(NOBODY.0)]
+#[case::by_number(NOBODY.1)]
+fn a_command_can_run_as_another_user(#[case] user: &str) {
+    let arguments = ["-q", "-o", "/dev/null", "--user", user, "sh", "-c", WHO];
+    // kamap has a group that the user has not.
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--groups", "1234", KAMAP, "run"])
+        .args(arguments);
+    let found = lines_of(command.env("MINE", "kept").env("SUDO_X", "left out"));
+    let group = lines_of(Command::new("id").args(["-g", NOBODY.0]));
+    let groups = lines_of(Command::new("id").args(["-G", NOBODY.0]));
+    assert_eq!(found[..2], [NOBODY.1, NOBODY.1]);
+    assert_eq!(found[2..4], [&*group[0], &*groups[0]]);
+    assert_eq!(found[5..7], ["nobody", "kept"]);
+    assert_eq!(found[7], "CapEff:\t0000000000000000");
+}
+
+/// Runs `kamap run` below a process that looks like sudo, which was called with `MINE=before`.
+#[track_caller]
+fn under_sudo(arguments: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let sudo = folder.path().join("sudo");
+    fs::copy("/bin/sh", &sudo).expect("it can be copied");
+    // Something follows, so that the shell does not exec it.
+    let script = format!(
+        "env -i PATH=/bin:/usr/bin SUDO_UID={} SUDO_USER=nobody HOME=/root {KAMAP} run -q -o /dev/null {arguments} \
+         sh -c '{WHO}; echo $SUDO_UID'; exit $?",
+        NOBODY.1
+    );
+    let mut command = Command::new(&sudo);
+    command
+        .args(["-c", &script])
+        .env("MINE", "before")
+        .env("HOME", "/home/caller");
+    lines_of(&mut command)
+}
+
+#[test]
+fn under_sudo_a_command_runs_as_who_called_it_and_in_that_environment() {
+    let found = under_sudo("");
+    assert_eq!(found[..2], [NOBODY.1, NOBODY.1]);
+    assert_eq!([&*found[4], &*found[6]], ["/home/caller", "before"]);
+    assert_eq!(found[8], "");
+}
+
+#[test]
+fn under_sudo_a_command_runs_as_root_if_that_is_asked_for() {
+    let found = under_sudo("--as-root");
+    assert_eq!(found[..2], ["0", "0"]);
+    assert_eq!([&*found[4], &*found[6]], ["/root", ""]);
+    assert_eq!(found[8], NOBODY.1);
 }

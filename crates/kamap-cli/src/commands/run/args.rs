@@ -16,8 +16,10 @@ use crate::args::{ColorArgs, Common, StreamArgs};
 /// The exit status is that of the command, or 128 and the number of the signal that killed it; 127 if
 /// there is no such command, 126 if it cannot be run. If it is 0, kamap exits with 1 if the report could
 /// not be written, or if kamap failed while it followed the command: then the report says that it is
-/// incomplete. Processes that outlive the command are shown as running. Ctrl-C is left to the command;
+/// incomplete. Processes that outlive the command are shown as running, unless --wait waits for them. Ctrl-C is left to the command;
 /// SIGTERM and SIGHUP are passed on to it.
+///
+/// Under sudo the command runs as the user who called sudo: --as-root prevents that.
 ///
 /// It starts a tracker of its own, even if one is attached (`kamap attach`): the events that are attached have one
 /// reader, and what this one takes the next one does not get. With --dir it uses the events that are attached there,
@@ -44,6 +46,7 @@ Examples:
   kamap run -- make -j2
   kamap run --quiet -o processes.txt -- ./configure
   kamap run --json -o events.json -- make
+  sudo kamap run --wait -- ./daemonizes     as the user who called sudo; until the daemon ends
   kamap run -q --trace build.json -- make   a timeline for https://ui.perfetto.dev or chrome://tracing")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -68,6 +71,24 @@ pub(crate) struct Args {
     /// `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
+
+    /// Run the command as this user (name or number), with the user's groups; needs root
+    ///
+    /// HOME, USER, LOGNAME and SHELL are those of the user. Without this option, a command that is run by `sudo
+    /// kamap run` runs as the user who called sudo.
+    #[arg(short, long, value_name = "USER", conflicts_with = "as_root")]
+    pub(super) user: Option<String>,
+
+    /// Run the command as root even under sudo
+    ///
+    /// Without it, it runs as the user who called sudo (SUDO_UID), in the environment that the user called sudo in, as
+    /// far as sudo still has it.
+    #[arg(long)]
+    pub(super) as_root: bool,
+
+    /// Go on until all processes that the command has left behind have ended as well; Ctrl-C or SIGTERM ends that
+    #[arg(short, long)]
+    pub(super) wait: bool,
 
     /// With --dir: take the events that are attached over from the process that reads them
     #[arg(long, requires = "dir")]

@@ -5,6 +5,7 @@ mod output;
 mod status;
 mod summary;
 mod timeline;
+mod user;
 
 use std::io::{BufWriter, Write};
 use std::process::{Command, ExitCode};
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use kamap::json::Lines;
-use kamap::{Clock, Error, Item, Kinds, ProcessTree, TreeSummary};
+use kamap::{Clock, Error, Event, Follow, Item, Kinds, Losses, ProcessTree, TreeSummary};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::events::EventPrinter;
@@ -24,9 +25,14 @@ use crate::render::terminal_size;
 pub(crate) use args::Args;
 use output::{Report, Target};
 use summary::Summary;
+use user::Identity;
 
 /// How long to wait before trying again what has failed.
 const WAIT: Duration = Duration::from_millis(50);
+
+/// How long to wait for processes that the command has left behind before looking whether they still run, where
+/// something was lost.
+const CHECK: Duration = Duration::from_secs(1);
 
 /// The command writes there too, so that lines of JSON would not be the only ones.
 const JSON_WITHOUT_OUTPUT: &str = "--json needs --output: the command prints to standard error \
@@ -58,13 +64,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let [program, arguments @ ..] = &args.command[..] else {
         anyhow::bail!("no command was given");
     };
+    let identity = Identity::chosen(args)?;
     let boot_id = Clock::boot_id()?;
     let follower = args.follower()?;
     // There is no command yet that could obey.
     if let Some(signal) = signals.pending().find(|&signal| signal != SIGCHLD) {
         return Ok(exit::of_signal(signal));
     }
-    let mut follow = match follower.run(Command::new(program).args(arguments)) {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    if let Some(identity) = identity {
+        identity.apply(&mut command);
+    }
+    let mut follow = match follower.run(&mut command) {
         Err(err @ Error::Spawn { .. }) => {
             let code = exit::of_spawn_error(&err);
             errors::report(&err.into(), false);
@@ -77,7 +89,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut fault = Fault::default();
     fault.unless(follow.wake_on(&signals));
     let mut lines = Lines::new(follow.reader().clock(), boot_id).with_attached(args.attached());
-    let mut printer = EventPrinter::new(
+    let printer = EventPrinter::new(
         lines.clone(),
         follow.reader().clock(),
         args.common.json,
@@ -94,7 +106,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         report.write(|out| printer.header(out).and_then(|()| out.flush()));
     }
 
-    let mut tree = ProcessTree::default();
+    let mut reading = Reading {
+        tree: ProcessTree::default(),
+        printer,
+        printed,
+        report,
+        unknown: Vec::new(),
+    };
     let status = loop {
         for signal in signals.pending() {
             // The terminal sends its own to the command as well.
@@ -103,34 +121,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
         }
         let ended = follow.try_wait()?;
-        printer.set_clock(follow.reader().clock());
-        let mut unknown = Vec::new();
-        let read = follow.read(Duration::MAX, |item| {
-            match &item {
-                Item::Lost(_) => tree.note_loss(),
-                Item::Replaced(_) => return,
-                _ => {}
-            }
-            if let Item::Event(event) = &item {
-                if tree.add(event).is_err() {
-                    unknown.push(event.clone());
-                }
-                if !printed.contains(event.kind.into()) {
-                    return;
-                }
-            }
-            report.write(|out| printer.item(out, &item));
-        });
+        reading.printer.set_clock(follow.reader().clock());
+        let read = follow.read(Duration::MAX, |item| reading.item(&item));
         let read = read.and_then(|status| Ok((status, follow.losses()?)));
         let status = match read {
             Ok((status, losses)) => {
-                // Without a row there is no exit event.
-                if losses.total() > 0 {
-                    tree.note_loss();
-                }
-                for event in unknown {
-                    fault.unless(tree.add(&event));
-                }
+                reading.end(&losses, &mut fault);
                 status
             }
             Err(err) => {
@@ -142,12 +138,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         };
         // After a fault, its exit event may never come.
         let status = status.or(ended.filter(|_| fault.first.is_some()));
-        report.write(Write::flush);
+        reading.report.write(Write::flush);
         if let Some(status) = status {
             break status;
         }
     };
     memory::command_ended(exit::number_of_status(status));
+    if args.wait {
+        wait_for_descendants(&mut follow, &signals, &mut reading, &mut fault);
+    }
+    let Reading {
+        tree,
+        printer,
+        mut report,
+        ..
+    } = reading;
 
     let now = Clock::since_boot();
     let losses = fault.unless(follow.losses());
@@ -189,6 +194,77 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(losses) => args.common.exit_code(&losses),
         None => ExitCode::FAILURE,
     })
+}
+
+/// Reads on until nothing runs that the command has started, or a signal says that this is enough.
+fn wait_for_descendants(
+    follow: &mut Follow,
+    signals: &Signals,
+    reading: &mut Reading,
+    fault: &mut Fault,
+) {
+    while fault.first.is_none() && reading.tree.has_unended() {
+        if signals.pending().any(|signal| signal != SIGCHLD) {
+            return;
+        }
+        reading.printer.set_clock(follow.reader().clock());
+        let read = follow.read_on(CHECK, |item| reading.item(&item));
+        let Some(losses) = fault.unless(read.and_then(|()| follow.losses())) else {
+            return;
+        };
+        reading.end(&losses, fault);
+        reading.report.write(Write::flush);
+        if losses.total() > 0 {
+            // The exit of the last one may be lost.
+            let table = fault.unless(follow.reader().table().snapshot());
+            let tree = TreeSummary::new(&reading.tree, Clock::since_boot(), table.as_ref());
+            if tree.running() == Some(0) {
+                return;
+            }
+        }
+    }
+}
+
+/// What is done with all that is read.
+struct Reading {
+    tree: ProcessTree,
+    printer: EventPrinter,
+    /// The kinds of events to print.
+    printed: Kinds,
+    report: Report,
+    /// Events that contradict others, unless something was lost.
+    unknown: Vec<Event>,
+}
+
+impl Reading {
+    fn item(&mut self, item: &Item) {
+        match item {
+            Item::Lost(_) => self.tree.note_loss(),
+            Item::Replaced(_) => return,
+            Item::Event(event) => {
+                if self.tree.add(event).is_err() {
+                    self.unknown.push(event.clone());
+                }
+                if !self.printed.contains(event.kind.into()) {
+                    return;
+                }
+            }
+            _ => {}
+        }
+        let printer = &mut self.printer;
+        self.report.write(|out| printer.item(out, item));
+    }
+
+    /// All was read that there was, and this much is lost by now.
+    fn end(&mut self, losses: &Losses, fault: &mut Fault) {
+        // Without a row there is no exit event.
+        if losses.total() > 0 {
+            self.tree.note_loss();
+        }
+        for event in self.unknown.drain(..) {
+            fault.unless(self.tree.add(&event));
+        }
+    }
 }
 
 /// What kamap itself failed with, while the command ran or after it.
