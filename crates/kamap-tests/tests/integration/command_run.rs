@@ -908,3 +908,102 @@ fn under_sudo_a_command_runs_as_root_if_that_is_asked_for() {
     assert_eq!([&*found[4], &*found[6]], ["/root", ""]);
     assert_eq!(found[8], NOBODY.1);
 }
+
+/// A page about a command whose arguments would run a script, one process that fails and one that does not.
+#[track_caller]
+fn page(folder: &Path) -> (std::path::PathBuf, Vec<Value>) {
+    let page = folder.join("page.html");
+    let hostile =
+        "<script>document.body.innerHTML = 'owned'</script>\x1b[31m<img src=x onerror=alert(1)>";
+    let script = "sleep 0.2; bash -c 'sleep 0.2; exit 3'; true";
+    let path = page.to_str().expect("it is UTF-8");
+    let ran = output(&[
+        "-q", "--json", "-o", "-", "--html", path, "bash", "-c", script, hostile,
+    ]);
+    assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
+    (page, json(&ran.stdout))
+}
+
+#[test]
+fn a_page_shows_each_process_and_runs_nothing() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let (page, lines) = page(folder.path());
+    let page = fs::read_to_string(page).expect("it was written");
+    assert!(
+        !page.contains("<script") && !page.contains("<img") && !page.contains('\x1b'),
+        "{page}"
+    );
+    assert!(page.contains("&lt;script&gt;"), "{page}");
+    assert!(
+        page.contains("content=\"default-src 'none'; style-src 'unsafe-inline'\""),
+        "{page}"
+    );
+    let (_, tree) = page.split_once("id=\"tree\"").expect("it is there");
+    let shown: Vec<_> = lines
+        .iter()
+        .filter(|line| line["type"] == "process")
+        .collect();
+    // One line is the heading.
+    assert_eq!(tree.matches("<tr").count(), shown.len() + 1);
+    for process in shown {
+        assert!(
+            tree.contains(&format!("<td>{}</td>", process["pid"])),
+            "{process}"
+        );
+    }
+    assert_eq!(tree.matches("<tr class=\"bad\">").count(), 1, "{tree}");
+}
+
+#[test]
+fn a_browser_shows_the_page_with_its_bars() {
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let is_there = |name: &&str| {
+        let found = Command::new("which")
+            .arg(name)
+            .stdout(Stdio::null())
+            .status();
+        found.expect("it runs").success()
+    };
+    let browser = names
+        .into_iter()
+        .find(is_there)
+        .expect("`ci/setup test` installs a browser");
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let (page, _) = page(folder.path());
+    let shot = folder.path().join("shot.png");
+    let ran = Command::new("timeout")
+        .args([
+            "120",
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--window-size=1200,900",
+        ])
+        .arg(format!(
+            "--user-data-dir={}",
+            folder.path().join("data").display()
+        ))
+        .arg(format!("--screenshot={}", shot.display()))
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .expect("it runs");
+    let file = File::open(&shot)
+        .unwrap_or_else(|err| panic!("{err}: {}", String::from_utf8_lossy(&ran.stderr)));
+    let mut decoder = png::Decoder::new(BufReader::new(file));
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    let mut reader = decoder.read_info().expect("it is an image");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("it fits into memory")];
+    let info = reader.next_frame(&mut pixels).expect("it is whole");
+    let step = info.color_type.samples();
+    let count = |color: [u8; 3]| {
+        let is_it = |pixel: &&[u8]| pixel[..3] == color;
+        pixels[..info.buffer_size()]
+            .chunks(step)
+            .filter(is_it)
+            .count()
+    };
+    // Bars of a failed process and of the others, in the colours of the page.
+    let (bad, good) = (count([0xd3, 0x3a, 0x2c]), count([0x3b, 0x82, 0xc4]));
+    assert!(bad > 1000 && good > 1000, "{bad} {good}");
+}

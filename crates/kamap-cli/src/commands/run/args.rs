@@ -46,6 +46,7 @@ Examples:
   kamap run -- make -j2
   kamap run --quiet -o processes.txt -- ./configure
   kamap run --json -o events.json -- make
+  kamap run -q --html build.html -- make    a report to look at in a browser, and to keep
   sudo kamap run --wait -- ./daemonizes     as the user who called sudo; until the daemon ends
   kamap run -q --trace build.json -- make   a timeline for https://ui.perfetto.dev or chrome://tracing")]
 pub(crate) struct Args {
@@ -63,7 +64,7 @@ pub(crate) struct Args {
     pub(crate) quiet: bool,
 
     /// Print to this file instead of standard error; `-` is standard output. The file is replaced once
-    /// there is something to write, as is that of --trace
+    /// there is something to write, as are those of --trace and --html
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
@@ -71,6 +72,12 @@ pub(crate) struct Args {
     /// `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
+
+    /// Write the report as a page of HTML to this file, with a timeline; `-` is standard output
+    ///
+    /// The page needs no other file and no network.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 
     /// Run the command as this user (name or number), with the user's groups; needs root
     ///

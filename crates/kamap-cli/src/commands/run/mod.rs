@@ -1,6 +1,7 @@
 //! `kamap run`: run a command, print what it starts, sum up.
 
 mod args;
+mod html;
 mod output;
 mod status;
 mod summary;
@@ -8,6 +9,7 @@ mod timeline;
 mod user;
 
 use std::io::{BufWriter, Write};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -38,8 +40,8 @@ const CHECK: Duration = Duration::from_secs(1);
 const JSON_WITHOUT_OUTPUT: &str = "--json needs --output: the command prints to standard error \
     as well. Use `-o FILE`, or `-o -` for standard output where the command prints nothing there";
 
-const SAME_OUTPUT: &str = "--trace and the report would be written to the same file: choose \
-    another one";
+const SAME_OUTPUT: &str = "two of the report, --trace and --html would be written to the same file: \
+    choose another one";
 
 /// Runs the command to its end.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -47,12 +49,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Err(UsageError(JSON_WITHOUT_OUTPUT).into());
     }
     let target = Target::open(args.output.as_deref())?;
-    let trace = args.trace.as_deref();
-    let trace = trace.map(|path| Target::open(Some(path))).transpose()?;
-    if let Some(trace) = &trace
-        && trace.is_mixed_with(&target)?
-    {
-        return Err(UsageError(SAME_OUTPUT).into());
+    let open = |path: &Option<PathBuf>| -> anyhow::Result<_> {
+        path.as_deref()
+            .map(|path| Target::open(Some(path)))
+            .transpose()
+    };
+    let (trace, html) = (open(&args.trace)?, open(&args.html)?);
+    for (one, other) in [
+        (Some(&target), trace.as_ref()),
+        (Some(&target), html.as_ref()),
+        (trace.as_ref(), html.as_ref()),
+    ] {
+        if let (Some(one), Some(other)) = (one, other)
+            && one.is_mixed_with(other)?
+        {
+            return Err(UsageError(SAME_OUTPUT).into());
+        }
     }
     let mut report = Report::to(target);
     // Signals that are ignored stay ignored, by the command too, which inherits that. But where SIGCHLD
@@ -183,8 +195,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             timeline::write(&mut trace, &args.command, &summary.tree).and_then(|()| trace.flush());
         written.context("failed to write the timeline")
     });
+    let page = html.map_or(Ok(()), |page| {
+        let mut page = BufWriter::new(page);
+        let written = html::write(&mut page, &summary).and_then(|()| page.flush());
+        written.context("failed to write the page")
+    });
     let mut complete = fault.first.is_none();
-    for err in [report.end(), timeline].into_iter().filter_map(Result::err) {
+    for err in [report.end(), timeline, page]
+        .into_iter()
+        .filter_map(Result::err)
+    {
         errors::report(&err, args.common.verbose);
         complete = false;
     }

@@ -16,7 +16,7 @@ use crate::render::{
 const COLUMNS: [&str; 6] = ["pid", "duration_ns", "cpu_ns", "status", "execs", "command"];
 
 /// How many processes the lists below the tree show.
-const SLOWEST: usize = 5;
+pub(super) const SLOWEST: usize = 5;
 const FAILED: usize = 20;
 
 /// Shown for a number that could not be read.
