@@ -11,6 +11,7 @@ mod command_record;
 mod command_run;
 mod command_screen;
 mod command_top;
+mod cookbook;
 mod errors;
 mod examples;
 mod faults;
