@@ -1,5 +1,6 @@
 //! Arguments that several commands share.
 
+mod by;
 mod color;
 mod common;
 mod moment;
@@ -9,6 +10,7 @@ mod store;
 mod stream;
 mod values;
 
+pub(crate) use by::group_by;
 pub(crate) use color::ColorArgs;
 pub(crate) use common::Common;
 pub(crate) use moment::moment;

@@ -12,31 +12,47 @@ use super::cells::Cells;
 use super::escape::escape_in;
 use super::status::status;
 
-/// The name and the value of the member that says in JSON what a group has in common.
-pub(crate) fn group_member(by: GroupBy, key: &Key) -> (&'static str, Value) {
-    let text = || match key {
-        Key::Name(name) => String::from_utf8_lossy(name).into(),
-        Key::Number(number) => (*number).into(),
-        _ => Value::Null,
+/// What a grouping is called: on the command line, in the JSON of a group, and above a column.
+struct Names {
+    name: &'static str,
+    member: &'static str,
+    heading: &'static str,
+}
+
+const fn names(by: GroupBy) -> Names {
+    let (name, member, heading) = match by {
+        GroupBy::Command => ("command", "command", "COMMAND"),
+        GroupBy::Parent => ("parent", "parent", "PARENT"),
+        GroupBy::User => ("user", "uid", "USER"),
+        GroupBy::Unit => ("unit", "unit", "UNIT"),
+        _ => ("exit", "exit", "STATUS"),
     };
-    match by {
-        GroupBy::Command => ("command", text()),
-        GroupBy::Parent => ("parent", text()),
-        GroupBy::User => ("uid", text()),
-        GroupBy::Unit => ("unit", text()),
-        _ => ("exit", exit(key).into()),
+    Names {
+        name,
+        member,
+        heading,
     }
 }
 
-/// What stands above what the groups have in common.
+/// What a grouping is called on the command line.
+pub(crate) fn group_name(by: GroupBy) -> &'static str {
+    names(by).name
+}
+
+/// The heading above what the groups have in common.
 pub(crate) fn group_heading(by: GroupBy) -> &'static str {
-    match by {
-        GroupBy::Command => "COMMAND",
-        GroupBy::Parent => "PARENT",
-        GroupBy::User => "USER",
-        GroupBy::Unit => "UNIT",
-        _ => "STATUS",
-    }
+    names(by).heading
+}
+
+/// The name and the value of the member that says in JSON what a group has in common.
+pub(crate) fn group_member(by: GroupBy, key: &Key) -> (&'static str, Value) {
+    let value = match (key, by) {
+        (Key::Name(name), _) => String::from_utf8_lossy(name).into(),
+        (Key::Number(_), GroupBy::Exit) => exit(key).into(),
+        (Key::Number(number), _) => (*number).into(),
+        _ => Value::Null,
+    };
+    (names(by).member, value)
 }
 
 /// What people see of what a group has in common.

@@ -28,7 +28,7 @@ pub(crate) use counts::{attached, counted, losses};
 pub(crate) use duration::duration;
 pub(crate) use escape::{acts, escape, escape_in};
 pub(crate) use gap::{date_and_time, gap_line, gap_text};
-pub(crate) use group::{group_heading, group_member, group_text, number_lines};
+pub(crate) use group::{group_heading, group_member, group_name, group_text, number_lines};
 pub(crate) use json::json_line;
 pub(crate) use keys::Key;
 pub(crate) use quote::quote;

@@ -909,6 +909,22 @@ fn under_sudo_a_command_runs_as_root_if_that_is_asked_for() {
     assert_eq!(found[8], NOBODY.1);
 }
 
+#[rstest]
+#[case::no_such_user("4294967294")]
+#[case::no_number("nobody")]
+fn a_command_does_not_run_as_root_because_who_called_sudo_is_unknown(#[case] uid: &str) {
+    let ran = kamap(&["-q", "-o", "/dev/null", "echo", "ran"])
+        .env("SUDO_UID", uid)
+        .output()
+        .expect("it runs");
+    assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(1), ""));
+    let error = text(&ran.stderr);
+    assert!(
+        error.contains(uid) && error.contains("--as-root"),
+        "{error}"
+    );
+}
+
 /// A page about a command whose arguments would run a script, one process that fails and one that does not.
 #[track_caller]
 fn page(folder: &Path) -> (std::path::PathBuf, Vec<Value>) {

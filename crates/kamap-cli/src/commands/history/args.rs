@@ -6,7 +6,16 @@ use glob::Pattern;
 use kamap_history::{End, GroupBy, Life};
 use regex::Regex;
 
-use crate::args::{PlaceArgs, StoreArgs, duration, moment, user};
+use crate::args::{PlaceArgs, StoreArgs, duration, group_by, moment, user};
+
+/// What lives can be grouped by.
+const GROUPINGS: [GroupBy; 5] = [
+    GroupBy::Command,
+    GroupBy::Parent,
+    GroupBy::User,
+    GroupBy::Unit,
+    GroupBy::Exit,
+];
 
 /// Show what ran: each recorded life of a process, and how it ended
 ///
@@ -101,36 +110,17 @@ pub(crate) struct Args {
         long,
         value_name = "WHAT",
         default_value = "command",
-        requires = "summary"
+        requires = "summary",
+        value_parser = group_by(GROUPINGS)
     )]
-    by: By,
+    pub(crate) by: GroupBy,
 
     /// Print JSON, one object per line
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// What lives are grouped by.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum By {
-    Command,
-    Parent,
-    User,
-    Unit,
-    Exit,
-}
-
 impl Args {
-    pub(crate) fn by(&self) -> GroupBy {
-        match self.by {
-            By::Command => GroupBy::Command,
-            By::Parent => GroupBy::Parent,
-            By::User => GroupBy::User,
-            By::Unit => GroupBy::Unit,
-            By::Exit => GroupBy::Exit,
-        }
-    }
-
     /// Whether there are options that select lives.
     pub(crate) fn selects(&self) -> bool {
         self.failed

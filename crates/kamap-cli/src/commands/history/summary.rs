@@ -28,7 +28,7 @@ pub(super) fn print(
         )
         .into());
     }
-    let by = args.by();
+    let by = args.by;
     let groups = history.summary(since, until, by)?;
     // What was not recorded would make it too low.
     let recorded = history.recorded(since, until)?.as_secs_f64();

@@ -32,6 +32,10 @@ fn page(summary: &Summary<'_>) -> Markup {
         Charset::Utf8,
         summary.command.iter().map(OsString::as_os_str),
     );
+    let truncated = branches
+        .iter()
+        .filter(|branch| branch.life.process.args_cut);
+    let truncated = truncated.count();
     let number = |number: Option<usize>| number.map_or("unknown".to_owned(), |n| n.to_string());
     html! {
         (DOCTYPE)
@@ -51,7 +55,7 @@ fn page(summary: &Summary<'_>) -> Markup {
                 p {
                     (tree.len()) " processes, " (tree.execs()) " execs, " (failed.len()) " failed, "
                     (number(summary.tree.running())) " still running, lost "
-                    (summary.losses.map_or("unknown".to_owned(), |lost| losses(&lost, 0)))
+                    (summary.losses.map_or("unknown".to_owned(), |lost| losses(&lost, truncated)))
                 }
                 @if let Some(fault) = summary.fault {
                     p .bad { "incomplete: " (escape_in(Charset::Utf8, OsStr::new(fault))) }

@@ -36,7 +36,10 @@ impl Identity {
             }
             return Self::of(&user, own_environment(&user)).map(Some);
         }
-        let Some(user) = invoker().filter(|_| !args.as_root && Uid::effective().is_root()) else {
+        if args.as_root || !Uid::effective().is_root() {
+            return Ok(None);
+        }
+        let Some(user) = invoker()? else {
             return Ok(None);
         };
         let environment = environment_of_sudo().unwrap_or_else(|| own_environment(&user));
@@ -85,11 +88,25 @@ fn named(name: &str) -> Result<User> {
     ))?)
 }
 
-/// The user who called sudo, if that was not root.
-fn invoker() -> Option<User> {
-    let uid = env::var("SUDO_UID").ok()?.parse().ok()?;
-    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten()?;
-    (!user.uid.is_root()).then_some(user)
+/// The user who called sudo, if one did who is not root. Where that cannot be found out, the command must not run
+/// as root by mistake.
+fn invoker() -> Result<Option<User>> {
+    let Some(uid) = env::var_os("SUDO_UID") else {
+        return Ok(None);
+    };
+    let number = uid.to_str().and_then(|uid| uid.parse().ok());
+    let user = match number.map(|uid| User::from_uid(Uid::from_raw(uid))) {
+        Some(Ok(user)) => user,
+        Some(Err(err)) => return Err(err).context("cannot look up the user who called sudo"),
+        None => None,
+    };
+    let user = user.with_context(|| {
+        format!(
+            "no user has the number {} of who called sudo (SUDO_UID): choose one with --user, or root with --as-root",
+            uid.display()
+        )
+    })?;
+    Ok((!user.uid.is_root()).then_some(user))
 }
 
 /// The environment of kamap as `user` expects it.

@@ -7,7 +7,15 @@ use clap::builder::RangedU64ValueParser;
 use kamap::{Builder, Kinds, Tracker};
 use kamap_history::GroupBy;
 
-use crate::args::{ColorArgs, interval, ring_size};
+use crate::args::{ColorArgs, group_by, interval, ring_size};
+
+/// What processes can be grouped by: all that is known of them while they run.
+const GROUPINGS: [GroupBy; 4] = [
+    GroupBy::Command,
+    GroupBy::Parent,
+    GroupBy::User,
+    GroupBy::Unit,
+];
 
 /// Show who starts processes, how often, how long these live, and how many fail
 ///
@@ -42,8 +50,8 @@ Examples:
   kamap top --by unit --json | jq -c '.groups[0]'")]
 pub(crate) struct Args {
     /// What the lines are for
-    #[arg(long, value_name = "WHAT", default_value = "command")]
-    by: By,
+    #[arg(long, value_name = "WHAT", default_value = "command", value_parser = group_by(GROUPINGS))]
+    pub(crate) by: GroupBy,
 
     /// Time between two tables, such as 10s, 1m or 2 (seconds)
     #[arg(short, long, value_name = "TIME", default_value = "3s", value_parser = interval)]
@@ -88,15 +96,6 @@ pub(crate) struct Args {
     pub(crate) verbose: bool,
 }
 
-/// What the lines are for.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum By {
-    Command,
-    Parent,
-    User,
-    Unit,
-}
-
 /// A number of a group, in the order of the columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum SortBy {
@@ -122,21 +121,12 @@ impl Args {
         if self.once { Some(1) } else { self.count }
     }
 
-    pub(crate) fn by(&self) -> GroupBy {
-        match self.by {
-            By::Command => GroupBy::Command,
-            By::Parent => GroupBy::Parent,
-            By::User => GroupBy::User,
-            By::Unit => GroupBy::Unit,
-        }
-    }
-
     /// A tracker that reports all that is counted.
     pub(crate) fn tracker(&self) -> Builder {
         let mut builder = Tracker::builder()
             .events(Kinds::FORK | Kinds::EXIT)
             .max_args(0);
-        if let By::Parent = self.by {
+        if self.by == GroupBy::Parent {
             builder = builder.ancestors(1);
         }
         if let Some(max_entries) = self.max_entries {

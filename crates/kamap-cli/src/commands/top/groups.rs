@@ -1,4 +1,4 @@
-//! What processes come to that started or ended in an interval, by what they have in common.
+//! Counts the processes that started or ended in an interval, in groups that have something in common.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -9,10 +9,11 @@ use kamap_history::{GroupBy, Key};
 
 use super::args::SortBy;
 
-/// How many groups there can be in an interval: whoever gives each process another name fills no memory.
+/// How many groups an interval can have. Without a limit, somebody who gives each process another name could use
+/// up the memory.
 const MOST: usize = 10_000;
 
-/// What a group comes to.
+/// The totals of a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sums {
     pub(super) started: u64,
@@ -20,7 +21,7 @@ pub(super) struct Sums {
     /// How many of these ended with a status other than 0.
     pub(super) failed: u64,
     pub(super) cpu_time: Duration,
-    /// How long those that ended have lived together.
+    /// The sum of how long those that ended lived.
     pub(super) duration: Duration,
     pub(super) longest: Duration,
 }
@@ -56,7 +57,7 @@ impl Sums {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Who {
     Key(Key),
-    /// More than there are groups for.
+    /// Those that came after the last group that there was room for.
     Others,
 }
 
@@ -208,5 +209,27 @@ fn key(by: GroupBy, process: &Process) -> Key {
             None => Key::Unknown,
         },
         _ => Key::Name(process.comm_bytes().to_vec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_beyond_the_limit_are_counted_as_one() {
+        let mut counter = Counter::new(GroupBy::Command);
+        let many = MOST + 50;
+        for (pid, seq) in (1..).zip(0..many as u64) {
+            let process = Process::new(pid, Duration::ZERO).with_comm(format!("name-{pid}"));
+            let exit = EventKind::Exit(Exit::new(0));
+            counter.add(&Event::new(seq, Duration::from_secs(1), process, exit));
+        }
+        let groups = counter.end_interval(None);
+        let found = groups.sorted(SortBy::Ended);
+        assert_eq!(found.len(), MOST + 1);
+        let (who, sums) = found[0];
+        assert_eq!((who, sums.ended), (&Who::Others, 50));
+        assert_eq!(groups.total().ended, many as u64);
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let typing = Typing::new()?;
     events.wake_on(&typing)?;
     let mut output = Output::new(args, on_screen).map_err(OutputError)?;
-    let mut counter = Counter::new(args.by());
+    let mut counter = Counter::new(args.by);
     let mut tables_left = args.tables();
     let mut deadline = Instant::now() + args.interval;
     let mut table = read(&tracker, &mut counter, Clock::since_boot())?;
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             }
         };
         if quit {
-            // So that what was counted and what was seen and lost agree.
+            // Nothing comes after what was counted, so the numbers of what was seen and lost agree with it.
             tracker.detach();
             events.drain(&mut count)?;
         } else if Instant::now() < deadline {
@@ -217,8 +217,8 @@ impl Text {
     }
 }
 
-/// Readable once somebody has typed on standard input, as long as anybody can: at its end it is readable
-/// for ever.
+/// Readable once somebody has typed on standard input. It leaves standard input out when nobody can type any
+/// more: that is always readable then, and no wait would last.
 struct Typing {
     epoll: Epoll,
     is_on: Cell<bool>,

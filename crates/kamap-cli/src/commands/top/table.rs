@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use super::args::SortBy;
 use super::groups::{Groups, Sums, Who};
 use crate::render::{
-    Cells, Style, VERSION, counted, duration, group_heading, group_member, group_text, number_lines,
+    Cells, Style, VERSION, counted, duration, group_heading, group_member, group_name, group_text,
+    number_lines,
 };
 
 /// What there is to show of an interval.
@@ -116,19 +117,13 @@ impl Table {
             Value::Object(group)
         };
         let time = |since_boot| rfc3339(self.clock.system_time(since_boot));
-        let by = match self.by {
-            GroupBy::Parent => "parent",
-            GroupBy::User => "user",
-            GroupBy::Unit => "unit",
-            _ => "command",
-        };
         let groups = self.groups.sorted(sort).into_iter().map(group);
         json!({
             "v": VERSION,
             "type": "top",
             "since": time(self.since),
             "time": time(self.until),
-            "by": by,
+            "by": group_name(self.by),
             "groups": groups.collect::<Vec<_>>(),
             "losses": self.losses,
             "seen": self.seen,
