@@ -161,6 +161,14 @@ fn a_stopped_kamap_gives_the_terminal_back() {
     terminal.screen("it leaves the screen", |screen| {
         (!screen.alternate_screen()).then_some(())
     });
+    eventually(
+        "it has stopped: otherwise it would stop once it was continued",
+        || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", terminal.pid()));
+            let (_, after_name) = stat.as_ref().expect("it is there").rsplit_once(") ")?;
+            after_name.starts_with('T').then_some(())
+        },
+    );
     // SAFETY: the child has not been waited for, so the PID is its own.
     unsafe { libc::kill(terminal.pid().cast_signed(), libc::SIGCONT) };
     terminal.screen("it draws again", |screen| {
